@@ -1,0 +1,321 @@
+"""Judging a run: goods, money, orders and clocks are accounted for, from the ledger and the histories alone.
+
+Pure and linear in their length. Nothing of the code that ran the market is used to judge it (but for its records): the
+stock is counted again here. Every violation is told as a short story; a verdict says what it exercised, and of a run in
+which nothing was, it is "unknown".
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from bazaar.history import Happening
+from bazaar.plan import Plan
+from bazaar.records import (
+    AnyEntry,
+    Appoint,
+    Denial,
+    DepositEntry,
+    Item,
+    Sale,
+    index_of,
+    sellers_share,
+)
+
+Histories = Mapping[str, Sequence[Happening]]
+Stock = Mapping[tuple[str, Item], int]
+MOST_STORIES = 20  # of one check
+ALL = "all lanes"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What a run left behind. `stock`: what the warehouse said was left at the end, by product."""
+
+    plan: Plan
+    entries: Sequence[AnyEntry]
+    histories: Histories
+    stock: Stock
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`audit.json`."""
+
+    verdict: Literal["held", "violated", "unknown"]
+    audit: dict[str, bool]
+    violations: dict[str, list[str]]
+    exercised: dict[str, int]
+
+
+def judge(evidence: Evidence) -> Report:
+    """Runs every check."""
+    violations: dict[str, list[str]] = {}
+    for name, check in CHECKS.items():
+        stories = [story for story, _ in zip(check(evidence), range(MOST_STORIES), strict=False)]
+        if stories:
+            violations[name] = stories
+    exercised = _exercised(evidence)
+    verdict: Literal["held", "violated", "unknown"]
+    verdict = "violated" if violations else "held" if exercised["orders_answered"] else "unknown"
+    return Report(verdict, {name: name not in violations for name in CHECKS}, violations, exercised)
+
+
+def _exercised(evidence: Evidence) -> dict[str, int]:
+    kinds = Counter(type(entry).__name__ for entry in evidence.entries)
+    whats = Counter(happened.what for happened in _all(evidence))
+    return {
+        "deposits": kinds["DepositEntry"],
+        "sales": kinds["Sale"],
+        "denials": kinds["Denial"],
+        "elections_won": kinds["Appoint"],
+        "orders_asked": whats["ordered"],
+        "orders_answered": whats["purchased"] + whats["found_unavailable"],
+        "orders_repeated": whats["repeated"],
+        "sales_from_cache": sum(isinstance(entry, Sale) and entry.cached for entry in evidence.entries),
+        "messages_checked": sum(happened.sent is not None for happened in _all(evidence)),
+    }
+
+
+def _all(evidence: Evidence) -> Iterator[Happening]:
+    for history in evidence.histories.values():
+        yield from history
+
+
+def _events(evidence: Evidence, *whats: str) -> Iterator[Happening]:
+    return (happened for happened in _all(evidence) if happened.what in whats)
+
+
+# --------------------------------------------------------------------------------------------------------------- goods
+def no_product_below_zero(evidence: Evidence) -> Iterator[str]:
+    """At every prefix of the ledger, no deposit has sold more than came in."""
+    left: Counter[str] = Counter()
+    for entry in evidence.entries:
+        if isinstance(entry, DepositEntry):
+            left[entry.deposit_id] += entry.count
+        elif isinstance(entry, Sale):
+            left[entry.deposit_id] -= 1
+            if left[entry.deposit_id] < 0:
+                yield (
+                    f"ledger entry {entry.position}: {entry.trader} sold {entry.item} of {entry.seller} to {entry.buyer} "
+                    f"({entry.order_id}, clock {entry.clock}) from {entry.deposit_id}, of which nothing was left"
+                )
+
+
+def goods_add_up(evidence: Evidence) -> Iterator[str]:
+    """Deposited = sold + left, by product."""
+    left: Counter[tuple[str, Item]] = Counter()
+    for entry in evidence.entries:
+        if isinstance(entry, DepositEntry):
+            left[entry.seller, entry.item] += entry.count
+        elif isinstance(entry, Sale):
+            left[entry.seller, entry.item] -= 1
+    for seller, item in sorted({*left, *evidence.stock}):
+        counted, said = left[seller, item], evidence.stock.get((seller, item), 0)
+        if counted != said:
+            yield f"{seller} should have {counted} {item} left by the ledger, but the warehouse says {said}"
+
+
+def lowest_deposit_first(evidence: Evidence) -> Iterator[str]:
+    """Where no cache had promised another, the lot sold from is the one with the lowest deposit clock (SPEC C4)."""
+    left: dict[str, int] = {}
+    waiting: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for entry in evidence.entries:
+        if isinstance(entry, DepositEntry):
+            left[entry.deposit_id] = entry.count
+            heapq.heappush(waiting[entry.item], (entry.clock, index_of(entry.seller), entry.deposit_id))
+        elif isinstance(entry, Sale):
+            queue = waiting[entry.item]
+            while queue and left[queue[0][2]] <= 0:
+                heapq.heappop(queue)
+            if not entry.cached and (not queue or queue[0][2] != entry.deposit_id):
+                first = f"{queue[0][2]} (clock {queue[0][0]})" if queue else "nothing"
+                yield f"ledger entry {entry.position}: {entry.order_id} was sold from {entry.deposit_id}, first was {first}"
+            left[entry.deposit_id] = left.get(entry.deposit_id, 0) - 1
+
+
+# --------------------------------------------------------------------------------------------------------------- money
+def money_adds_up(evidence: Evidence) -> Iterator[str]:
+    """What the buyers paid is what the sellers earned and the traders kept, to the cent, order by order."""
+    paid: Counter[str] = Counter()
+    earned: Counter[str] = Counter()
+    traded: Counter[str] = Counter()
+    for happened in _events(evidence, "purchased", "revoked", "sold", "traded"):
+        order = happened.facts["order"]
+        match happened.what:
+            case "purchased":
+                paid[order] += happened.facts["price"]
+            case "revoked":
+                paid[order] = 0
+            case "sold":
+                earned[order] += happened.facts["earned"]
+            case "traded":
+                traded[order] = happened.facts["price"]  # a retry may be carried out by a second trader, for nothing
+    prices = {entry.order_id: entry.price_cents for entry in evidence.entries if isinstance(entry, Sale)}
+    for order in sorted({*paid, *earned, *traded, *prices}):
+        price = prices.get(order, 0)
+        kept = traded[order] - sellers_share(traded[order])
+        if not (paid[order] == price == earned[order] + kept and earned[order] == sellers_share(price)):
+            yield (
+                f"{order} is worth {price} cents in the ledger, but the buyer paid {paid[order]}, the seller earned "
+                f"{earned[order]} and the trader kept {kept}"
+            )
+
+
+# -------------------------------------------------------------------------------------------------------------- orders
+def each_order_decided_once(evidence: Evidence) -> Iterator[str]:
+    """No order is sold twice, nor both sold and denied."""
+    decided: dict[str, int] = {}
+    for entry in evidence.entries:
+        if isinstance(entry, (Sale, Denial)):
+            if entry.order_id in decided:
+                yield f"{entry.order_id} was decided by ledger entry {decided[entry.order_id]} and again by {entry.position}"
+            decided[entry.order_id] = entry.position
+
+
+def buyers_were_told_the_truth(evidence: Evidence) -> Iterator[str]:
+    """What a buyer was told is what the ledger says, or was revoked."""
+    decisions = {entry.order_id: entry for entry in evidence.entries if isinstance(entry, (Sale, Denial))}
+    revoked = {happened.facts["order"] for happened in _events(evidence, "revoked")}
+    for happened in _events(evidence, "purchased", "found_unavailable"):
+        facts = happened.facts
+        order, decision = facts["order"], decisions.get(facts["order"])
+        who = f"{happened.process} (clock {happened.clock}, {order})"
+        if decision is None:
+            yield f"{who} was told {happened.what} by {happened.source}, but the ledger does not know the order"
+        elif happened.what == "found_unavailable":
+            if not (isinstance(decision, Denial) and decision.reason == "unavailable"):
+                yield f"{who} was told that there is no {facts['item']}, but ledger entry {decision.position} says otherwise"
+        elif isinstance(decision, Sale):
+            told = (facts["item"], facts["seller"], facts["price"])
+            if told != (decision.item, decision.seller, decision.price_cents) or order in revoked:
+                yield f"{who} was told {told}, revoked: {order in revoked}; ledger entry {decision.position} is {decision}"
+        elif not (decision.reason == "oversold" and order in revoked):
+            yield f"{who} still believes in a purchase that ledger entry {decision.position} denied ({decision.reason})"
+
+
+def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
+    """Nothing is in the ledger that no buyer asked for."""
+    asked = {
+        happened.facts["order"]: (happened.process, happened.facts["item"])
+        for happened in _events(evidence, "ordered")
+    }
+    for entry in evidence.entries:
+        if isinstance(entry, (Sale, Denial)) and asked.get(entry.order_id) != (entry.buyer, entry.item):
+            yield (
+                f"ledger entry {entry.position} decides {entry.order_id} ({entry.item} for {entry.buyer}), "
+                f"but what was asked under this name is {asked.get(entry.order_id)}"
+            )
+
+
+def no_order_lost(evidence: Evidence) -> Iterator[str]:
+    """Every order that was placed is answered, by the end of a run that was allowed to end."""
+    answered = {
+        happened.facts["order"] for happened in _events(evidence, "purchased", "found_unavailable", "revoked")
+    }
+    for happened in _events(evidence, "ordered"):
+        if happened.facts["order"] not in answered:
+            yield f"{happened.facts['order']}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
+
+
+def window_kept(evidence: Evidence) -> Iterator[str]:
+    """No buyer has more orders outstanding than its window: a retry under a new name would be one more."""
+    window = evidence.plan.settings.window
+    for process, history in evidence.histories.items():
+        outstanding: set[str] = set()
+        for happened in history:
+            if happened.what == "ordered":
+                outstanding.add(happened.facts["order"])
+                if len(outstanding) > window:
+                    yield f"{process} had {sorted(outstanding)} outstanding at clock {happened.clock}; its window is {window}"
+            elif happened.what in ("purchased", "found_unavailable", "revoked"):
+                outstanding.discard(happened.facts["order"])
+
+
+# ------------------------------------------------------------------------------------------------------ traders, clocks
+def only_traders_trade(evidence: Evidence) -> Iterator[str]:
+    """Every entry is by a peer that held a seat at that point of the ledger; every seat is taken once."""
+    seated: dict[str, int] = {}
+    for entry in evidence.entries:
+        if isinstance(entry, Appoint):
+            if entry.peer in seated or entry.seat in seated.values():
+                yield f"ledger entry {entry.position} gives seat {entry.seat} to {entry.peer}; seated were {seated}"
+            seated[entry.peer] = entry.seat
+        elif entry.trader not in seated:
+            yield f"ledger entry {entry.position} is by {entry.trader}, who held no seat then ({seated})"
+
+
+def traders_neither_buy_nor_sell(evidence: Evidence) -> Iterator[str]:
+    """After its election a peer places no order and makes no deposit (SPEC B5)."""
+    for process, history in evidence.histories.items():
+        elected = False
+        for happened in history:
+            elected = elected or happened.what == "elected"
+            if elected and happened.what in ("ordered", "registered"):
+                yield f"{process} is a trader, but {happened.what} at clock {happened.clock}: {happened.facts}"
+
+
+def clocks_increase(evidence: Evidence) -> Iterator[str]:
+    """Lamport (SPEC C8): strictly increasing in a process, and a message is received after it was sent."""
+    for process, history in evidence.histories.items():
+        before = 0
+        for happened in history:
+            if happened.clock <= before:
+                yield f"{process}: the clock went from {before} to {happened.clock} ({happened.what})"
+            before = happened.clock
+            if happened.sent is not None and happened.clock <= happened.sent:
+                yield (
+                    f"{process} acted at {happened.clock} ({happened.what}) on a message that {happened.source} "
+                    f"sent at {happened.sent}"
+                )
+
+
+def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
+    """A trader never passes over a lower clock: for the warehouse of all that wait, for the cache of the same lane."""
+    for process, history in evidence.histories.items():
+        waiting: dict[str, tuple[int, int, str]] = {}  # order -> its key
+        heaps: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        lanes: dict[str, str] = {}
+        lives = 0
+        for happened in history:
+            order = happened.facts.get("order", "")
+            if happened.what == "queued":
+                key = (happened.facts["clock"], index_of(happened.facts["buyer"]), order)
+                waiting[order], lanes[order] = key, happened.facts["lane"]
+                for heap in (heaps[ALL], heaps[lanes[order]]):
+                    heapq.heappush(heap, key)
+            elif happened.what == "joined":
+                lives += 1
+                if lives > 1:  # what the journal of the former life held is in the common lane alone
+                    heaps = defaultdict(list, {ALL: heaps[ALL]})
+            elif happened.what == "taken":
+                heap = heaps[ALL if happened.facts["to"] == "warehouse" else lanes[order]]
+                while heap and waiting.get(heap[0][2]) != heap[0]:
+                    heapq.heappop(heap)
+                if heap and heap[0][2] != order:
+                    clock, _, first = heap[0]
+                    yield f"{process} took {order} at clock {happened.clock} while {first} (clock {clock}) was waiting"
+                waiting.pop(order, None)
+
+
+CHECKS: dict[str, Callable[[Evidence], Iterable[str]]] = {
+    check.__name__: check
+    for check in (
+        no_product_below_zero,
+        goods_add_up,
+        lowest_deposit_first,
+        money_adds_up,
+        each_order_decided_once,
+        buyers_were_told_the_truth,
+        only_what_was_asked,
+        no_order_lost,
+        window_kept,
+        only_traders_trade,
+        traders_neither_buy_nor_sell,
+        clocks_increase,
+        lowest_clock_served_first,
+    )
+}

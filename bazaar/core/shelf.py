@@ -1,0 +1,51 @@
+"""The lots of one item, the one with the lowest deposit clock first (SPEC C4; ties by the seller's index)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from bazaar.records import Lot, index_of
+
+
+class Shelf:
+    """Used by the ledger, where it is the truth, and by a cache, where it is an opinion."""
+
+    def __init__(self) -> None:
+        self._lots: dict[str, Lot] = {}
+        self._order: list[tuple[int, int, str]] = []  # a heap; a lot may stand in it with nothing left
+        self._standing: set[str] = set()
+
+    def __iter__(self) -> Iterator[Lot]:
+        return iter(self._lots.values())
+
+    def get(self, deposit_id: str) -> Lot | None:
+        """This lot, if it is known here."""
+        return self._lots.get(deposit_id)
+
+    def put(self, lot: Lot) -> None:
+        """Adds the lot, or replaces what was known of it."""
+        self._lots[lot.deposit_id] = lot
+        if lot.count > 0 and lot.deposit_id not in self._standing:
+            self._standing.add(lot.deposit_id)
+            heapq.heappush(self._order, (lot.clock, index_of(lot.seller), lot.deposit_id))
+
+    def drop(self, deposit_id: str) -> None:
+        """Forgets the lot."""
+        self._lots.pop(deposit_id, None)
+
+    def first(self) -> Lot | None:
+        """The lot to sell from next: of those with something left, the one with the lowest clock."""
+        while self._order:
+            deposit_id = self._order[0][2]
+            lot = self._lots.get(deposit_id)
+            if lot is not None and lot.count > 0:
+                return lot
+            self._standing.discard(deposit_id)
+            heapq.heappop(self._order)
+        return None
+
+
+def with_count(lot: Lot, count: int) -> Lot:
+    """The same lot with another count."""
+    return Lot(lot.deposit_id, lot.seller, lot.item, lot.price_cents, lot.clock, count)

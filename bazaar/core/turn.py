@@ -1,0 +1,94 @@
+"""One turn of an actor: the time now, and the effects decided so far.
+
+An actor (a peer, the warehouse) never acts on the world. It is handed a `Turn`, and writes down what is to be done.
+The rule that whoever performs a turn must keep: **what was kept is durable, and what was noted is written down, before
+anything that was sent leaves.** Sends to one destination leave in their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from bazaar.core.clock import LamportClock
+from bazaar.records import AnyMessage, Letter
+
+Facts = dict[str, Any]
+
+
+class Event(NamedTuple):
+    """Something that happened in a process, at a time of its own Lamport clock. `source`, `sent`: the message behind it."""
+
+    clock: int
+    what: str
+    source: str | None
+    sent: int
+    facts: Facts
+
+
+class Turn:
+    """Collects the effects of one batch of letters and the passing of time."""
+
+    __slots__ = ("_clock", "_source", "events", "kept", "now", "sends", "sent")
+
+    def __init__(self, now: float, clock: LamportClock) -> None:
+        self.now = now
+        self.sends: list[tuple[str, Letter]] = []
+        self.kept: list[Any] = []
+        self.events: list[Event] = []
+        self._clock = clock
+        self._source: str | None = None
+        self.sent = 0
+        """The clock at which the letter that is acted on was sent."""
+
+    def witness(self, source: str, letter: Letter) -> None:
+        """From here on the turn acts on this letter."""
+        self._clock.witness(letter.clock)
+        self._source = source
+        self.sent = letter.clock
+
+    def unprompted(self) -> None:
+        """From here on the turn acts on the passing of time, not on a letter."""
+        self._source = None
+
+    def send(self, to: str, body: AnyMessage) -> None:
+        """Sends `body`, stamped with the next time of the clock."""
+        self.sends.append((to, Letter(self._clock.tick(), body)))
+
+    def keep(self, record: Any) -> None:
+        """Makes `record` durable in the actor's store: a peer's journal, the warehouse's ledger."""
+        self.kept.append(record)
+
+    def note(self, what: str, **facts: Any) -> None:
+        """Writes an event into the history of this process."""
+        self.events.append(Event(self._clock.tick(), what, self._source, self.sent, facts))
+
+
+class Actor(Protocol):
+    """What a driver (`peers/host.py`, `tests/simulation.py`) runs. All times are seconds of one steady clock."""
+
+    name: str
+    clock: LamportClock
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` wants to be called at the latest; infinity for never."""
+
+    @property
+    def answered(self) -> int:
+        """How many orders of this actor have their answer."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the actor waits for nothing and owes nothing."""
+
+    def begin(self, turn: Turn) -> None:
+        """Everybody is there: start."""
+
+    def finish(self, turn: Turn) -> None:
+        """Begin nothing new."""
+
+    def receive(self, turn: Turn, source: str, letter: Letter) -> None:
+        """A letter came in."""
+
+    def tick(self, turn: Turn) -> None:
+        """All letters that are here were received, or the deadline has passed: do what is due."""

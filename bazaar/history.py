@@ -1,0 +1,97 @@
+"""The history of a process: one JSON line an event, in the order of its own clock.
+
+A line is written, and handed to the operating system, before anything that was sent in the same turn leaves; so what
+the world has heard of is in the history, also after a kill -9. The audit and the narration read nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bazaar.core.turn import Event
+
+HISTORY_FILE = "history.jsonl"
+
+
+class Happening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An event, when and to whom it happened. `source`, `sent`: who sent the message behind it, at which clock."""
+
+    at: float
+    """Seconds since the epoch (in the simulator: since the start)."""
+    process: str
+    clock: int
+    what: str
+    facts: dict[str, Any] = {}
+    source: str | None = None
+    sent: int | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Happening)
+
+
+def happening(at: float, process: str, event: Event) -> Happening:
+    """The event as it stands in the history of `process`."""
+    sent = event.sent if event.source is not None else None
+    return Happening(at, process, event.clock, event.what, event.facts, event.source, sent)
+
+
+class History:
+    """Appends to the history of one process."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        self._process = process
+        self.last_clock = max((happened.clock for happened in read_history(folder)), default=0)
+        """Where a former life of this process had come to."""
+        _end_line(folder / HISTORY_FILE)
+        self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, at: float, events: Iterable[Event]) -> None:
+        """Writes these events down in one go."""
+        data = b"".join(_encoder.encode(happening(at, self._process, event)) + b"\n" for event in events)
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+
+def _end_line(path: Path) -> None:
+    """Cuts off a last line that a kill left unfinished, so that the next one does not grow out of it."""
+    if path.exists():
+        data = path.read_bytes()
+        os.truncate(path, data.rfind(b"\n") + 1)
+
+
+def encode_line(happened: Happening) -> bytes:
+    """One line of a history."""
+    return _encoder.encode(happened) + b"\n"
+
+
+def decode_line(line: bytes) -> Happening:
+    """The reverse. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(line)
+
+
+def read_history(folder: Path) -> Iterator[Happening]:
+    """The history in a process's folder; a last line that a kill cut short is left out."""
+    path = folder / HISTORY_FILE
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield decode_line(line)
+
+
+def merge(histories: Iterable[Iterable[Happening]]) -> list[Happening]:
+    """All histories as one, in an order that respects cause and effect: by clock, then by name (Lamport 1978)."""
+    merged = [happened for history in histories for happened in history]
+    merged.sort(key=lambda happened: (happened.clock, happened.process))
+    return merged

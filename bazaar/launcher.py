@@ -1,0 +1,373 @@
+"""A run: starts every process of a bazaar, watches over them, ends them, and collects what they left behind.
+
+`Bazaar` is a context manager: however its block is left, no process and no port remains. Every process is its own, in a
+folder of its own (SPEC A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
+ends by itself when its standard input does: even a launcher that is killed leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bazaar import plan as plans
+from bazaar.audit import Evidence, Report, judge
+from bazaar.core.turn import Event
+from bazaar.history import HISTORY_FILE, Happening, History, decode_line, read_history
+from bazaar.narration import Narrator
+from bazaar.records import WAREHOUSE, AnyEntry, Item
+from bazaar.rpc import make_key
+from bazaar.settings import Settings, UsageError
+from bazaar.summary import Summary, summarize
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME_SERVER = "nameserver"
+START_PATIENCE_S = 60.0
+END_PATIENCE_S = 20.0  # for orders that are under way when the run is to end
+EXIT_PATIENCE_S = 3.0
+POLL_S = 0.1
+
+
+class ProcessDied(Exception):
+    """A process of the bazaar ended though nobody had told it to; the text holds its last words."""
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """A line on a process's standard output (`peers.host.Status`, or the name server's port)."""
+
+    ready: bool = False
+    idle: bool = False
+    answered: int = 0
+    refused: int = 0
+    port: int = 0
+
+
+class Process:
+    """One process of the bazaar, and what it last said."""
+
+    def __init__(self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        folder.mkdir(exist_ok=True)
+        self.name = name
+        self.folder = folder
+        self.said = _Said()
+        self._heard = b""
+        with (folder / "stderr.txt").open("ab") as stderr:
+            self.popen = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        assert self.popen.stdin is not None and self.popen.stdout is not None
+        self._stdin = self.popen.stdin
+        self.stdout = self.popen.stdout
+
+    def tell(self, word: str) -> None:
+        """Says `begin`, `finish` or `stop` to it."""
+        if not self._stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._stdin.fileno(), word.encode() + b"\n")
+
+    def hear(self) -> bool:
+        """Reads what it said; False if it has ended."""
+        data = os.read(self.stdout.fileno(), 65536)
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        if lines:
+            self.said = msgspec.json.decode(lines[-1], type=_Said)
+        return bool(data)
+
+    def last_words(self) -> str:
+        """The end of its standard error."""
+        return (self.folder / "stderr.txt").read_text(errors="replace").strip()[-2000:]
+
+    def end(self, deadline: float) -> None:
+        """Lets it stop, and kills it if it has not by then."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        try:
+            self.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+        self.stdout.close()
+
+
+class Bazaar:
+    """One run. `start`, then any of `wait_until` and `finish`, then `collect`."""
+
+    def __init__(
+        self, settings: Settings, out: Path, mongo_uri: str | None = None, watch: Callable[[Bazaar], None] | None = None
+    ) -> None:
+        """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second."""
+        self.settings = settings
+        self.plan = plans.draw_plan(settings)
+        self.out = out
+        self.launched_at = time.time()
+        self.phase = "starting"
+        self.processes: dict[str, Process] = {}
+        self._mongo_uri = mongo_uri
+        self._mongo_folder = out / "mongodb"
+        self._database = "bazaar_" + re.sub(r"\W", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
+        self._watch = watch or (lambda bazaar: None)
+        self._selector = selectors.DefaultSelector()
+        self._picture: subprocess.Popen[bytes] | None = None
+        self._ends_expected = False
+
+    def __enter__(self) -> Bazaar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------------- starting
+    def start(self) -> None:
+        """Starts everything, and lets trading begin. Raises `UsageError` for what cannot be had, or `ProcessDied`."""
+        _make_run_folder(self.out)
+        plans.save(self.plan, self.out / "bazaar.json")
+        make_key(self.out / "key")
+        history = History(self._folder("launcher"), "launcher")
+        database = None if self._mongo_uri else self._start_database()
+        server = self._start(
+            NAME_SERVER,
+            [str(ROOT / "nameserver.py"), self.settings.host, str(self.settings.port), str(self.out / "key")],
+        )
+        self._await_ready([server])
+        port = str(server.said.port)
+        if database is not None:
+            self._mongo_uri = self._await_database(database)
+        self.phase = "opening the warehouse"
+        warehouse = self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), port, self._database])
+        self._await_ready([warehouse])
+        self.phase = "starting the peers"
+        names = self.plan.names
+        self._await_ready([self._start(name, ["-m", "peers", name, str(self.out), port]) for name in names])
+        history.write(time.time(), [Event(1, "drawn", None, 0, {})])
+        history.close()
+        self.phase = "electing the traders"
+        for process in self.processes.values():
+            process.tell("begin")
+        self._picture = subprocess.Popen(
+            [sys.executable, "-m", "bazaar.topology", str(self.out)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _start_database(self) -> subprocess.Popen[str]:
+        """`setup_db.sh`, side by side with the name server."""
+        return subprocess.Popen(
+            ["bash", str(ROOT / "setup_db.sh"), str(self._mongo_folder), str(os.getpid())],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _await_database(self, starting: subprocess.Popen[str]) -> str:
+        self.phase = "starting MongoDB"
+        try:
+            uri, complaint = starting.communicate(timeout=START_PATIENCE_S)
+        finally:
+            if starting.poll() is None:
+                starting.kill()
+        if starting.returncode != 0:
+            raise UsageError(complaint.strip() or "setup_db.sh failed")
+        return uri.strip()
+
+    def _start(self, name: str, arguments: Sequence[str]) -> Process:
+        environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
+        process = Process(name, self.out / name, [sys.executable, *arguments], environment)
+        self.processes[name] = process
+        self._selector.register(process.stdout, selectors.EVENT_READ, process)
+        return process
+
+    def _folder(self, name: str) -> Path:
+        folder = self.out / name
+        folder.mkdir()
+        return folder
+
+    def _await_ready(self, processes: Sequence[Process]) -> None:
+        deadline = time.monotonic() + START_PATIENCE_S
+        while not all(process.said.ready for process in processes):
+            if time.monotonic() > deadline:
+                late = [process.name for process in processes if not process.said.ready]
+                raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
+            self._pump()
+
+    # ------------------------------------------------------------------------------------------------------- watching
+    def _pump(self) -> None:
+        """Hears what the processes say, for a tenth of a second at the most. Raises `ProcessDied`, `UsageError`."""
+        for key, _ in self._selector.select(POLL_S):
+            process: Process = key.data
+            if process.hear():
+                continue
+            self._selector.unregister(process.stdout)
+            status = process.popen.wait()
+            if self._ends_expected:
+                continue
+            if status == 2:
+                raise UsageError(process.last_words())
+            raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
+        self._watch(self)
+
+    @property
+    def answered(self) -> int:
+        """Orders that have their answer, as last reported."""
+        return sum(process.said.answered for process in self.processes.values())
+
+    @property
+    def peers(self) -> list[Process]:
+        """The processes of the peers."""
+        return [self.processes[name] for name in self.plan.names if name in self.processes]
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Watches over the run until `condition` holds (True) or the time is over (False). Raises `ProcessDied`."""
+        deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            self._pump()
+        return True
+
+    def trade(self) -> None:
+        """Runs the market for as long as the settings say: the time counts from the first answer."""
+        self.wait_until(lambda: self.answered > 0 or self._all_asked())
+        self.phase = "trading"
+        self.wait_until(self._all_asked, self.settings.duration_s)
+
+    def _all_asked(self) -> bool:
+        return self.settings.requests is not None and self.answered >= self.settings.requests
+
+    # --------------------------------------------------------------------------------------------------------- ending
+    def finish(self) -> None:
+        """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
+        self.phase = "finishing"
+        for process in self.processes.values():
+            process.tell("finish")
+        self.wait_until(lambda: all(peer.said.idle for peer in self.peers), END_PATIENCE_S)
+
+    def close(self) -> None:
+        """Ends every process; those that do not listen are killed."""
+        self._ends_expected = True
+        self.phase = "ending"
+        # The peers go first, then what they need; a traveller's last words should find somebody home.
+        for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
+            group = [self.processes[name] for name in names if name in self.processes]
+            for process in group:
+                process.tell("stop")
+            deadline = time.monotonic() + EXIT_PATIENCE_S
+            for process in group:
+                process.end(deadline)
+        if self._picture is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._picture.wait(EXIT_PATIENCE_S)
+            self._picture.kill()
+        self._selector.close()
+        if self._mongo_folder.exists():
+            subprocess.run(
+                ["bash", str(ROOT / "setup_db.sh"), "stop", str(self._mongo_folder)], capture_output=True, check=False
+            )
+            shutil.rmtree(self._mongo_folder, ignore_errors=True)
+
+    # ----------------------------------------------------------------------------------------------------- collecting
+    def collect(self) -> tuple[Summary, Report]:
+        """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
+        self._ends_expected = True
+        for process in (*self.peers, self.processes[WAREHOUSE]):
+            process.tell("stop")
+        deadline = time.monotonic() + EXIT_PATIENCE_S
+        for process in (*self.peers, self.processes[WAREHOUSE]):
+            process.end(deadline)
+        entries, stock = self._read_ledger()
+        with (self.out / "ledger.jsonl").open("wb") as file:
+            for entry in entries:
+                file.write(msgspec.json.encode(entry) + b"\n")
+        histories = {
+            name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)
+        }
+        evidence = Evidence(self.plan, entries, histories, stock)
+        report = judge(evidence)
+        summary = summarize(evidence, report, self.launched_at)
+        _write_json(self.out / "audit.json", report)
+        _write_json(self.out / "summary.json", summary)
+        _write_narration(self.out, histories)
+        return summary, report
+
+    def _read_ledger(self) -> tuple[list[AnyEntry], dict[tuple[str, Item], int]]:
+        from bazaar.mongo import MongoLedger  # slow to import, and not needed before the end
+
+        assert self._mongo_uri is not None
+        ledger = MongoLedger(self._mongo_uri, self._database)
+        entries, stock = list(ledger.entries()), ledger.mirrored()
+        ledger.close()
+        return entries, stock
+
+
+def _make_run_folder(out: Path) -> None:
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not empty; give another folder to --out")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None
+
+
+def _write_json(path: Path, record: msgspec.Struct) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def _write_narration(out: Path, histories: Mapping[str, Sequence[Happening]]) -> None:
+    """`output.txt` with all sentences, and one text for each trader and the warehouse (SPEC A7)."""
+    narrator = Narrator()
+    sentences = narrator.tell(happened for history in histories.values() for happened in history)
+    texts: dict[str, list[str]] = {"output": [str(sentence) for sentence in sentences]}
+    for sentence in sentences:
+        owner = WAREHOUSE if sentence.process == WAREHOUSE else narrator.seat_of(sentence.process)
+        if owner is not None:
+            texts.setdefault(owner, []).append(str(sentence))
+    for name, lines in texts.items():
+        (out / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+class Follower:
+    """Reads the histories of a run while they grow."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._read: dict[str, int] = {}
+
+    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[Happening], int]:
+        """What happened since the last call; and how many bytes were skipped because there was more than anyone reads."""
+        happenings: list[Happening] = []
+        skipped = 0
+        for name in names:
+            path = self._out / name / HISTORY_FILE
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                start = file.seek(self._read.get(name, 0))
+                data = file.read()
+            data = data[: data.rfind(b"\n") + 1]
+            self._read[name] = start + len(data)
+            lines = data.splitlines()
+            if len(data) > most_bytes:
+                keep = [line for line in lines if b'"elected"' in line]
+                skipped += len(lines) - len(keep)
+                lines = keep
+            happenings += [decode_line(line) for line in lines]
+        return happenings, skipped

@@ -1,0 +1,153 @@
+"""MongoDB: where the ledger is kept, and the only file that knows pymongo.
+
+Collection `ledger`: `_id` 0, 1, 2, … without a gap, so two writers cannot both succeed: the second hits a duplicate
+key, knows that it was replaced, and stops. Written with majority and journal, so an acknowledged entry survives a
+kill -9 of the server (the driver's default does not promise that). Collection `stock` mirrors what is left, in the
+shape that the seed's figure shows, for people to look at; nothing reads it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+from pymongo import ASCENDING, MongoClient, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.write_concern import WriteConcern
+
+from bazaar.records import AnyEntry, Item, document_to_entry, entry_to_document
+from bazaar.settings import UsageError
+
+SELECTION_TIMEOUT_MS = 3_000
+PATIENCE_S = 60.0  # how long a write waits for a server that has gone
+DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+DUPLICATE_KEY = 11000
+
+
+class Replaced(Exception):
+    """Another warehouse has written to this ledger: this one must not decide anything any more."""
+
+
+def without_password(uri: str) -> str:
+    """A MongoDB URI that may be shown."""
+    return re.sub(r"//[^@/]*@", "//***@", uri)
+
+
+class MongoLedger:
+    """The ledger of one run, in a database of its own."""
+
+    def __init__(self, uri: str, database: str) -> None:
+        """Connects. Raises `UsageError`, in one line, if there is no MongoDB behind the URI that lets us write."""
+        shown = without_password(uri)
+        try:
+            self._client: MongoClient[dict[str, object]] = MongoClient(
+                uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
+            )
+            self._ledger: Collection[dict[str, object]] = self._client[database].get_collection(
+                "ledger", write_concern=DURABLE
+            )
+            self._stock = self._client[database].get_collection("stock", write_concern=WriteConcern(w=1))
+            self._ledger.create_index([("order_id", ASCENDING)], unique=True, sparse=True)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise UsageError(f"the MongoDB URI {shown} is wrong ({error}); mend BAZAAR_MONGO_URI") from None
+        except ServerSelectionTimeoutError:
+            raise UsageError(
+                f"no MongoDB answers at {shown}; start it, or unset BAZAAR_MONGO_URI to have one started"
+            ) from None
+        except OperationFailure as error:
+            needs = "needs a user and password that may write" if error.code in (13, 18) else "refuses"
+            raise UsageError(
+                f"the MongoDB at {shown} {needs} ({error.details and error.details.get('codeName')}); "
+                "give it in BAZAAR_MONGO_URI as mongodb://user:password@host/"
+            ) from None
+        except PyMongoError as error:
+            raise UsageError(f"the MongoDB at {shown} cannot be used: {error}") from None
+
+    def entries(self) -> Iterator[AnyEntry]:
+        """All entries in their order. Raises `ValueError` at a gap: the ledger was tampered with."""
+        for position, document in enumerate(self._ledger.find(sort=[("_id", ASCENDING)])):
+            if document["_id"] != position:
+                raise ValueError(f"the ledger has no entry {position}")
+            yield document_to_entry(document)
+
+    def write(self, entries: Sequence[AnyEntry]) -> None:
+        """Appends the entries; they are durable when this returns. Raises `Replaced`.
+
+        A server that goes away is waited for. Whether an insert that it took with it was carried out is settled by
+        reading the ledger's tail before it is tried again.
+        """
+        documents = [entry_to_document(entry) for entry in entries]
+        deadline = time.monotonic() + PATIENCE_S
+        while documents:
+            try:
+                self._ledger.insert_many(documents, ordered=True)
+                break
+            except BulkWriteError as error:
+                if any(failure["code"] == DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                    raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
+                self._wait(deadline, error)
+            except PyMongoError as error:
+                self._wait(deadline, error)
+            documents = documents[self._carried_out(documents, deadline) :]
+
+    def _wait(self, deadline: float, error: PyMongoError) -> None:
+        if time.monotonic() >= deadline:
+            raise error
+        if isinstance(error, AutoReconnect):
+            return  # the next call waits for the server by itself
+        time.sleep(0.1)
+
+    def _carried_out(self, documents: list[dict[str, object]], deadline: float) -> int:
+        """How many of these documents, from the first on, the ledger holds. Raises `Replaced` if it holds others."""
+        while True:
+            try:
+                held = list(self._ledger.find({"_id": {"$gte": documents[0]["_id"]}}, sort=[("_id", ASCENDING)]))
+            except PyMongoError as error:
+                self._wait(deadline, error)
+                continue
+            if held != documents[: len(held)]:
+                raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
+            return len(held)
+
+    def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
+        """Writes what is left into `stock`, for people to look at."""
+        updates = [
+            UpdateOne(
+                {"seller_id": seller, "item": item},
+                {"$set": {"count": count, "price": price_cents / 100}},
+                upsert=True,
+            )
+            for (seller, item), (count, price_cents) in stock.items()
+        ]
+        if updates:
+            self._stock.bulk_write(updates, ordered=False)
+
+    def mirrored(self) -> dict[tuple[str, Item], int]:
+        """How many of each product the mirror shows."""
+        products: dict[tuple[str, Item], int] = {}
+        for document in self._stock.find():
+            seller, item, count = (document[field] for field in ("seller_id", "item", "count"))
+            products[seller, item] = count  # type: ignore[index,assignment] # as `mirror` wrote them
+        return products
+
+    def close(self) -> None:
+        """Lets go of the server."""
+        self._client.close()
+
+
+def drop_database(uri: str, database: str) -> None:
+    """Deletes the database of a run."""
+    with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:
+        client.drop_database(database)
+
+

@@ -1,0 +1,108 @@
+"""Event to sentence: the words by which people know this system (SPEC G), in one table.
+
+`{me}` is the process, `{Me}` its name as a trader ("Trader1"); facts that name a peer can be had as `{label[fact]}`,
+its name as a trader in small letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from bazaar.history import Happening
+
+SENTENCES: dict[str, tuple[str, ...]] = {
+    "drawn": ("Showing the graphical representation of the bazaar",),
+    "connected": ("Connected successfully to the database",),
+    "joined": ("{me} joined the bazaar as {role} {verb} {item}",),
+    "election_started": ("{me} has started the election",),
+    "reelection": ("Start re-election!! Traders elected till now {traders}",),
+    "elected": ("Dear buyers and sellers, My ID is {me}, and I am the new coordinator",),
+    "recognized": (
+        "{me} received message won from {coordinator} and recognizes {coordinator} as the new coordinator of the bazaar",
+        "{me} is ready to trade",
+    ),
+    "ready_for_registration": ("{Me} is ready for product registration",),
+    "registered": ("{me} registered their product {item} with {label[trader]}",),
+    "opened": (
+        "{Me} aka {me} - is ready to trade",
+        "All traders in the bazaar {traders}",
+        "{count} trader(s) in the bazaar, trading can begin!!!",
+    ),
+    "seller_loop": ("Executing seller loop",),
+    "picked": ("{me} has picked item {item} to sell",),
+    "queued": ("{Me} got a purchase request for item {item} from {buyer}",),
+    "taken/cache": ("{item} is served from cache by {Me}",),
+    "traded/warehouse": ("{item} is served from database by {Me}", "Current {Me} of the bazaar is {me}"),
+    "traded/cache": ("Current {Me} of the bazaar is {me}",),
+    "shipped": ("Item {item} is shipped from inventory",),
+    "unavailable/warehouse": ("Item {item} is unavailable",),
+    "unavailable/trader": ("{item} is not available for sell in the bazaar right now",),
+    "oversold": ("Warehouse rejected buy request for {item} from {buyer} because inventory was oversold",),
+    "sold": ("{me} has sold {item} to {buyer} and earned {dollars} $",),
+    "left": ("{me} has {left} {item} left",),
+    "out_of_stock": ("{me} is out of stock for item {item}",),
+    "purchased": ("{me} purchased {item} from {seller}",),
+    "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
+    "pulled": ("{Me} is syncing their cache with database",),
+}
+VARIANTS = {"taken": "to", "traded": "by"}  # events whose sentence depends on one of their facts
+
+
+class Sentence(NamedTuple):
+    """A time-stamped sentence; `what` is the event that it tells."""
+
+    at: float
+    process: str
+    what: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{datetime.fromtimestamp(self.at):%Y-%m-%d %H:%M:%S.%f} : {self.text}"
+
+
+class Narrator:
+    """Tells events; remembers which peer holds which seat."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def tell(self, happenings: Iterable[Happening]) -> list[Sentence]:
+        """The sentences of these events, in the order of their time."""
+        told: list[Sentence] = []
+        for happened in sorted(happenings, key=lambda h: (h.at, h.clock)):
+            if happened.what == "elected":
+                self._labels[happened.process] = f"trader{happened.facts['seat']}"
+            told += [
+                Sentence(happened.at, happened.process, happened.what, text)
+                for text in self._sentences(happened)
+            ]
+        return told
+
+    def seat_of(self, process: str) -> str | None:
+        """`traderI`, if this process was elected."""
+        return self._labels.get(process)
+
+    def _sentences(self, happened: Happening) -> Iterable[str]:
+        facts, me = happened.facts, happened.process
+        what = happened.what
+        if what in VARIANTS:
+            what = f"{what}/{facts[VARIANTS[what]]}"
+        elif what == "unavailable":
+            what = f"{what}/{'warehouse' if me == 'warehouse' else 'trader'}"
+        templates = SENTENCES.get(what)
+        if templates is None:
+            return ()
+        names = {fact: value for fact, value in facts.items() if isinstance(value, str)}
+        labels = {fact: self._labels.get(name, name) for fact, name in names.items()}
+        words = {
+            **facts,
+            "me": me,
+            "Me": self._labels.get(me, me).capitalize(),
+            "label": labels,
+            "Label": {fact: label.capitalize() for fact, label in labels.items()},
+            "count": len(facts.get("traders", ())),
+            "dollars": f"{facts.get('earned', 0) / 100:g}",
+        }
+        return (template.format(**words) for template in templates)

@@ -1,0 +1,387 @@
+"""Every noun of the bazaar: goods, orders, lots, ledger entries, and each message that crosses a process.
+
+Rules of the file: records are frozen and hold no behaviour beyond naming; money is integer cents; a peer's
+index is compared as a number (`buyer10` outranks `seller9`); `clock` is always a Lamport clock (Lamport,
+"Time, Clocks, and the Ordering of Events in a Distributed System", CACM 21(7), 1978).
+
+Messages travel as msgpack arrays that begin with the message's name; what does not decode, or decodes with a field too
+many, is refused with `MalformedMessage` before any of it is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Union
+
+import msgspec
+
+Item = Literal["fish", "salt", "boar"]
+ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
+
+WAREHOUSE = "warehouse"
+SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
+
+Bench = tuple[Union[str, None], ...]
+"""The traders by seat: `("buyer7", None, "buyer5")` is trader0, an empty seat, trader2."""
+
+
+class MalformedMessage(Exception):
+    """Bytes that are no delivery of ours: rubbish, truncated, of another version, or with a field too many."""
+
+
+def index_of(name: str) -> int:
+    """The number in a peer's name, by which peers are compared: `buyer10` -> 10."""
+    match = re.fullmatch(r"(?:buyer|seller)(\d+)", name)
+    if match is None:
+        raise ValueError(f"{name!r} is no peer: peers are called buyer0, seller1, …")
+    return int(match[1])
+
+
+def is_seller(name: str) -> bool:
+    """Whether a peer's civil role (what it does when it is not a trader) is selling."""
+    return name.startswith("seller")
+
+
+def sellers_share(price_cents: int) -> int:
+    """What the seller earns of a sale, in cents; the trader keeps the rest, so no cent is lost by rounding."""
+    return price_cents * SELLER_SHARE_PERCENT // 100
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A value on the wire."""
+
+
+class Order(Record):
+    """A purchase request as a trader holds it; `clock` is that of the message that brought it."""
+
+    order_id: str
+    buyer: str
+    item: Item
+    clock: int
+
+
+class Lot(Record):
+    """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (SPEC C4)."""
+
+    deposit_id: str
+    seller: str
+    item: Item
+    price_cents: int
+    clock: int
+    count: int
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Something that one process says to another."""
+
+
+# ---------------------------------------------------------------------------------------------- election, membership
+class Election(Message):
+    """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)"""
+
+
+class Ok(Message):
+    """Bully: I am above you and alive; drop out."""
+
+
+class Won(Message):
+    """I am a trader now. `position` is the ledger position of the newest change of the bench: a higher one is newer."""
+
+    bench: Bench
+    position: int
+
+
+class WhoTrades(Message):
+    """A peer that has just started asks the warehouse for the bench."""
+
+
+class Claim(Message):
+    """The winner of an election asks the warehouse for the next seat; `position` is the bench it ran against."""
+
+    position: int
+
+
+class BenchIs(Message):
+    """Who holds the seats: the warehouse's answer to `WhoTrades` and `Claim`, a peer's to an `Election` that is over."""
+
+    bench: Bench
+    position: int
+
+
+# ----------------------------------------------------------------------------------------------------------- trading
+class Deposit(Message):
+    """A seller hands goods to a trader; a retry keeps the `deposit_id`."""
+
+    deposit_id: str
+    item: Item
+    count: int
+    price_cents: int
+
+
+class Deposited(Message):
+    """The goods are in the warehouse."""
+
+    deposit_id: str
+
+
+class Registered(Message):
+    """A trader tells the other traders that this seller has goods on sale."""
+
+    seller: str
+
+
+class Buy(Message):
+    """A buyer orders one unit. `again` marks a retry under the same name: its answer may exist already."""
+
+    order_id: str
+    item: Item
+    again: bool
+
+
+class Purchased(Message):
+    """The order is carried out."""
+
+    order_id: str
+    item: Item
+    seller: str
+    price_cents: int
+
+
+class Unavailable(Message):
+    """Nobody sells the item."""
+
+    order_id: str
+    item: Item
+
+
+class Oversold(Message):
+    """The sale that you were told of is revoked: the cache promised what the warehouse did not have."""
+
+    order_id: str
+    item: Item
+
+
+class Sold(Message):
+    """To the seller: one unit is sold; `left` counts what remains of the product over all its lots."""
+
+    order_id: str
+    item: Item
+    buyer: str
+    price_cents: int
+    left: int
+
+
+class OutOfStock(Message):
+    """To the seller: nothing is left of this product."""
+
+    item: Item
+
+
+class CacheUpdate(Message):
+    """A trader tells the others the counts after its newest sales; they keep the minimum (SPEC D5)."""
+
+    lots: tuple[Lot, ...]
+
+
+# --------------------------------------------------------------------------------------------------------- warehouse
+class Ship(Record, tag="ship"):
+    """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (None)."""
+
+    order: Order
+    deposit_id: str | None
+
+
+class Stock(Record, tag="stock"):
+    """Put a deposit in."""
+
+    lot: Lot
+
+
+class Read(Record, tag="read"):
+    """What is on the shelves of these items?"""
+
+    items: tuple[Item, ...]
+
+
+Request = Union[Ship, Stock, Read]
+
+
+class Shipped(Record, tag="shipped"):
+    """The order was carried out from `lot`, as it is after the sale; `left` is the product's count over all its lots."""
+
+    lot: Lot
+    left: int
+
+
+class Denied(Record, tag="denied"):
+    """The order is refused for good: `oversold` if a cache had promised it, else `unavailable`."""
+
+    reason: Literal["unavailable", "oversold"]
+
+
+class Stocked(Record, tag="stocked"):
+    """The deposit is in the ledger."""
+
+    deposit_id: str
+
+
+class Shelves(Record, tag="shelves"):
+    """Every lot with something left of the items that were asked for."""
+
+    items: tuple[Item, ...]
+    lots: tuple[Lot, ...]
+
+
+class NotATrader(Record, tag="not-a-trader"):
+    """Requests of a peer without a seat change nothing."""
+
+
+Reply = Union[Shipped, Denied, Stocked, Shelves, NotATrader]
+
+
+class Ask(Message):
+    """One batch of a trader's requests; a trader has one `Ask` under way at a time. A retry keeps the `number`."""
+
+    number: int
+    requests: tuple[Request, ...]
+
+
+class Answer(Message):
+    """The replies to one `Ask`, in the order of its requests."""
+
+    number: int
+    replies: tuple[Reply, ...]
+
+
+AnyMessage = Union[
+    Election, Ok, Won, WhoTrades, Claim, BenchIs,
+    Deposit, Deposited, Registered, Buy, Purchased, Unavailable, Oversold, Sold, OutOfStock, CacheUpdate,
+    Ask, Answer,
+]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------- wire
+class Letter(Record):
+    """One message with the sender's clock at its sending."""
+
+    clock: int
+    body: AnyMessage
+
+
+class Delivery(Record):
+    """Consecutive letters of one sender to one receiver. `incarnation` tells two lives of a process apart."""
+
+    source: str
+    target: str
+    incarnation: int
+    sequence: int
+    letters: tuple[Letter, ...]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Delivery)
+
+
+def encode(delivery: Delivery) -> bytes:
+    """A delivery as msgpack."""
+    return _encoder.encode(delivery)
+
+
+def decode(data: bytes) -> Delivery:
+    """The delivery in these bytes. Raises `MalformedMessage` if they hold anything else."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(str(error)) from error
+
+
+# ------------------------------------------------------------------------------------------------------------ ledger
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
+    """One line of the ledger; its position is its index: 0, 1, 2, … without a gap."""
+
+    position: int
+
+
+class DepositEntry(Entry, tag="deposit"):
+    """Goods came in."""
+
+    deposit_id: str
+    seller: str
+    item: Item
+    count: int
+    price_cents: int
+    clock: int
+    trader: str
+
+
+class Sale(Entry):
+    """One unit went out. `cached`: the trader's cache had promised it before the warehouse was asked."""
+
+    order_id: str
+    buyer: str
+    item: Item
+    deposit_id: str
+    seller: str
+    price_cents: int
+    clock: int
+    trader: str
+    cached: bool
+
+
+class Denial(Entry):
+    """An order was refused for good, so that a retry cannot turn what the buyer was told into a sale."""
+
+    order_id: str
+    buyer: str
+    item: Item
+    reason: Literal["unavailable", "oversold"]
+    clock: int
+    trader: str
+
+
+class Appoint(Entry):
+    """A peer took a trader's seat."""
+
+    peer: str
+    seat: int
+
+
+AnyEntry = Union[DepositEntry, Sale, Denial, Appoint]
+
+
+def entry_to_document(entry: AnyEntry) -> dict[str, Any]:
+    """An entry as MongoDB keeps it: its position is the `_id`."""
+    document: dict[str, Any] = msgspec.to_builtins(entry)
+    document["_id"] = document.pop("position")
+    return document
+
+
+def document_to_entry(document: dict[str, Any]) -> AnyEntry:
+    """The reverse of `entry_to_document`. Raises `msgspec.ValidationError` for a document of another shape."""
+    fields = dict(document)
+    fields["position"] = fields.pop("_id")
+    entry: AnyEntry = msgspec.convert(fields, AnyEntry)
+    return entry
+
+
+# ----------------------------------------------------------------------------------------------------- trader's queue
+class Queued(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="queued"):
+    """The trader took this order in."""
+
+    order: Order
+
+
+class Promised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="promised"):
+    """The trader's cache answered the order from this lot; the warehouse has yet to confirm it."""
+
+    order_id: str
+    lot: Lot
+
+
+class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="closed"):
+    """The warehouse decided the order; nothing more is to be done for it."""
+
+    order_id: str
+
+
+JournalLine = Union[Queued, Promised, Closed]

@@ -1,0 +1,123 @@
+"""Everything that a run can be told, in one frozen record; the paces are presets of its waiting times.
+
+All times are seconds. Relations between values are checked in one place, `check`, which says in one line what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+CachePolicy = Literal["none", "weak"]
+Pace = Literal["lab", "demo", "fast"]
+
+
+class UsageError(Exception):
+    """What the person at the terminal asked for cannot be done; the text says what to do instead."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One run. The defaults are the command line's (SPEC H) at the pace `demo`."""
+
+    host: str = "localhost"
+    port: int = 0
+    """The name server's port; 0 lets the operating system choose."""
+    peers: int = 8
+    traders: int = 3
+    cache: CachePolicy = "weak"
+    pace: Pace = "demo"
+    duration_s: float | None = None
+    requests: int | None = None
+    """Orders that the buyers place between them; None: no end."""
+    window: int = 1
+    """Orders that a buyer keeps outstanding."""
+    buyers: int | None = None
+    sellers: int | None = None
+    seed: int = 0
+
+    restock_count: int = 10
+    restock_every_s: float = 20.0
+    pull_every: int = 5
+    """Weak cache: reload it after this many served orders; 0 for never."""
+    push: bool = True
+    """Weak cache: tell the other traders the count after each sale."""
+
+    election_delay_s: float = 0.5
+    """From the moment that everybody is there to the first election."""
+    reelection_delay_s: float = 0.5
+    registration_delay_s: float = 0.0
+    """From the last election to a seller's first deposit."""
+    opening_delay_s: float = 0.5
+    """From the last election to the first order that a trader serves."""
+    think_s: float = 0.5
+    """A buyer's pause between an answer and its next order."""
+
+    election_timeout_s: float = 5.0
+    """Hearing neither `ok` nor `won` for so long, a candidate has won (SPEC B2)."""
+    answer_timeout_s: float = 10.0
+    """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
+
+
+PACES: dict[str, dict[str, float]] = {
+    # The seed's own waits, as the time stamps of its logs show them.
+    "lab": {
+        "restock_every_s": 50.0,
+        "election_delay_s": 4.0,
+        "reelection_delay_s": 10.0,
+        "registration_delay_s": 15.0,
+        "opening_delay_s": 25.0,
+        "think_s": 10.0,
+        "answer_timeout_s": 60.0,
+    },
+    "demo": {},
+    "fast": {
+        "restock_every_s": 5.0,
+        "election_delay_s": 0.0,
+        "reelection_delay_s": 0.0,
+        "opening_delay_s": 0.0,
+        "think_s": 0.0,
+        "election_timeout_s": 2.0,
+        "answer_timeout_s": 5.0,
+    },
+}
+
+
+def with_pace(pace: Pace, **values: Any) -> Settings:
+    """Settings at this pace; `values` (None counts as not given) override the preset. Raises `UsageError`."""
+    given = {name: value for name, value in values.items() if value is not None}
+    settings = Settings(**{"pace": pace, **PACES[pace], **given})
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Raises `UsageError` where values make no sense, alone or together."""
+    s = settings
+    if s.peers < 3:
+        raise UsageError(f"a bazaar needs at least 3 peers (a trader, a buyer, a seller); you asked for {s.peers}")
+    if not 1 <= s.traders <= s.peers - 2:
+        raise UsageError(
+            f"{s.peers} peers can have 1 to {s.peers - 2} traders (a buyer and a seller must remain); "
+            f"you asked for {s.traders}"
+        )
+    if s.buyers is not None and s.sellers is not None and s.buyers + s.sellers != s.peers:
+        raise UsageError(
+            f"--buyers {s.buyers} and --sellers {s.sellers} make {s.buyers + s.sellers}, not {s.peers} peers; "
+            "give numbers that add up (traders are elected from among them), or only one of the two"
+        )
+    for option, count in (("--buyers", s.buyers), ("--sellers", s.sellers)):
+        if count is not None and not 1 <= count <= s.peers - 1:
+            raise UsageError(f"{option} can be 1 to {s.peers - 1} with {s.peers} peers; you asked for {count}")
+    for option, number in (
+        ("--window", s.window),
+        ("--restock-count", s.restock_count),
+        ("--requests", s.requests),
+    ):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} must be at least 1; you asked for {number}")
+    for option, time_s in (("--duration", s.duration_s), ("--restock-every", s.restock_every_s)):
+        if time_s is not None and not 0 < time_s < float("inf"):
+            raise UsageError(f"{option} must be a number of seconds above 0; you asked for {time_s}")
+    if not 0 <= s.port <= 65535:
+        raise UsageError(f"a port is 0 to 65535; you asked for {s.port}")

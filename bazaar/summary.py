@@ -1,0 +1,120 @@
+"""The figures of a run, from its ledger and histories: `summary.json` (SPEC H)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bazaar.audit import Evidence, Report
+from bazaar.records import AnyEntry, Appoint, Denial, DepositEntry, Item, Sale
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """What became of the buyers' orders. asked = purchased + unavailable + oversold + unanswered."""
+
+    asked: int
+    purchased: int
+    unavailable: int
+    oversold: int
+    undersold: int
+    """Of those refused (unavailable or oversold): how many although the warehouse had stock of the item then."""
+    unanswered: int
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """From a buyer's placing an order to its first answer, in milliseconds."""
+
+    p50: float
+    p99: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """`summary.json`."""
+
+    verdict: str
+    seed: int
+    peers: int
+    traders: list[str]
+    cache: str
+    pace: str
+    requests: Requests
+    goods_shipped: int
+    trading_s: float
+    throughput_per_s: float
+    latency_ms: Latency
+    startup_s: float
+    elections: int
+    faults: list[dict[str, Any]]
+    audit: dict[str, bool]
+
+
+def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
+    """`launched_at`: seconds since the epoch."""
+    settings = evidence.plan.settings
+    placed: dict[str, float] = {}
+    answered: dict[str, float] = {}
+    outcome: dict[str, str] = {}
+    for history in evidence.histories.values():
+        for happened in history:
+            match happened.what:
+                case "ordered":
+                    placed[happened.facts["order"]] = happened.at
+                case "purchased" | "found_unavailable":
+                    answered.setdefault(happened.facts["order"], happened.at)
+                    outcome.setdefault(happened.facts["order"], happened.what)
+                case "revoked":
+                    answered.setdefault(happened.facts["order"], happened.at)
+                    outcome[happened.facts["order"]] = "revoked"
+    outcomes = Counter(outcome[order] for order in placed if order in outcome)
+    waits = sorted(1000 * (answered[order] - placed[order]) for order in placed if order in answered)
+    first_order = min(placed.values(), default=launched_at)
+    trading_s = max(answered.values(), default=first_order) - first_order
+    shipped = sum(isinstance(entry, Sale) for entry in evidence.entries)
+    return Summary(
+        verdict=report.verdict,
+        seed=settings.seed,
+        peers=settings.peers,
+        traders=[entry.peer for entry in evidence.entries if isinstance(entry, Appoint)],
+        cache=settings.cache,
+        pace=settings.pace,
+        requests=Requests(
+            asked=len(placed),
+            purchased=outcomes["purchased"],
+            unavailable=outcomes["found_unavailable"],
+            oversold=outcomes["revoked"],
+            undersold=_undersold(evidence.entries),
+            unanswered=len(placed) - sum(outcomes.values()),
+        ),
+        goods_shipped=shipped,
+        trading_s=round(trading_s, 3),
+        throughput_per_s=round(shipped / trading_s, 2) if trading_s else 0.0,
+        latency_ms=Latency(round(_percentile(waits, 50), 3), round(_percentile(waits, 99), 3)),
+        startup_s=round(first_order - launched_at, 3) if placed else 0.0,
+        elections=sum(h.what == "election_started" for history in evidence.histories.values() for h in history),
+        faults=[],
+        audit=report.audit,
+    )
+
+
+def _percentile(ascending: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile; 0 of nothing."""
+    if not ascending:
+        return 0.0
+    return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]
+
+
+def _undersold(entries: Sequence[AnyEntry]) -> int:
+    left: Counter[Item] = Counter()
+    refused = 0
+    for entry in entries:
+        match entry:
+            case DepositEntry():
+                left[entry.item] += entry.count
+            case Sale():
+                left[entry.item] -= 1
+            case Denial():
+                refused += left[entry.item] > 0
+    return refused

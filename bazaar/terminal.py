@@ -1,0 +1,99 @@
+"""What a person sees: the sentences, coloured by kind, a progress line, and the summary table; plain text when piped."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bazaar.audit import Report
+from bazaar.launcher import Bazaar, Follower
+from bazaar.narration import Narrator
+from bazaar.summary import Summary
+
+MOST_BYTES = 8_000  # of one process's history in a tenth of a second: beyond, nobody could read along
+
+COLOURS = {
+    "election": ("election_started", "reelection", "elected", "recognized", "ready_for_registration", "opened"),
+    "purchase": ("purchased", "sold"),
+    "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
+    "goods": ("registered", "picked", "seller_loop", "left"),
+    "cache": ("pushed", "pulled"),
+}
+STYLES = {"election": "cyan", "purchase": "green", "refusal": "red", "goods": "yellow", "cache": "magenta"}
+STYLE_OF = {what: STYLES[kind] for kind, whats in COLOURS.items() for what in whats}
+
+
+class Terminal:
+    """Shows a run while it goes on, and what came of it."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._narrator = Narrator()
+        self._follower: Follower | None = None
+        self._skipped = 0
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=self._errors,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task("starting", total=None, count="")
+
+    def show(self, bazaar: Bazaar) -> None:
+        """Called ten times a second."""
+        if self._follower is None:
+            self._follower = Follower(bazaar.out)
+            self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
+            self._progress.start()
+        happenings, skipped = self._follower.new(("launcher", *bazaar.processes), MOST_BYTES)
+        for sentence in self._narrator.tell(happenings):
+            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
+        if skipped and not self._skipped:
+            self._console.print(f"(faster than one can read: from here on what is left out is in {bazaar.out}/output.txt)")
+        self._skipped += skipped
+        requests = bazaar.settings.requests
+        self._progress.update(
+            self._task,
+            description=bazaar.phase,
+            total=requests,
+            completed=bazaar.answered,
+            count=f"{bazaar.answered}{f' of {requests}' if requests else ''} answered" if bazaar.answered else "",
+        )
+
+    def conclude(self, bazaar: Bazaar, summary: Summary, report: Report) -> None:
+        """The summary table, and each violation's story."""
+        self._progress.stop()
+        requests = summary.requests
+        table = Table(title=f"The bazaar of seed {summary.seed}: {summary.verdict}", show_header=False)
+        for name, value in (
+            ("traders", ", ".join(summary.traders)),
+            ("cache, pace", f"{summary.cache}, {summary.pace}"),
+            ("orders", f"{requests.asked} asked, {requests.purchased} purchased, {requests.unavailable} unavailable, "
+                       f"{requests.oversold} oversold, {requests.unanswered} unanswered"),
+            ("undersold", f"{requests.undersold} refused though in stock"),
+            ("goods shipped", f"{summary.goods_shipped} in {summary.trading_s:.2f} s, {summary.throughput_per_s:g} a second"),
+            ("time to an answer", f"p50 {summary.latency_ms.p50:g} ms, p99 {summary.latency_ms.p99:g} ms"),
+            ("start to first order", f"{summary.startup_s:g} s, {summary.elections} election(s)"),
+            ("audit", f"{sum(summary.audit.values())} of {len(summary.audit)} checks held"),
+            ("files", str(bazaar.out)),
+        ):  # fmt: skip
+            table.add_row(name, value)
+        self._console.print(table)
+        for check, stories in report.violations.items():
+            self._console.print(f"violated: {check}")
+            for story in stories:
+                self._console.print(f"  {story}", markup=False)
+
+    def complain(self, line: str) -> None:
+        """One line on standard error."""
+        self._progress.stop()
+        self._errors.print(f"bazaar: {line}", markup=False)

@@ -1,0 +1,54 @@
+"""The picture of the bazaar's graph: `python -m bazaar.topology RUN_FOLDER` draws `network.png`.
+
+A program of its own because its libraries take longer to import than the whole bazaar to start: the launcher draws
+while the peers already trade.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import networkx as nx
+
+from bazaar.plan import Plan, load
+from bazaar.records import is_seller
+
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402 - the backend must be chosen first
+
+
+def graph_of(plan: Plan) -> nx.Graph:
+    """The plan's adjacency list as a graph."""
+    return nx.Graph({name: list(neighbours) for name, neighbours in plan.neighbours.items()})
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Draws the graph; sellers are squares, buyers circles (told apart in black and white), labels are names."""
+    graph = graph_of(plan)
+    places = nx.spring_layout(graph, seed=plan.settings.seed % 2**32, iterations=300)
+    side = max(6.0, len(plan.names) ** 0.5 * 2)
+    figure, axes = pyplot.subplots(figsize=(side, side * 0.75), layout="constrained")
+    nx.draw_networkx_edges(graph, places, ax=axes, edge_color="#888888")
+    for selling, shape, colour in ((False, "o", "#ffffff"), (True, "s", "#d9d9d9")):
+        names = [name for name in plan.names if is_seller(name) == selling]
+        nx.draw_networkx_nodes(
+            graph, places, names, ax=axes, node_shape=shape, node_color=colour, edgecolors="black", node_size=1500
+        )
+    labels = {name: f"{name}\n{plan.goods[name]}" for name in plan.names}
+    nx.draw_networkx_labels(graph, places, labels, ax=axes, font_size=8)
+    axes.set_title(
+        f"A bazaar of {len(plan.names)} peers, seed {plan.settings.seed}: buyers (circles) and what they first "
+        "look for, sellers (squares) and what they first sell",
+        fontsize=9,
+        wrap=True,
+    )
+    axes.set_axis_off()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    draw(load(folder / "bazaar.json"), folder / "network.png")

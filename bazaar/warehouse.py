@@ -1,0 +1,122 @@
+"""The warehouse: the one actor that decides (SPEC D1). Its store is the ledger.
+
+An actor like the peers: letters in, effects out. All that arrives while the last entries are being made durable is
+decided in the next turn and appended in one go, so batches of several traders merge by themselves. A decision is
+believed here at once, but told to nobody before its entry is durable; if that fails the process ends, and its
+successor rebuilds the projection from what the ledger really holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bazaar.core.clock import LamportClock
+from bazaar.core.ledger import Ledger
+from bazaar.core.turn import Turn
+from bazaar.records import (
+    WAREHOUSE,
+    AnyEntry,
+    Ask,
+    BenchIs,
+    Claim,
+    Denied,
+    Letter,
+    NotATrader,
+    Read,
+    Reply,
+    Request,
+    Ship,
+    Stock,
+    Stocked,
+    WhoTrades,
+)
+from bazaar.records import Answer as AnswerMessage
+
+
+class Warehouse:
+    """Built from the entries that the ledger holds already."""
+
+    name = WAREHOUSE
+    deadline = float("inf")
+    answered = 0
+    idle = True
+
+    def __init__(self, seats: int, entries: Iterable[AnyEntry] = ()) -> None:
+        self.clock = LamportClock()
+        self.ledger = Ledger()
+        self._seats = seats
+        for entry in entries:
+            self.ledger.apply(entry)
+
+    def begin(self, turn: Turn) -> None:
+        """Says that it is there: whoever built it has connected it to its store."""
+        turn.note("connected", entries=self.ledger.position)
+
+    def finish(self, turn: Turn) -> None:
+        """Nothing: the warehouse only answers."""
+
+    def tick(self, turn: Turn) -> None:
+        """Nothing: the warehouse only answers."""
+
+    def receive(self, turn: Turn, source: str, letter: Letter) -> None:
+        """Decides what a peer asks."""
+        turn.witness(source, letter)
+        body = letter.body
+        handler = self.handles.get(type(body))
+        if handler is None:
+            turn.note("unexpected", message=type(body).__name__)
+        else:
+            handler(self, turn, source, body)
+
+    def _who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
+        turn.send(source, BenchIs(self.ledger.bench, self.ledger.bench_position))
+
+    def _claim(self, turn: Turn, source: str, body: Claim) -> None:
+        appoint = self.ledger.decide_seat(source, body.position, self._seats)
+        if appoint is not None:
+            self._append(turn, appoint)
+            turn.note("appointed", peer=source, seat=appoint.seat)
+        turn.send(source, BenchIs(self.ledger.bench, self.ledger.bench_position))
+
+    def _ask(self, turn: Turn, source: str, body: Ask) -> None:
+        replies = tuple(self._reply(turn, source, request) for request in body.requests)
+        turn.send(source, AnswerMessage(body.number, replies))
+
+    def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:
+        if not self.ledger.is_trader(trader):
+            return NotATrader()
+        match request:
+            case Ship():
+                return self._ship(turn, trader, request)
+            case Stock(lot):
+                deposit = self.ledger.decide_deposit(lot, trader)
+                if deposit is not None:
+                    self._append(turn, deposit)
+                    turn.note("stocked", item=lot.item, count=lot.count, seller=lot.seller)
+                return Stocked(lot.deposit_id)
+            case Read(items):
+                return self.ledger.shelves(items)
+
+    def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
+        order = request.order
+        decision = self.ledger.decide_order(order, request.deposit_id, trader)
+        if decision is not None:
+            self._append(turn, decision)
+        answer = self.ledger.answer(order.order_id)
+        if decision is not None:
+            if isinstance(answer, Denied):
+                turn.note(answer.reason, order=order.order_id, item=order.item, buyer=order.buyer)
+            else:
+                turn.note("shipped", order=order.order_id, item=order.item)
+        return answer
+
+    def _append(self, turn: Turn, entry: AnyEntry) -> None:
+        self.ledger.apply(entry)
+        turn.keep(entry)
+
+    handles: dict[type, Callable[[Any, Turn, str, Any], None]] = {
+        WhoTrades: _who_trades,
+        Claim: _claim,
+        Ask: _ask,
+    }

@@ -1,0 +1,117 @@
+"""The command line of the bazaar (SPEC H): options in, a run, a summary out. `bash run.sh --help` shows it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.settings import CachePolicy, Pace, Settings, UsageError, with_pace
+from bazaar.terminal import Terminal
+
+HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
+RUNS = Path("runs")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `bash run.sh --help`")
+
+
+def parse(arguments: list[str]) -> tuple[Settings, Path]:
+    """The settings, and the folder for the run. Raises `UsageError`."""
+    parser = _Parser(
+        prog="bash run.sh",
+        description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("host", nargs="?", default="localhost", help="the machine of the name server, this one; HOST:PORT fixes its port")
+    add("peers", nargs="?", type=int, default=8, help="how many peers (default 8)")
+    add("traders", nargs="?", type=int, default=3, help="how many traders they elect (default 3)")
+    add("--cache", choices=get_args(CachePolicy), help="consistency of the traders' caches (default weak)")
+    add("--pace", choices=get_args(Pace), default="demo", help="waiting times: lab = the seed's, demo = readable, fast = none")
+    add("--duration", dest="duration_s", type=float, metavar="S", help="stop after S seconds of trading")
+    add("--requests", type=int, metavar="N", help="stop after N answered orders")
+    add("--window", type=int, metavar="W", help="orders that a buyer keeps outstanding (default 1)")
+    add("--buyers", type=int, metavar="B", help="exactly so many buyers")
+    add("--sellers", type=int, metavar="S", help="exactly so many sellers")
+    add("--restock-count", type=int, metavar="N_g", help="goods in a deposit (default 10)")
+    add("--restock-every", dest="restock_every_s", type=float, metavar="T_g", help="seconds between a seller's deposits")
+    add("--seed", type=int, metavar="X", help="same seed: same graph, roles, goods, prices and choices")
+    add("--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)")
+    options = vars(parser.parse_args(arguments))
+    out: Path | None = options.pop("out")
+    options["host"], options["port"] = _split_host(options["host"])
+    if options["seed"] is None:
+        options["seed"] = random.SystemRandom().randrange(10_000)
+    settings = with_pace(options.pop("pace"), **options)
+    return settings, (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}").absolute()
+
+
+def _split_host(text: str) -> tuple[str, int]:
+    host, colon, port = text.partition(":")
+    if not host or (colon and not port.isdecimal()):
+        raise UsageError(f"{text!r} is no HOST or HOST:PORT, such as localhost or localhost:9090")
+    return host, int(port or 0)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a bazaar; the exit status of SPEC H."""
+    terminal = Terminal()
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    signal.signal(signal.SIGHUP, lambda *_: _interrupt())
+    try:
+        settings, out = parse(arguments)
+        with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
+            return run(bazaar, terminal)
+    except UsageError as error:
+        terminal.complain(str(error))
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        terminal.complain("stopped before any order was answered")
+        return NOTHING_EXERCISED
+
+
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run(bazaar: Bazaar, terminal: Terminal) -> int:
+    """Starts the bazaar, lets it trade, ends and judges it."""
+    died = None
+    try:
+        bazaar.start()
+        _point_latest_at(bazaar.out)
+        bazaar.trade()
+    except ProcessDied as error:
+        died = error
+    except KeyboardInterrupt:
+        if not bazaar.answered:
+            raise
+    if died is None:
+        bazaar.finish()
+    summary, report = bazaar.collect()
+    terminal.conclude(bazaar, summary, report)
+    if died is not None:
+        terminal.complain(str(died))
+        return VIOLATED
+    return {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}[report.verdict]
+
+
+def _point_latest_at(out: Path) -> None:
+    """`runs/latest` points at the newest run, if it is one of `runs/`."""
+    if out.parent == RUNS.absolute():
+        link = RUNS / f".latest-{os.getpid()}"
+        link.symlink_to(out.name)
+        link.replace(RUNS / "latest")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""The name server of a run, as a process of its own: `python nameserver.py HOST PORT KEY_FILE`.
+
+Prints the port that it serves on as one JSON line, and serves until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+from bazaar.rpc import NameServer, read_key
+from bazaar.settings import UsageError
+
+
+def main() -> int:
+    """2, with one line on standard error, if the host or port cannot be had."""
+    host, port, key_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    try:
+        server = NameServer(host, port, read_key(key_file))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps({"ready": True, "port": server.port}), flush=True)
+    threading.Thread(target=server.serve, daemon=True).start()
+    sys.stdin.read()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # requests that are under way are nobody's any more

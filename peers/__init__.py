@@ -1,0 +1,1 @@
+"""Who takes part: one peer is one process, `python -m peers NAME RUN_FOLDER`."""

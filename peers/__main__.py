@@ -1,0 +1,32 @@
+"""`python -m peers NAME RUN_FOLDER NAME_SERVER_PORT`: one peer as a process of its own, in its own directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bazaar.history import History
+from bazaar.journal import Journal
+from bazaar.plan import load
+from bazaar.rpc import Directory, read_key
+from peers.host import Host
+from peers.peer import Peer
+
+
+def main() -> None:
+    """Runs until the launcher says stop, or is gone."""
+    name, run_folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    plan = load(run_folder / "bazaar.json")
+    key = read_key(run_folder / "key")
+    folder = Path.cwd()
+    journal = Journal(folder)
+    peer = Peer(name, plan, journal.lines)
+    directory = Directory(plan.settings.host, port, key)
+    Host(peer, journal, History(folder, name), plan.settings.host, directory, key).run()
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # the pool may be waiting for a peer that has gone; nobody waits for its answer any more

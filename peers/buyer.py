@@ -1,0 +1,112 @@
+"""A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (SPEC C3, C5, C6).
+
+An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import ClassVar
+
+import msgspec
+
+from bazaar.core.turn import Turn
+from bazaar.records import ITEMS, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.settings import Settings
+from peers.role import FOREVER, Trading
+
+
+class Outstanding(msgspec.Struct):
+    """An order without an answer."""
+
+    item: Item
+    repeat_at: float
+
+
+class Buyer(Trading):
+    """Keeps `window` orders outstanding until its quota is answered."""
+
+    def __init__(self, me: str, item: Item, settings: Settings, quota: float, rng: random.Random) -> None:
+        self._me = me
+        self._settings = settings
+        self._rng = rng
+        self._quota = quota  # orders to place; infinity for no end
+        self._next_item = item
+        self._traders: tuple[str, ...] = ()
+        self._serial = 0
+        self._outstanding: dict[str, Outstanding] = {}
+        self._thinking: list[float] = []  # when each free place of the window is used again, in this order
+        self.answered = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self._outstanding and self._serial >= self._quota
+
+    @property
+    def deadline(self) -> float:
+        if not self._traders:
+            return FOREVER
+        # Orders are placed in their turn and all wait equally long, so the first in the dict is the first to repeat.
+        repeat_at = next((order.repeat_at for order in self._outstanding.values()), FOREVER)
+        order_at = self._thinking[0] if self._thinking and self._serial < self._quota else FOREVER
+        return min(repeat_at, order_at)
+
+    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+        if not self._traders:
+            self._thinking = [turn.now] * self._settings.window
+        self._traders = traders
+
+    def finish(self, turn: Turn) -> None:
+        self._quota = self._serial
+
+    def tick(self, turn: Turn) -> None:
+        if not self._traders:
+            return
+        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota:
+            self._thinking.pop(0)
+            self._order(turn)
+        for order_id, order in list(self._outstanding.items()):
+            if order.repeat_at > turn.now:
+                break
+            del self._outstanding[order_id]
+            self._send(turn, order_id, order.item, again=True)
+
+    def _order(self, turn: Turn) -> None:
+        order_id = f"{self._me}-{self._serial}"
+        self._serial += 1
+        item = self._next_item
+        self._next_item = self._rng.choice(ITEMS)
+        self._send(turn, order_id, item, again=False)
+
+    def _send(self, turn: Turn, order_id: str, item: Item, again: bool) -> None:
+        trader = self._rng.choice(self._traders)
+        turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader)
+        turn.send(trader, Buy(order_id, item, again))
+        self._outstanding[order_id] = Outstanding(item, turn.now + self._settings.answer_timeout_s)
+
+    def _answered(self, turn: Turn, order_id: str) -> bool:
+        """Ends the waiting for this order; False if it had ended already."""
+        if self._outstanding.pop(order_id, None) is None:
+            return False
+        self.answered += 1
+        self._thinking.append(turn.now + self._settings.think_s)
+        return True
+
+    # --------------------------------------------------------------------------------------------------- the messages
+    def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
+        if self._answered(turn, body.order_id):
+            turn.note(
+                "purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents
+            )
+
+    def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
+        if self._answered(turn, body.order_id):
+            turn.note("found_unavailable", order=body.order_id, item=body.item)
+            if self._next_item == body.item:  # it picks another
+                self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
+
+    def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
+        self._answered(turn, body.order_id)
+        turn.note("revoked", order=body.order_id, item=body.item)
+
+    handles: ClassVar = {Purchased: on_purchased, Unavailable: on_unavailable, Oversold: on_oversold}

@@ -1,0 +1,41 @@
+"""What a role is: a part that a peer plays, with the messages that it understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from bazaar.core.turn import Turn
+
+FOREVER = float("inf")
+
+
+class Role:
+    """A part that a peer plays. A message goes to the first of a peer's roles that handles it."""
+
+    handles: ClassVar[dict[type, Callable[[Any, Turn, str, Any], None]]] = {}
+    answered: int = 0
+    """How many of this role's orders have their answer."""
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` wants to be called at the latest, in the time of `Turn.now`."""
+        return FOREVER
+
+    @property
+    def idle(self) -> bool:
+        """Whether the role waits for nothing and owes nothing."""
+        return True
+
+    def finish(self, turn: Turn) -> None:
+        """Begin nothing new."""
+
+    def tick(self, turn: Turn) -> None:
+        """Do what is due at `turn.now`."""
+
+
+class Trading(Role):
+    """A role that depends on who trades."""
+
+    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+        """The bench is full (again), and these hold its seats; may be called again when it changes."""

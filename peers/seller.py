@@ -1,0 +1,108 @@
+"""A seller: deposits goods with traders, hears what is sold, and brings new goods (SPEC C1, C2, C5, C7)."""
+
+from __future__ import annotations
+
+import random
+from typing import ClassVar
+
+import msgspec
+
+from bazaar.core.turn import Turn
+from bazaar.records import ITEMS, Deposit, Deposited, Item, OutOfStock, Sold, sellers_share
+from bazaar.settings import Settings
+from peers.role import FOREVER, Trading
+
+LOWEST_PRICE, HIGHEST_PRICE = 5, 10  # dollars (SPEC C1)
+
+
+class Handed(msgspec.Struct):
+    """A deposit that no trader has confirmed yet."""
+
+    deposit: Deposit
+    trader: str
+    repeat_at: float
+
+
+class Seller(Trading):
+    """Every `restock_every_s`, and whenever a product is sold out, it picks an item other than its last one."""
+
+    def __init__(self, me: str, item: Item, settings: Settings, rng: random.Random) -> None:
+        self._me = me
+        self._settings = settings
+        self._rng = rng
+        self._item = item
+        self._traders: tuple[str, ...] = ()
+        self._serial = 0
+        self._handed: dict[str, Handed] = {}
+        self._restock_at = FOREVER
+        self._finished = False
+        self._credited: set[str] = set()  # the orders: a retry may be told by a second trader
+
+    @property
+    def idle(self) -> bool:
+        return not self._handed
+
+    @property
+    def deadline(self) -> float:
+        return min([self._restock_at, *(handed.repeat_at for handed in self._handed.values())])
+
+    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+        if not self._traders:
+            self._restock_at = turn.now + self._settings.registration_delay_s
+        self._traders = traders
+
+    def finish(self, turn: Turn) -> None:
+        self._restock_at = FOREVER
+        self._finished = True
+
+    def tick(self, turn: Turn) -> None:
+        if turn.now >= self._restock_at:
+            self._restock_at = turn.now + self._settings.restock_every_s
+            if self._serial:  # the first goods were drawn before the market opened
+                turn.note("seller_loop")
+                self._pick_another(turn)
+            self._deposit(turn)
+        for handed in list(self._handed.values()):
+            if turn.now >= handed.repeat_at:
+                self._hand_over(turn, handed.deposit)
+
+    def _pick_another(self, turn: Turn) -> None:
+        self._item = self._rng.choice([item for item in ITEMS if item != self._item])
+        turn.note("picked", item=self._item)
+
+    def _deposit(self, turn: Turn) -> None:
+        price_cents = 100 * self._rng.randint(LOWEST_PRICE, HIGHEST_PRICE)
+        deposit = Deposit(f"{self._me}-d{self._serial}", self._item, self._settings.restock_count, price_cents)
+        self._serial += 1
+        self._hand_over(turn, deposit)
+
+    def _hand_over(self, turn: Turn, deposit: Deposit) -> None:
+        trader = self._rng.choice(self._traders)
+        self._handed[deposit.deposit_id] = Handed(
+            deposit, trader, turn.now + self._settings.answer_timeout_s
+        )
+        turn.send(trader, deposit)
+
+    # --------------------------------------------------------------------------------------------------- the messages
+    def on_deposited(self, turn: Turn, source: str, body: Deposited) -> None:
+        handed = self._handed.pop(body.deposit_id, None)
+        if handed is not None:
+            deposit = handed.deposit
+            turn.note("registered", deposit=deposit.deposit_id, item=deposit.item, trader=source)
+
+    def on_sold(self, turn: Turn, source: str, body: Sold) -> None:
+        if body.order_id in self._credited:
+            return
+        self._credited.add(body.order_id)
+        turn.note(
+            "sold", order=body.order_id, item=body.item, buyer=body.buyer, earned=sellers_share(body.price_cents)
+        )
+        turn.note("left", item=body.item, left=body.left)
+
+    def on_out_of_stock(self, turn: Turn, source: str, body: OutOfStock) -> None:
+        turn.note("out_of_stock", item=body.item)
+        if not self._finished:
+            self._pick_another(turn)
+            self._deposit(turn)
+
+    handles: ClassVar = {Deposited: on_deposited, Sold: on_sold, OutOfStock: on_out_of_stock}
