@@ -32,18 +32,34 @@ def parse(arguments: list[str]) -> tuple[Settings, Path]:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("host", nargs="?", default="localhost", help="the machine of the name server, this one; HOST:PORT fixes its port")
+    add(
+        "host",
+        nargs="?",
+        default="localhost",
+        help="the machine of the name server, this one; HOST:PORT fixes its port",
+    )
     add("peers", nargs="?", type=int, default=8, help="how many peers (default 8)")
     add("traders", nargs="?", type=int, default=3, help="how many traders they elect (default 3)")
     add("--cache", choices=get_args(CachePolicy), help="consistency of the traders' caches (default weak)")
-    add("--pace", choices=get_args(Pace), default="demo", help="waiting times: lab = the seed's, demo = readable, fast = none")
+    add(
+        "--pace",
+        choices=get_args(Pace),
+        default="demo",
+        help="waiting times: lab = the seed's, demo = readable, fast = none",
+    )
     add("--duration", dest="duration_s", type=float, metavar="S", help="stop after S seconds of trading")
     add("--requests", type=int, metavar="N", help="stop after N answered orders")
     add("--window", type=int, metavar="W", help="orders that a buyer keeps outstanding (default 1)")
     add("--buyers", type=int, metavar="B", help="exactly so many buyers")
     add("--sellers", type=int, metavar="S", help="exactly so many sellers")
     add("--restock-count", type=int, metavar="N_g", help="goods in a deposit (default 10)")
-    add("--restock-every", dest="restock_every_s", type=float, metavar="T_g", help="seconds between a seller's deposits")
+    add(
+        "--restock-every",
+        dest="restock_every_s",
+        type=float,
+        metavar="T_g",
+        help="seconds between a seller's deposits",
+    )
     add("--seed", type=int, metavar="X", help="same seed: same graph, roles, goods, prices and choices")
     add("--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)")
     options = vars(parser.parse_args(arguments))

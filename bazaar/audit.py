@@ -89,7 +89,7 @@ def _events(evidence: Evidence, *whats: str) -> Iterator[Happening]:
     return (happened for happened in _all(evidence) if happened.what in whats)
 
 
-# --------------------------------------------------------------------------------------------------------------- goods
+# ----------------------------------------------------------------------------------------------- goods
 def no_product_below_zero(evidence: Evidence) -> Iterator[str]:
     """At every prefix of the ledger, no deposit has sold more than came in."""
     left: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def lowest_deposit_first(evidence: Evidence) -> Iterator[str]:
             left[entry.deposit_id] = left.get(entry.deposit_id, 0) - 1
 
 
-# --------------------------------------------------------------------------------------------------------------- money
+# ----------------------------------------------------------------------------------------------- money
 def money_adds_up(evidence: Evidence) -> Iterator[str]:
     """What the buyers paid is what the sellers earned and the traders kept, to the cent, order by order."""
     paid: Counter[str] = Counter()
@@ -165,7 +165,7 @@ def money_adds_up(evidence: Evidence) -> Iterator[str]:
             )
 
 
-# -------------------------------------------------------------------------------------------------------------- orders
+# ---------------------------------------------------------------------------------------------- orders
 def each_order_decided_once(evidence: Evidence) -> Iterator[str]:
     """No order is sold twice, nor both sold and denied."""
     decided: dict[str, int] = {}
@@ -200,8 +200,7 @@ def buyers_were_told_the_truth(evidence: Evidence) -> Iterator[str]:
 def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
     """Nothing is in the ledger that no buyer asked for."""
     asked = {
-        happened.facts["order"]: (happened.process, happened.facts["item"])
-        for happened in _events(evidence, "ordered")
+        happened.facts["order"]: (happened.process, happened.facts["item"]) for happened in _events(evidence, "ordered")
     }
     for entry in evidence.entries:
         if isinstance(entry, (Sale, Denial)) and asked.get(entry.order_id) != (entry.buyer, entry.item):
@@ -213,9 +212,7 @@ def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
 
 def no_order_lost(evidence: Evidence) -> Iterator[str]:
     """Every order that was placed is answered, by the end of a run that was allowed to end."""
-    answered = {
-        happened.facts["order"] for happened in _events(evidence, "purchased", "found_unavailable", "revoked")
-    }
+    answered = {happened.facts["order"] for happened in _events(evidence, "purchased", "found_unavailable", "revoked")}
     for happened in _events(evidence, "ordered"):
         if happened.facts["order"] not in answered:
             yield f"{happened.facts['order']}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
@@ -235,7 +232,7 @@ def window_kept(evidence: Evidence) -> Iterator[str]:
                 outstanding.discard(happened.facts["order"])
 
 
-# ------------------------------------------------------------------------------------------------------ traders, clocks
+# ------------------------------------------------------------------------------------- traders, clocks
 def only_traders_trade(evidence: Evidence) -> Iterator[str]:
     """Every entry is by a peer that held a seat at that point of the ledger; every seat is taken once."""
     seated: dict[str, int] = {}

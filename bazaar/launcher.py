@@ -71,7 +71,8 @@ class Process:
                 stderr=stderr,
                 start_new_session=True,
             )
-        assert self.popen.stdin is not None and self.popen.stdout is not None
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
         self._stdin = self.popen.stdin
         self.stdout = self.popen.stdout
 
@@ -109,7 +110,11 @@ class Bazaar:
     """One run. `start`, then any of `wait_until` and `finish`, then `collect`."""
 
     def __init__(
-        self, settings: Settings, out: Path, mongo_uri: str | None = None, watch: Callable[[Bazaar], None] | None = None
+        self,
+        settings: Settings,
+        out: Path,
+        mongo_uri: str | None = None,
+        watch: Callable[[Bazaar], None] | None = None,
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second."""
         self.settings = settings
@@ -132,7 +137,7 @@ class Bazaar:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------------------------------------------- starting
+    # ---------------------------------------------------------------------------------------- starting
     def start(self) -> None:
         """Starts everything, and lets trading begin. Raises `UsageError` for what cannot be had, or `ProcessDied`."""
         _make_run_folder(self.out)
@@ -209,7 +214,7 @@ class Bazaar:
                 raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
             self._pump()
 
-    # ------------------------------------------------------------------------------------------------------- watching
+    # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
         """Hears what the processes say, for a tenth of a second at the most. Raises `ProcessDied`, `UsageError`."""
         for key, _ in self._selector.select(POLL_S):
@@ -253,7 +258,7 @@ class Bazaar:
     def _all_asked(self) -> bool:
         return self.settings.requests is not None and self.answered >= self.settings.requests
 
-    # --------------------------------------------------------------------------------------------------------- ending
+    # ------------------------------------------------------------------------------------------ ending
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"
@@ -280,11 +285,13 @@ class Bazaar:
         self._selector.close()
         if self._mongo_folder.exists():
             subprocess.run(
-                ["bash", str(ROOT / "setup_db.sh"), "stop", str(self._mongo_folder)], capture_output=True, check=False
+                ["bash", str(ROOT / "setup_db.sh"), "stop", str(self._mongo_folder)],
+                capture_output=True,
+                check=False,
             )
             shutil.rmtree(self._mongo_folder, ignore_errors=True)
 
-    # ----------------------------------------------------------------------------------------------------- collecting
+    # -------------------------------------------------------------------------------------- collecting
     def collect(self) -> tuple[Summary, Report]:
         """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
         self._ends_expected = True
@@ -297,9 +304,7 @@ class Bazaar:
         with (self.out / "ledger.jsonl").open("wb") as file:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
-        histories = {
-            name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)
-        }
+        histories = {name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)}
         evidence = Evidence(self.plan, entries, histories, stock)
         report = judge(evidence)
         summary = summarize(evidence, report, self.launched_at)

@@ -149,5 +149,3 @@ def drop_database(uri: str, database: str) -> None:
     """Deletes the database of a run."""
     with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:
         client.drop_database(database)
-
-

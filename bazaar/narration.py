@@ -74,10 +74,7 @@ class Narrator:
         for happened in sorted(happenings, key=lambda h: (h.at, h.clock)):
             if happened.what == "elected":
                 self._labels[happened.process] = f"trader{happened.facts['seat']}"
-            told += [
-                Sentence(happened.at, happened.process, happened.what, text)
-                for text in self._sentences(happened)
-            ]
+            told += [Sentence(happened.at, happened.process, happened.what, text) for text in self._sentences(happened)]
         return told
 
     def seat_of(self, process: str) -> str | None:

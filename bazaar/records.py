@@ -21,7 +21,7 @@ ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
 WAREHOUSE = "warehouse"
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
 
-Bench = tuple[Union[str, None], ...]
+Bench = tuple[str | None, ...]
 """The traders by seat: `("buyer7", None, "buyer5")` is trader0, an empty seat, trader2."""
 
 
@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """A value on the wire."""
 
 
-class Order(Record):
+class Order(Record, frozen=True):
     """A purchase request as a trader holds it; `clock` is that of the message that brought it."""
 
     order_id: str
@@ -60,7 +60,7 @@ class Order(Record):
     clock: int
 
 
-class Lot(Record):
+class Lot(Record, frozen=True):
     """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (SPEC C4)."""
 
     deposit_id: str
@@ -75,41 +75,41 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unk
     """Something that one process says to another."""
 
 
-# ---------------------------------------------------------------------------------------------- election, membership
-class Election(Message):
+# -------------------------------------------------------------------------------- election, membership
+class Election(Message, frozen=True):
     """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)"""
 
 
-class Ok(Message):
+class Ok(Message, frozen=True):
     """Bully: I am above you and alive; drop out."""
 
 
-class Won(Message):
+class Won(Message, frozen=True):
     """I am a trader now. `position` is the ledger position of the newest change of the bench: a higher one is newer."""
 
     bench: Bench
     position: int
 
 
-class WhoTrades(Message):
+class WhoTrades(Message, frozen=True):
     """A peer that has just started asks the warehouse for the bench."""
 
 
-class Claim(Message):
+class Claim(Message, frozen=True):
     """The winner of an election asks the warehouse for the next seat; `position` is the bench it ran against."""
 
     position: int
 
 
-class BenchIs(Message):
+class BenchIs(Message, frozen=True):
     """Who holds the seats: the warehouse's answer to `WhoTrades` and `Claim`, a peer's to an `Election` that is over."""
 
     bench: Bench
     position: int
 
 
-# ----------------------------------------------------------------------------------------------------------- trading
-class Deposit(Message):
+# --------------------------------------------------------------------------------------------- trading
+class Deposit(Message, frozen=True):
     """A seller hands goods to a trader; a retry keeps the `deposit_id`."""
 
     deposit_id: str
@@ -118,19 +118,19 @@ class Deposit(Message):
     price_cents: int
 
 
-class Deposited(Message):
+class Deposited(Message, frozen=True):
     """The goods are in the warehouse."""
 
     deposit_id: str
 
 
-class Registered(Message):
+class Registered(Message, frozen=True):
     """A trader tells the other traders that this seller has goods on sale."""
 
     seller: str
 
 
-class Buy(Message):
+class Buy(Message, frozen=True):
     """A buyer orders one unit. `again` marks a retry under the same name: its answer may exist already."""
 
     order_id: str
@@ -138,7 +138,7 @@ class Buy(Message):
     again: bool
 
 
-class Purchased(Message):
+class Purchased(Message, frozen=True):
     """The order is carried out."""
 
     order_id: str
@@ -147,21 +147,21 @@ class Purchased(Message):
     price_cents: int
 
 
-class Unavailable(Message):
+class Unavailable(Message, frozen=True):
     """Nobody sells the item."""
 
     order_id: str
     item: Item
 
 
-class Oversold(Message):
+class Oversold(Message, frozen=True):
     """The sale that you were told of is revoked: the cache promised what the warehouse did not have."""
 
     order_id: str
     item: Item
 
 
-class Sold(Message):
+class Sold(Message, frozen=True):
     """To the seller: one unit is sold; `left` counts what remains of the product over all its lots."""
 
     order_id: str
@@ -171,33 +171,33 @@ class Sold(Message):
     left: int
 
 
-class OutOfStock(Message):
+class OutOfStock(Message, frozen=True):
     """To the seller: nothing is left of this product."""
 
     item: Item
 
 
-class CacheUpdate(Message):
+class CacheUpdate(Message, frozen=True):
     """A trader tells the others the counts after its newest sales; they keep the minimum (SPEC D5)."""
 
     lots: tuple[Lot, ...]
 
 
-# --------------------------------------------------------------------------------------------------------- warehouse
-class Ship(Record, tag="ship"):
+# ------------------------------------------------------------------------------------------- warehouse
+class Ship(Record, frozen=True, tag="ship"):
     """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (None)."""
 
     order: Order
     deposit_id: str | None
 
 
-class Stock(Record, tag="stock"):
+class Stock(Record, frozen=True, tag="stock"):
     """Put a deposit in."""
 
     lot: Lot
 
 
-class Read(Record, tag="read"):
+class Read(Record, frozen=True, tag="read"):
     """What is on the shelves of these items?"""
 
     items: tuple[Item, ...]
@@ -206,47 +206,47 @@ class Read(Record, tag="read"):
 Request = Union[Ship, Stock, Read]
 
 
-class Shipped(Record, tag="shipped"):
+class Shipped(Record, frozen=True, tag="shipped"):
     """The order was carried out from `lot`, as it is after the sale; `left` is the product's count over all its lots."""
 
     lot: Lot
     left: int
 
 
-class Denied(Record, tag="denied"):
+class Denied(Record, frozen=True, tag="denied"):
     """The order is refused for good: `oversold` if a cache had promised it, else `unavailable`."""
 
     reason: Literal["unavailable", "oversold"]
 
 
-class Stocked(Record, tag="stocked"):
+class Stocked(Record, frozen=True, tag="stocked"):
     """The deposit is in the ledger."""
 
     deposit_id: str
 
 
-class Shelves(Record, tag="shelves"):
+class Shelves(Record, frozen=True, tag="shelves"):
     """Every lot with something left of the items that were asked for."""
 
     items: tuple[Item, ...]
     lots: tuple[Lot, ...]
 
 
-class NotATrader(Record, tag="not-a-trader"):
+class NotATrader(Record, frozen=True, tag="not-a-trader"):
     """Requests of a peer without a seat change nothing."""
 
 
 Reply = Union[Shipped, Denied, Stocked, Shelves, NotATrader]
 
 
-class Ask(Message):
+class Ask(Message, frozen=True):
     """One batch of a trader's requests; a trader has one `Ask` under way at a time. A retry keeps the `number`."""
 
     number: int
     requests: tuple[Request, ...]
 
 
-class Answer(Message):
+class Answer(Message, frozen=True):
     """The replies to one `Ask`, in the order of its requests."""
 
     number: int
@@ -260,15 +260,15 @@ AnyMessage = Union[
 ]  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------------------- wire
-class Letter(Record):
+# ------------------------------------------------------------------------------------------------ wire
+class Letter(Record, frozen=True):
     """One message with the sender's clock at its sending."""
 
     clock: int
     body: AnyMessage
 
 
-class Delivery(Record):
+class Delivery(Record, frozen=True):
     """Consecutive letters of one sender to one receiver. `incarnation` tells two lives of a process apart."""
 
     source: str
@@ -295,14 +295,14 @@ def decode(data: bytes) -> Delivery:
         raise MalformedMessage(str(error)) from error
 
 
-# ------------------------------------------------------------------------------------------------------------ ledger
+# ---------------------------------------------------------------------------------------------- ledger
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
     """One line of the ledger; its position is its index: 0, 1, 2, … without a gap."""
 
     position: int
 
 
-class DepositEntry(Entry, tag="deposit"):
+class DepositEntry(Entry, frozen=True, tag="deposit"):
     """Goods came in."""
 
     deposit_id: str
@@ -314,7 +314,7 @@ class DepositEntry(Entry, tag="deposit"):
     trader: str
 
 
-class Sale(Entry):
+class Sale(Entry, frozen=True):
     """One unit went out. `cached`: the trader's cache had promised it before the warehouse was asked."""
 
     order_id: str
@@ -328,7 +328,7 @@ class Sale(Entry):
     cached: bool
 
 
-class Denial(Entry):
+class Denial(Entry, frozen=True):
     """An order was refused for good, so that a retry cannot turn what the buyer was told into a sale."""
 
     order_id: str
@@ -339,7 +339,7 @@ class Denial(Entry):
     trader: str
 
 
-class Appoint(Entry):
+class Appoint(Entry, frozen=True):
     """A peer took a trader's seat."""
 
     peer: str
@@ -364,7 +364,7 @@ def document_to_entry(document: dict[str, Any]) -> AnyEntry:
     return entry
 
 
-# ----------------------------------------------------------------------------------------------------- trader's queue
+# -------------------------------------------------------------------------------------- trader's queue
 class Queued(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="queued"):
     """The trader took this order in."""
 

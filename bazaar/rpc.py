@@ -62,7 +62,7 @@ class Busy(Exception):
     """The receiver cannot take more at the moment."""
 
 
-# -------------------------------------------------------------------------------------------------------------- the key
+# --------------------------------------------------------------------------------------------- the key
 def make_key(path: Path) -> bytes:
     """A new key for a run, in a file that only its owner can read."""
     key = secrets.token_hex(32).encode()
@@ -77,7 +77,7 @@ def read_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------------------- serving
+# --------------------------------------------------------------------------------------------- serving
 class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
     """Greets strangers in threads of their own, so that one who says nothing, or half a sentence, holds up nobody."""
 
@@ -160,7 +160,7 @@ class _Slot:
         return None
 
 
-# ------------------------------------------------------------------------------------------------------------- calling
+# --------------------------------------------------------------------------------------------- calling
 class Post:
     """Makes deliveries to one process. Used by one thread at a time."""
 
@@ -189,7 +189,7 @@ class Post:
         self._proxy._pyroRelease()
 
 
-# --------------------------------------------------------------------------------------------------------- name server
+# ----------------------------------------------------------------------------------------- name server
 class NameServer:
     """The name server of one run (SPEC A3)."""
 

@@ -17,7 +17,14 @@ from bazaar.summary import Summary
 MOST_BYTES = 8_000  # of one process's history in a tenth of a second: beyond, nobody could read along
 
 COLOURS = {
-    "election": ("election_started", "reelection", "elected", "recognized", "ready_for_registration", "opened"),
+    "election": (
+        "election_started",
+        "reelection",
+        "elected",
+        "recognized",
+        "ready_for_registration",
+        "opened",
+    ),
     "purchase": ("purchased", "sold"),
     "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
     "goods": ("registered", "picked", "seller_loop", "left"),
@@ -58,7 +65,9 @@ class Terminal:
         for sentence in self._narrator.tell(happenings):
             self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
         if skipped and not self._skipped:
-            self._console.print(f"(faster than one can read: from here on what is left out is in {bazaar.out}/output.txt)")
+            self._console.print(
+                f"(faster than one can read: from here on what is left out is in {bazaar.out}/output.txt)"
+            )
         self._skipped += skipped
         requests = bazaar.settings.requests
         self._progress.update(

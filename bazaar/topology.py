@@ -16,7 +16,7 @@ from bazaar.plan import Plan, load
 from bazaar.records import is_seller
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 - the backend must be chosen first
+from matplotlib import pyplot
 
 
 def graph_of(plan: Plan) -> nx.Graph:
@@ -34,7 +34,14 @@ def draw(plan: Plan, path: Path) -> None:
     for selling, shape, colour in ((False, "o", "#ffffff"), (True, "s", "#d9d9d9")):
         names = [name for name in plan.names if is_seller(name) == selling]
         nx.draw_networkx_nodes(
-            graph, places, names, ax=axes, node_shape=shape, node_color=colour, edgecolors="black", node_size=1500
+            graph,
+            places,
+            names,
+            ax=axes,
+            node_shape=shape,
+            node_color=colour,
+            edgecolors="black",
+            node_size=1500,
         )
     labels = {name: f"{name}\n{plan.goods[name]}" for name in plan.names}
     nx.draw_networkx_labels(graph, places, labels, ax=axes, font_size=8)

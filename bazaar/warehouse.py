@@ -9,7 +9,7 @@ successor rebuilds the projection from what the ledger really holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
@@ -115,7 +115,7 @@ class Warehouse:
         self.ledger.apply(entry)
         turn.keep(entry)
 
-    handles: dict[type, Callable[[Any, Turn, str, Any], None]] = {
+    handles: ClassVar[dict[type, Callable[[Any, Turn, str, Any], None]]] = {
         WhoTrades: _who_trades,
         Claim: _claim,
         Ask: _ask,

@@ -92,12 +92,10 @@ class Buyer(Trading):
         self._thinking.append(turn.now + self._settings.think_s)
         return True
 
-    # --------------------------------------------------------------------------------------------------- the messages
+    # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
         if self._answered(turn, body.order_id):
-            turn.note(
-                "purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents
-            )
+            turn.note("purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
         if self._answered(turn, body.order_id):

@@ -129,7 +129,9 @@ class Sender:
 class Host:
     """Runs one actor until it is told to stop."""
 
-    def __init__(self, actor: Actor, store: Store, history: History, host: str, directory: Directory, key: bytes) -> None:
+    def __init__(
+        self, actor: Actor, store: Store, history: History, host: str, directory: Directory, key: bytes
+    ) -> None:
         self._actor = actor
         self._store = store
         self._history = history
@@ -165,7 +167,7 @@ class Host:
         self._store.close()
         self._history.close()
 
-    # ------------------------------------------------------------------------------------------------ what comes in
+    # ----------------------------------------------------------------------------------- what comes in
     def _take(self, data: bytes) -> None:
         """A delivery came in (Pyro4's thread)."""
         if self._inbox.qsize() > MOST_IN_INBOX:
@@ -219,7 +221,7 @@ class Host:
             heapq.heappop(self._retries)[2].retry()
         return first
 
-    # ------------------------------------------------------------------------------------------------- what goes out
+    # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
         if turn.kept:
             self._store.write(turn.kept)
@@ -251,9 +253,7 @@ class Host:
 
     def _retry_later(self, sender: Sender) -> None:
         """A call failed (a thread of the pool)."""
-        self._inbox.put(
-            lambda turn: heapq.heappush(self._retries, (turn.now + RETRY_AFTER_S, id(sender), sender))
-        )
+        self._inbox.put(lambda turn: heapq.heappush(self._retries, (turn.now + RETRY_AFTER_S, id(sender), sender)))
 
     def _emptied(self) -> None:
         """A sender has delivered all it had (a thread of the pool); of interest only at the end."""

@@ -66,7 +66,7 @@ class Membership(Role):
             self._bully.start(turn)
         self._bully.tick(turn)
 
-    # --------------------------------------------------------------------------------------------------- the messages
+    # ------------------------------------------------------------------------------------ the messages
     def on_bench(self, turn: Turn, source: str, body: BenchIs) -> None:
         if self._adopt(turn, body.bench, body.position):
             for name in self._names:
@@ -92,7 +92,7 @@ class Membership(Role):
 
     handles: ClassVar = {BenchIs: on_bench, Won: on_won, Election: on_election, Ok: on_ok}
 
-    # ------------------------------------------------------------------------------------------------------- the rounds
+    # -------------------------------------------------------------------------------------- the rounds
     def _adopt(self, turn: Turn, bench: Bench, position: int) -> bool:
         """Takes over a view if it is newer; True if by it this peer was elected."""
         if position <= self.position:

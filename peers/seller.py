@@ -78,12 +78,10 @@ class Seller(Trading):
 
     def _hand_over(self, turn: Turn, deposit: Deposit) -> None:
         trader = self._rng.choice(self._traders)
-        self._handed[deposit.deposit_id] = Handed(
-            deposit, trader, turn.now + self._settings.answer_timeout_s
-        )
+        self._handed[deposit.deposit_id] = Handed(deposit, trader, turn.now + self._settings.answer_timeout_s)
         turn.send(trader, deposit)
 
-    # --------------------------------------------------------------------------------------------------- the messages
+    # ------------------------------------------------------------------------------------ the messages
     def on_deposited(self, turn: Turn, source: str, body: Deposited) -> None:
         handed = self._handed.pop(body.deposit_id, None)
         if handed is not None:
@@ -95,7 +93,11 @@ class Seller(Trading):
             return
         self._credited.add(body.order_id)
         turn.note(
-            "sold", order=body.order_id, item=body.item, buyer=body.buyer, earned=sellers_share(body.price_cents)
+            "sold",
+            order=body.order_id,
+            item=body.item,
+            buyer=body.buyer,
+            earned=sellers_share(body.price_cents),
         )
         turn.note("left", item=body.item, left=body.left)
 

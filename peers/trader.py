@@ -41,8 +41,8 @@ from bazaar.records import (
     Read,
     Registered,
     Request,
-    Ship,
     Shelves,
+    Ship,
     Shipped,
     Sold,
     Stock,
@@ -62,9 +62,7 @@ SURE = "sure"  # the lane of orders that only the warehouse may answer: retries,
 class Trader(Trading):
     """What a peer does while it holds a seat. Built on the lines of its own journal, if it was started again."""
 
-    def __init__(
-        self, me: str, names: tuple[str, ...], settings: Settings, journal: Iterable[JournalLine]
-    ) -> None:
+    def __init__(self, me: str, names: tuple[str, ...], settings: Settings, journal: Iterable[JournalLine]) -> None:
         self._me = me
         self._settings = settings
         self._cache = POLICIES[settings.cache](settings)
@@ -154,7 +152,7 @@ class Trader(Trading):
             self._is_open = True
             turn.note("opened", traders=list(self._traders))
 
-    # ---------------------------------------------------------------------------------------------- serving the queue
+    # ------------------------------------------------------------------------------- serving the queue
     def _serve(self, turn: Turn) -> None:
         """Takes orders lowest clock first: all that wait if the warehouse is free to be asked, else what is cached."""
         free = self._asked is None
@@ -187,7 +185,7 @@ class Trader(Trading):
         self._cache.promised(lot)
         self._cache.served()
 
-    # ------------------------------------------------------------------------------------------- asking the warehouse
+    # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
         promises = list(self._promises.values())[:MOST_IN_ASK]
         for ship in promises:
@@ -254,7 +252,12 @@ class Trader(Trading):
 
     def _close_sale(self, turn: Turn, order: Order, lot: Lot, left: int, served_from: str) -> None:
         turn.note(
-            "traded", order=order.order_id, item=order.item, seller=lot.seller, price=lot.price_cents, by=served_from
+            "traded",
+            order=order.order_id,
+            item=order.item,
+            seller=lot.seller,
+            price=lot.price_cents,
+            by=served_from,
         )
         turn.send(lot.seller, Sold(order.order_id, order.item, order.buyer, lot.price_cents, left))
         if left == 0:
@@ -265,7 +268,7 @@ class Trader(Trading):
         self._undecided.discard(order.order_id)
         turn.keep(Closed(order.order_id))
 
-    # --------------------------------------------------------------------------------------------------- the messages
+    # ------------------------------------------------------------------------------------ the messages
     def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
         if body.order_id in self._undecided:
             return

@@ -16,6 +16,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ class World:
     def run(self) -> Evidence:
         """From the beginning to the end of the last order."""
         for name, actor in self.actors.items():
-            self._at(self._rng.random() * 0.01, lambda name=name, actor=actor: self._turn(name, actor.begin))
+            self._at(self._rng.random() * 0.01, partial(self._turn, name, actor.begin))
         self._until(lambda: all(self.actors[name].idle for name in self.plan.names if name.startswith("buyer")))
         for name, actor in self.actors.items():
             self._turn(name, actor.finish)
@@ -87,7 +88,7 @@ class World:
         self._number += 1
         heapq.heappush(self._agenda, (self.now + delay_s, self._number, act))
 
-    # --------------------------------------------------------------------------------------------------------- turns
+    # ------------------------------------------------------------------------------------------- turns
     def _turn(self, name: str, act: Callable[[Turn], None]) -> None:
         actor = self.actors[name]
         turn = Turn(self.now, actor.clock)
@@ -108,7 +109,7 @@ class World:
         self._wakes[name] = float("inf")
         self._turn(name, lambda turn: None)
 
-    # ------------------------------------------------------------------------------------------------------- network
+    # ----------------------------------------------------------------------------------------- network
     def _send(self, source: str, target: str) -> None:
         way = (source, target)
         if way in self._under_way or not self._outboxes[way]:
@@ -168,7 +169,9 @@ def draw_world(seed: int, **fixed: Any) -> World:
         "seed": seed,
         **fixed,
     }
-    network = Network(loss=rng.choice([0, 0.05, 0.2]), duplication=rng.choice([0, 0.1]), delay_s=rng.choice([0.001, 0.01]))
+    network = Network(
+        loss=rng.choice([0, 0.05, 0.2]), duplication=rng.choice([0, 0.1]), delay_s=rng.choice([0.001, 0.01])
+    )
     return World(seed, with_pace("fast", **drawn), network)
 
 

@@ -8,6 +8,7 @@ shipped that is not there, and the same order asked again gets the same answer (
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.records import (
@@ -41,7 +42,7 @@ class Ledger:
         self._deposits: set[str] = set()
         self._answers: dict[str, Sale | Denial] = {}
 
-    # ------------------------------------------------------------------------------------------------ what is known
+    # ----------------------------------------------------------------------------------- what is known
     def is_trader(self, peer: str) -> bool:
         """Whether `peer` holds a seat now."""
         return peer in self.bench
@@ -54,7 +55,7 @@ class Ledger:
         """By product (seller, item): how many are left, and the price in cents of the newest lot."""
         return {product: (self._left[product], price) for product, price in self._prices.items()}
 
-    # ----------------------------------------------------------------------------------------------------- decisions
+    # --------------------------------------------------------------------------------------- decisions
     def decide_seat(self, peer: str, position: int, seats: int) -> Appoint | None:
         """A seat for the winner of an election against the bench as of `position`; None if that bench is outdated."""
         seat = (*self.bench, None).index(None)
@@ -77,7 +78,7 @@ class Ledger:
         shelf = self._shelves[order.item]
         lot = shelf.first() if deposit_id is None else shelf.get(deposit_id)
         if lot is None:
-            reason = "unavailable" if deposit_id is None else "oversold"
+            reason: Literal["unavailable", "oversold"] = "unavailable" if deposit_id is None else "oversold"
             return Denial(self.position, order.order_id, order.buyer, order.item, reason, order.clock, trader)
         return Sale(
             self.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
@@ -94,16 +95,14 @@ class Ledger:
         sold_from = Lot(entry.deposit_id, entry.seller, entry.item, entry.price_cents, 0, left)
         return Shipped(lot or sold_from, self._left[entry.seller, entry.item])
 
-    # ---------------------------------------------------------------------------------------------------- projection
+    # -------------------------------------------------------------------------------------- projection
     def apply(self, entry: AnyEntry) -> None:
         """Folds in the next entry. Raises `ValueError` if it is not the next one, or sells what is not there."""
         if entry.position != self.position:
             raise ValueError(f"the ledger goes on at {self.position}, not at {entry.position}")
         match entry:
             case DepositEntry():
-                lot = Lot(
-                    entry.deposit_id, entry.seller, entry.item, entry.price_cents, entry.clock, entry.count
-                )
+                lot = Lot(entry.deposit_id, entry.seller, entry.item, entry.price_cents, entry.clock, entry.count)
                 self._deposits.add(entry.deposit_id)
                 self._shelves[entry.item].put(lot)
                 self._left[entry.seller, entry.item] += entry.count
