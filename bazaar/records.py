@@ -11,7 +11,7 @@ many, is refused with `MalformedMessage` before any of it is believed.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import msgspec
 
@@ -203,7 +203,7 @@ class Read(Record, frozen=True, tag="read"):
     items: tuple[Item, ...]
 
 
-Request = Union[Ship, Stock, Read]
+Request = Ship | Stock | Read
 
 
 class Shipped(Record, frozen=True, tag="shipped"):
@@ -236,7 +236,7 @@ class NotATrader(Record, frozen=True, tag="not-a-trader"):
     """Requests of a peer without a seat change nothing."""
 
 
-Reply = Union[Shipped, Denied, Stocked, Shelves, NotATrader]
+Reply = Shipped | Denied | Stocked | Shelves | NotATrader
 
 
 class Ask(Message, frozen=True):
@@ -253,11 +253,26 @@ class Answer(Message, frozen=True):
     replies: tuple[Reply, ...]
 
 
-AnyMessage = Union[
-    Election, Ok, Won, WhoTrades, Claim, BenchIs,
-    Deposit, Deposited, Registered, Buy, Purchased, Unavailable, Oversold, Sold, OutOfStock, CacheUpdate,
-    Ask, Answer,
-]  # fmt: skip
+AnyMessage = (
+    Election
+    | Ok
+    | Won
+    | WhoTrades
+    | Claim
+    | BenchIs
+    | Deposit
+    | Deposited
+    | Registered
+    | Buy
+    | Purchased
+    | Unavailable
+    | Oversold
+    | Sold
+    | OutOfStock
+    | CacheUpdate
+    | Ask
+    | Answer
+)
 
 
 # ------------------------------------------------------------------------------------------------ wire
@@ -346,7 +361,7 @@ class Appoint(Entry, frozen=True):
     seat: int
 
 
-AnyEntry = Union[DepositEntry, Sale, Denial, Appoint]
+AnyEntry = DepositEntry | Sale | Denial | Appoint
 
 
 def entry_to_document(entry: AnyEntry) -> dict[str, Any]:
@@ -384,4 +399,4 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     order_id: str
 
 
-JournalLine = Union[Queued, Promised, Closed]
+JournalLine = Queued | Promised | Closed
