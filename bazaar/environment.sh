@@ -47,14 +47,15 @@ _make_ready() {
         _say "Making the Python environment in .venv (once, about half a minute) ..."
         rm -f "$PYTHON"  # first: a removal that is cut short leaves nothing that looks like an environment
         rm -rf "$venv"
-        mkdir "$venv" && touch "$venv/half-made" && "$base" -I -m venv "$venv" >"$log" 2>&1 || {
+        mkdir "$venv" && touch "$venv/half-made" && _logged "$base" -I -m venv --without-pip "$venv" &&
+            _logged "$PYTHON" -I -m ensurepip || {
             _say "$base could not make an environment in $venv; what it said is in $log"
             return 2
         }
         echo "${BAZAAR_PYTHON:-}" >"$venv/made-with"
     fi
     rm -f "$venv"/*.stamp
-    "$PYTHON" -I -m pip install --quiet --no-input --disable-pip-version-check -r "$ROOT/$1" >"$log" 2>&1 || {
+    _logged "$PYTHON" -I -m pip install --quiet --no-input --disable-pip-version-check -r "$ROOT/$1" || {
         (($? > 128)) || rm "$venv/half-made"  # unless it was killed, nothing is broken
         _say "pip could not install $1 (is there a network?); what it said is in $log"
         return 2
@@ -62,6 +63,10 @@ _make_ready() {
     for file in requirements.txt "$1"; do _wanted "$file" >"$(_stamp "$file")"; done
     rm "$venv/half-made"
 }
+
+# Runs a command with its output in the log. The pipe is there for Ctrl-C: it ends when the last process that the
+# command has started does, and only then do we.
+_logged() { "$@" 2>&1 | (trap '' INT && exec cat >"$ROOT/.venv/pip.log"); }
 
 _find_python() {
     local python

@@ -77,11 +77,18 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unk
 
 # -------------------------------------------------------------------------------- election, membership
 class Election(Message, frozen=True):
-    """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)"""
+    """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)
+
+    `position`: the bench against which the election is held, here and in `Ok`; words of an earlier round do not count.
+    """
+
+    position: int
 
 
 class Ok(Message, frozen=True):
     """Bully: I am above you and alive; drop out."""
+
+    position: int
 
 
 class Won(Message, frozen=True):

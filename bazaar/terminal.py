@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -49,9 +47,9 @@ class Terminal:
             BarColumn(bar_width=30),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            console=self._errors,
+            console=self._console,
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=not self._console.is_terminal,
         )
         self._task = self._progress.add_task("starting", total=None, count="")
 

@@ -58,13 +58,14 @@ class Membership(Role):
         self._plan_start(turn)
 
     def tick(self, turn: Turn) -> None:
-        if turn.now >= self._start_at:
-            if self.position != NOBODY:
-                turn.note("reelection", traders=list(self.traders))
-            turn.note("election_started")
-            self._postpone(turn)
-            self._bully.start(turn)
         self._bully.tick(turn)
+        if turn.now >= self._start_at:
+            if self._bully.phase == "idle":
+                if self.position != NOBODY:
+                    turn.note("reelection", traders=list(self.traders))
+                turn.note("election_started")
+                self._bully.start(turn)
+            self._postpone(turn)
 
     # ------------------------------------------------------------------------------------ the messages
     def on_bench(self, turn: Turn, source: str, body: BenchIs) -> None:
@@ -79,16 +80,15 @@ class Membership(Role):
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
         turn.note("called", by=source)
-        if self._me in self.bench or self.complete:
+        if body.position < self.position:
             turn.send(source, BenchIs(self.bench, self.position))  # it holds an election that is over
             return
+        self._bully.called(turn, source, body.position)
         self._postpone(turn)
-        self._bully.called(turn, source)
 
     def on_ok(self, turn: Turn, source: str, body: Ok) -> None:
-        turn.note("dropped_out", above=source)
-        self._postpone(turn)
-        self._bully.heard_ok(turn)
+        turn.note("heard_ok", above=source)
+        self._bully.heard_ok(turn, body.position)
 
     handles: ClassVar = {BenchIs: on_bench, Won: on_won, Election: on_election, Ok: on_ok}
 
@@ -102,8 +102,10 @@ class Membership(Role):
         self.bench, self.position = bench, position
         if elected:
             turn.note("elected", seat=bench.index(self._me))
-        self._bully.round(self._candidates(), position)
         self._plan_start(turn)
+        self._bully.round(turn, self._candidates(), position)
+        if self._bully.phase != "idle":
+            self._postpone(turn)
         return elected
 
     def _plan_start(self, turn: Turn) -> None:
@@ -118,8 +120,8 @@ class Membership(Role):
 
     def _postpone(self, turn: Turn) -> None:
         """An election is under way: start another only if it comes to nothing for very long."""
-        if self._me in self.bench or self.complete:
-            return  # the last words of an election that is over
+        if self._me not in self._candidates():
+            return  # an election that this peer was called to, and whose outcome it does not know yet
         rank = 1 + self._candidates().index(self._me)
         self._start_at = turn.now + (4 + rank) * self._settings.election_timeout_s
 

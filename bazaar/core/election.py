@@ -1,4 +1,4 @@
-"""The Bully election (Garcia-Molina, "Elections in a Distributed Computing System", IEEE Trans. Computers C-31(1), 1982).
+"""The Bully election (Garcia-Molina, "Elections in a Distributed Computing System", IEEE Trans. Comp. 31(1), 1982).
 
 Bully gives liveness, the ledger gives safety: whoever has won asks the warehouse for the seat, and only who was
 given it says `won`. So two winners of one seat are impossible, however late a message comes.
@@ -30,12 +30,14 @@ class Bully:
         self._timeout_s = timeout_s
         self._candidates = candidates
         self._position = -1
+        self._called_at = -2  # the newest round that somebody below has called for
 
-    def round(self, candidates: tuple[str, ...], position: int) -> None:
+    def round(self, turn: Turn, candidates: tuple[str, ...], position: int) -> None:
         """A new round: those without a seat, who stand against the bench as of `position`."""
         self._candidates = candidates
         self._position = position
         self._enter("idle", FOREVER)
+        self._answer_call(turn)
 
     def start(self, turn: Turn) -> None:
         """Calls everybody above; with nobody above the election is won."""
@@ -43,32 +45,36 @@ class Bully:
             return
         above = [name for name in self._candidates if index_of(name) > index_of(self._me)]
         for name in above:
-            turn.send(name, Election())
+            turn.send(name, Election(self._position))
         if above:
             self._enter("calling", turn.now + self._timeout_s)
         else:
             self._claim(turn)
 
-    def called(self, turn: Turn, source: str) -> None:
-        """Somebody below asks: tell it to drop out, and hold an election of one's own."""
-        turn.send(source, Ok())
-        if self.phase == "idle":
-            self.start(turn)
+    def called(self, turn: Turn, source: str, position: int) -> None:
+        """Somebody below asks: tell it to drop out, and hold an election of one's own (as soon as the round is known)."""
+        turn.send(source, Ok(position))
+        self._called_at = max(self._called_at, position)
+        self._answer_call(turn)
 
-    def heard_ok(self, turn: Turn) -> None:
+    def heard_ok(self, turn: Turn, position: int) -> None:
         """Somebody above is alive: drop out, and give it time to win."""
-        if self.phase == "calling":
+        if self.phase == "calling" and position == self._position:
             self._enter("waiting", turn.now + 2 * self._timeout_s)
 
     def tick(self, turn: Turn) -> None:
         """Silence decides."""
         if turn.now < self.deadline:
             return
-        if self.phase == "waiting":
+        if self.phase == "waiting":  # whoever was above has not come forward
             self._enter("idle", FOREVER)
             self.start(turn)
         else:
             self._claim(turn)
+
+    def _answer_call(self, turn: Turn) -> None:
+        if self.phase == "idle" and self._called_at == self._position and self._me in self._candidates:
+            self.start(turn)
 
     def _claim(self, turn: Turn) -> None:
         self.stood = True
