@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
         terminal.complain(str(error))
         return WRONG_USAGE
     except KeyboardInterrupt:
-        terminal.complain("stopped before any order was answered")
+        terminal.complain("stopped; there is nothing to judge")
         return NOTHING_EXERCISED
 
 

@@ -3,8 +3,9 @@
 #
 #   prepare_environment FILE    sees to it that .venv holds what FILE asks for; sets PYTHON to its interpreter
 #
-# FILE is relative to ROOT and is, or includes, requirements.txt. BAZAAR_PYTHON names the interpreter to
-# make it with (default: a Python 3.10 to 3.13 on PATH). Ends the caller with 2 if it cannot be done.
+# FILE is relative to ROOT and is, or includes, requirements.txt. BAZAAR_PYTHON names the interpreter to make the
+# environment with (default: a Python 3.10 to 3.13 on PATH). Ends the caller with 2 if it cannot be done. Callers
+# have set pipefail.
 #
 # Rules. A finished environment costs milliseconds: one stamp is compared, no Python starts. Stamps go before
 # anything is changed and come back when all of it is done, so there is never a stamp on a broken environment.

@@ -23,14 +23,14 @@ import msgspec
 from bazaar import plan as plans
 from bazaar.audit import Evidence, Report, judge
 from bazaar.core.turn import Event
-from bazaar.history import HISTORY_FILE, Happening, History, decode_line, read_history
+from bazaar.history import Happening, History, read_history
 from bazaar.narration import Narrator
+from bazaar.process import ROOT, Process
 from bazaar.records import WAREHOUSE, AnyEntry, Item
 from bazaar.rpc import make_key
 from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary, summarize
 
-ROOT = Path(__file__).resolve().parent.parent
 NAME_SERVER = "nameserver"
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 20.0  # for orders that are under way when the run is to end
@@ -40,70 +40,6 @@ POLL_S = 0.1
 
 class ProcessDied(Exception):
     """A process of the bazaar ended though nobody had told it to; the text holds its last words."""
-
-
-class _Said(msgspec.Struct, frozen=True):
-    """A line on a process's standard output (`peers.host.Status`, or the name server's port)."""
-
-    ready: bool = False
-    idle: bool = False
-    answered: int = 0
-    refused: int = 0
-    port: int = 0
-
-
-class Process:
-    """One process of the bazaar, and what it last said."""
-
-    def __init__(self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        folder.mkdir(exist_ok=True)
-        self.name = name
-        self.folder = folder
-        self.said = _Said()
-        self._heard = b""
-        with (folder / "stderr.txt").open("ab") as stderr:
-            self.popen = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        assert self.popen.stdin is not None
-        assert self.popen.stdout is not None
-        self._stdin = self.popen.stdin
-        self.stdout = self.popen.stdout
-
-    def tell(self, word: str) -> None:
-        """Says `begin`, `finish` or `stop` to it."""
-        if not self._stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._stdin.fileno(), word.encode() + b"\n")
-
-    def hear(self) -> bool:
-        """Reads what it said; False if it has ended."""
-        data = os.read(self.stdout.fileno(), 65536)
-        *lines, self._heard = (self._heard + data).split(b"\n")
-        if lines:
-            self.said = msgspec.json.decode(lines[-1], type=_Said)
-        return bool(data)
-
-    def last_words(self) -> str:
-        """The end of its standard error."""
-        return (self.folder / "stderr.txt").read_text(errors="replace").strip()[-2000:]
-
-    def end(self, deadline: float) -> None:
-        """Lets it stop, and kills it if it has not by then."""
-        with contextlib.suppress(OSError):
-            self._stdin.close()
-        try:
-            self.popen.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
-        self.stdout.close()
 
 
 class Bazaar:
@@ -139,8 +75,19 @@ class Bazaar:
 
     # ---------------------------------------------------------------------------------------- starting
     def start(self) -> None:
-        """Starts everything, and lets trading begin. Raises `UsageError` for what cannot be had, or `ProcessDied`."""
+        """Starts everything, and lets trading begin. Raises `ProcessDied`.
+
+        Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
+        """
         _make_run_folder(self.out)
+        try:
+            self._start_all()
+        except UsageError:
+            self.close()
+            shutil.rmtree(self.out, ignore_errors=True)
+            raise
+
+    def _start_all(self) -> None:
         plans.save(self.plan, self.out / "bazaar.json")
         make_key(self.out / "key")
         history = History(self._folder("launcher"), "launcher")
@@ -347,32 +294,3 @@ def _write_narration(out: Path, histories: Mapping[str, Sequence[Happening]]) ->
             texts.setdefault(owner, []).append(str(sentence))
     for name, lines in texts.items():
         (out / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
-class Follower:
-    """Reads the histories of a run while they grow."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._read: dict[str, int] = {}
-
-    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[Happening], int]:
-        """What happened since the last call; and how many bytes were skipped because there was more than anyone reads."""
-        happenings: list[Happening] = []
-        skipped = 0
-        for name in names:
-            path = self._out / name / HISTORY_FILE
-            if not path.exists():
-                continue
-            with path.open("rb") as file:
-                start = file.seek(self._read.get(name, 0))
-                data = file.read()
-            data = data[: data.rfind(b"\n") + 1]
-            self._read[name] = start + len(data)
-            lines = data.splitlines()
-            if len(data) > most_bytes:
-                keep = [line for line in lines if b'"elected"' in line]
-                skipped += len(lines) - len(keep)
-                lines = keep
-            happenings += [decode_line(line) for line in lines]
-        return happenings, skipped

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from bazaar.audit import Report
-from bazaar.launcher import Bazaar, Follower
+from bazaar.history import HISTORY_FILE, Happening, decode_line
+from bazaar.launcher import Bazaar
 from bazaar.narration import Narrator
 from bazaar.summary import Summary
 
-MOST_BYTES = 8_000  # of one process's history in a tenth of a second: beyond, nobody could read along
+MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
 
 COLOURS = {
     "election": (
@@ -30,6 +34,35 @@ COLOURS = {
 }
 STYLES = {"election": "cyan", "purchase": "green", "refusal": "red", "goods": "yellow", "cache": "magenta"}
 STYLE_OF = {what: STYLES[kind] for kind, whats in COLOURS.items() for what in whats}
+
+
+class Follower:
+    """Reads the histories of a run while they grow."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._read: dict[str, int] = {}
+
+    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[Happening], int]:
+        """What happened since the last call; and how many bytes were skipped because there was more than anyone reads."""
+        happenings: list[Happening] = []
+        skipped = 0
+        for name in names:
+            path = self._out / name / HISTORY_FILE
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                start = file.seek(self._read.get(name, 0))
+                data = file.read()
+            data = data[: data.rfind(b"\n") + 1]
+            self._read[name] = start + len(data)
+            lines = data.splitlines()
+            if len(data) > most_bytes:
+                keep = [line for line in lines if b'"elected"' in line]
+                skipped += len(lines) - len(keep)
+                lines = keep
+            happenings += [decode_line(line) for line in lines]
+        return happenings, skipped
 
 
 class Terminal:

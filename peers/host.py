@@ -32,7 +32,8 @@ from bazaar.rpc import Busy, Directory, Mailbox, NoReply, Post, Refused, Unreach
 
 WORKERS = 20  # SPEC A6
 MOST_IN_INBOX = 2_000  # deliveries; beyond, senders are told to come back
-RETRY_AFTER_S = 0.05
+RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
+RETRY_AT_LEAST_EVERY_S = 1.0
 REPORT_EVERY_S = 0.2
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
 
@@ -76,6 +77,12 @@ class Sender:
         self._lock = threading.Lock()
         self._under_way = False
         self._post: Post | None = None
+        self._failures = 0
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait before a failed call is repeated."""
+        return min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2 ** min(self._failures - 1, 10))
 
     @property
     def empty(self) -> bool:
@@ -100,8 +107,10 @@ class Sender:
         with self._lock:
             delivery = self._outbox.delivery()
         if not self._deliver(delivery):
+            self._failures += 1
             self._retry_later(self)
             return
+        self._failures = 0
         with self._lock:
             self._outbox.acknowledged(delivery)
             self._under_way = bool(self._outbox)
