@@ -82,7 +82,7 @@ class Sender:
     @property
     def patience_s(self) -> float:
         """How long to wait before a failed call is repeated."""
-        return min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2 ** min(self._failures - 1, 10))
+        return min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(self._failures - 1, 10))
 
     @property
     def empty(self) -> bool:
@@ -262,7 +262,8 @@ class Host:
 
     def _retry_later(self, sender: Sender) -> None:
         """A call failed (a thread of the pool)."""
-        self._inbox.put(lambda turn: heapq.heappush(self._retries, (turn.now + RETRY_AFTER_S, id(sender), sender)))
+        at = time.monotonic() + sender.patience_s
+        self._inbox.put(lambda turn: heapq.heappush(self._retries, (at, id(sender), sender)))
 
     def _emptied(self) -> None:
         """A sender has delivered all it had (a thread of the pool); of interest only at the end."""
