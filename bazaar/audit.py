@@ -17,9 +17,11 @@ import msgspec
 from bazaar.history import Happening
 from bazaar.plan import Plan
 from bazaar.records import (
+    AdoptEntry,
     AnyEntry,
     Appoint,
     Denial,
+    DeposeEntry,
     DepositEntry,
     Item,
     Sale,
@@ -31,6 +33,7 @@ Histories = Mapping[str, Sequence[Happening]]
 Stock = Mapping[tuple[str, Item], int]
 MOST_STORIES = 20  # of one check
 ALL = "all lanes"
+ANSWERS = ("purchased", "found_unavailable", "revoked")
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -40,6 +43,8 @@ class Evidence(msgspec.Struct, frozen=True):
     entries: Sequence[AnyEntry]
     histories: Histories
     stock: Stock
+    killed: frozenset[str] = frozenset()
+    """Processes that were killed, once or more: what they had heard and not yet written down is lost."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -72,6 +77,8 @@ def _exercised(evidence: Evidence) -> dict[str, int]:
         "sales": kinds["Sale"],
         "denials": kinds["Denial"],
         "elections_won": kinds["Appoint"],
+        "traders_deposed": kinds["DeposeEntry"],
+        "queues_taken_over": kinds["AdoptEntry"],
         "orders_asked": whats["ordered"],
         "orders_answered": whats["purchased"] + whats["found_unavailable"],
         "orders_repeated": whats["repeated"],
@@ -140,29 +147,33 @@ def lowest_deposit_first(evidence: Evidence) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------- money
 def money_adds_up(evidence: Evidence) -> Iterator[str]:
     """What the buyers paid is what the sellers earned and the traders kept, to the cent, order by order."""
-    paid: Counter[str] = Counter()
+    paid: dict[str, int] = {}
     earned: Counter[str] = Counter()
-    traded: Counter[str] = Counter()
-    for happened in _events(evidence, "purchased", "revoked", "sold", "traded"):
+    kept: dict[str, int] = {}
+    for happened in _events(evidence, "purchased", "revoked", "found_unavailable", "sold", "traded"):
         order = happened.facts["order"]
         match happened.what:
             case "purchased":
-                paid[order] += happened.facts["price"]
-            case "revoked":
+                paid[order] = happened.facts["price"]
+            case "revoked" | "found_unavailable":
                 paid[order] = 0
             case "sold":
                 earned[order] += happened.facts["earned"]
-            case "traded":
-                traded[order] = happened.facts["price"]  # a retry may be carried out by a second trader, for nothing
-    prices = {entry.order_id: entry.price_cents for entry in evidence.entries if isinstance(entry, Sale)}
-    for order in sorted({*paid, *earned, *traded, *prices}):
-        price = prices.get(order, 0)
-        kept = traded[order] - sellers_share(traded[order])
-        if not (paid[order] == price == earned[order] + kept and earned[order] == sellers_share(price)):
-            yield (
-                f"{order} is worth {price} cents in the ledger, but the buyer paid {paid[order]}, the seller earned "
-                f"{earned[order]} and the trader kept {kept}"
-            )
+            case "traded":  # a retry may be carried out by a second trader, for nothing
+                kept[order] = happened.facts["price"] - sellers_share(happened.facts["price"])
+    sales = {entry.order_id: entry for entry in evidence.entries if isinstance(entry, Sale)}
+    for order in sorted({*paid, *earned, *kept, *sales}):
+        sale = sales.get(order)
+        price, share = (sale.price_cents, sellers_share(sale.price_cents)) if sale else (0, 0)
+        # Of a process that was killed only what it wrote down is known, and that must not be too much.
+        accounts = (
+            ("the buyer paid", paid.get(order, 0), price, sale and sale.buyer),
+            ("the seller earned", earned[order], share, sale and sale.seller),
+            ("the trader kept", kept.get(order, 0), price - share, sale and sale.trader),
+        )
+        for what, amount, right, who in accounts:
+            if amount != right and not (amount == 0 and who in evidence.killed):
+                yield f"{order} is worth {price} cents in the ledger, but {what} {amount} instead of {right} ({who})"
 
 
 # ---------------------------------------------------------------------------------------------- orders
@@ -179,22 +190,18 @@ def each_order_decided_once(evidence: Evidence) -> Iterator[str]:
 def buyers_were_told_the_truth(evidence: Evidence) -> Iterator[str]:
     """What a buyer was told is what the ledger says, or was revoked."""
     decisions = {entry.order_id: entry for entry in evidence.entries if isinstance(entry, (Sale, Denial))}
-    revoked = {happened.facts["order"] for happened in _events(evidence, "revoked")}
-    for happened in _events(evidence, "purchased", "found_unavailable"):
-        facts = happened.facts
-        order, decision = facts["order"], decisions.get(facts["order"])
+    last = {happened.facts["order"]: happened for happened in _events(evidence, *ANSWERS)}
+    for order, happened in last.items():
+        facts, decision = happened.facts, decisions.get(order)
         who = f"{happened.process} (clock {happened.clock}, {order})"
         if decision is None:
             yield f"{who} was told {happened.what} by {happened.source}, but the ledger does not know the order"
-        elif happened.what == "found_unavailable":
-            if not (isinstance(decision, Denial) and decision.reason == "unavailable"):
-                yield f"{who} was told that there is no {facts['item']}, but ledger entry {decision.position} says otherwise"
         elif isinstance(decision, Sale):
-            told = (facts["item"], facts["seller"], facts["price"])
-            if told != (decision.item, decision.seller, decision.price_cents) or order in revoked:
-                yield f"{who} was told {told}, revoked: {order in revoked}; ledger entry {decision.position} is {decision}"
-        elif not (decision.reason == "oversold" and order in revoked):
-            yield f"{who} still believes in a purchase that ledger entry {decision.position} denied ({decision.reason})"
+            told = (facts["item"], facts.get("seller"), facts.get("price"))
+            if happened.what != "purchased" or told != (decision.item, decision.seller, decision.price_cents):
+                yield f"{who} was last told {happened.what} {told}; ledger entry {decision.position} is {decision}"
+        elif happened.what != ("revoked" if decision.reason == "oversold" else "found_unavailable"):
+            yield f"{who} was last told {happened.what}, but ledger entry {decision.position} denied it ({decision.reason})"
 
 
 def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
@@ -211,10 +218,10 @@ def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
 
 
 def no_order_lost(evidence: Evidence) -> Iterator[str]:
-    """Every order that was placed is answered, by the end of a run that was allowed to end."""
-    answered = {happened.facts["order"] for happened in _events(evidence, "purchased", "found_unavailable", "revoked")}
+    """Every order that was placed is answered, by the end of a run that was allowed to end; but for killed buyers'."""
+    answered = {happened.facts["order"] for happened in _events(evidence, *ANSWERS)}
     for happened in _events(evidence, "ordered"):
-        if happened.facts["order"] not in answered:
+        if happened.facts["order"] not in answered and happened.process not in evidence.killed:
             yield f"{happened.facts['order']}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
 
 
@@ -237,21 +244,45 @@ def only_traders_trade(evidence: Evidence) -> Iterator[str]:
     """Every entry is by a peer that held a seat at that point of the ledger; every seat is taken once."""
     seated: dict[str, int] = {}
     for entry in evidence.entries:
-        if isinstance(entry, Appoint):
-            if entry.peer in seated or entry.seat in seated.values():
-                yield f"ledger entry {entry.position} gives seat {entry.seat} to {entry.peer}; seated were {seated}"
-            seated[entry.peer] = entry.seat
-        elif entry.trader not in seated:
-            yield f"ledger entry {entry.position} is by {entry.trader}, who held no seat then ({seated})"
+        match entry:
+            case Appoint():
+                if entry.peer in seated or entry.seat in seated.values():
+                    yield f"ledger entry {entry.position} gives seat {entry.seat} to {entry.peer}; seated were {seated}"
+                seated[entry.peer] = entry.seat
+            case DeposeEntry():
+                if seated.pop(entry.peer, None) != entry.seat:
+                    yield f"ledger entry {entry.position} deposes {entry.peer} from seat {entry.seat}, which it had not"
+            case _:
+                if entry.trader not in seated:
+                    yield f"ledger entry {entry.position} is by {entry.trader}, who held no seat then ({seated})"
+
+
+def queues_were_taken_over(evidence: Evidence) -> Iterator[str]:
+    """The queue of each tenure that ended is taken over once, if there was a trader left to do it."""
+    open_tenures: dict[tuple[str, int], int] = {}
+    traders = 0
+    for entry in evidence.entries:
+        match entry:
+            case Appoint():
+                traders += 1
+            case DeposeEntry():
+                traders -= 1
+                open_tenures[entry.peer, entry.since] = entry.position
+            case AdoptEntry():
+                if open_tenures.pop((entry.peer, entry.since), None) is None:
+                    yield f"ledger entry {entry.position}: {entry.trader} takes over from {entry.peer} what was not open"
+    for (peer, since), position in open_tenures.items():
+        if traders:
+            yield f"nobody took over the queue of {peer} (trader since {since}), deposed by ledger entry {position}"
 
 
 def traders_neither_buy_nor_sell(evidence: Evidence) -> Iterator[str]:
-    """After its election a peer places no order and makes no deposit (SPEC B5)."""
+    """While it holds a seat a peer places no new order and picks no new goods (SPEC B5)."""
     for process, history in evidence.histories.items():
         elected = False
         for happened in history:
-            elected = elected or happened.what == "elected"
-            if elected and happened.what in ("ordered", "registered"):
+            elected = happened.what == "elected" or (elected and happened.what != "stepped_down")
+            if elected and happened.what in ("ordered", "picked"):
                 yield f"{process} is a trader, but {happened.what} at clock {happened.clock}: {happened.facts}"
 
 
@@ -279,15 +310,17 @@ def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
         lives = 0
         for happened in history:
             order = happened.facts.get("order", "")
-            if happened.what == "queued":
+            if happened.what in ("queued", "inherited"):
                 key = (happened.facts["clock"], index_of(happened.facts["buyer"]), order)
                 waiting[order], lanes[order] = key, happened.facts["lane"]
                 for heap in (heaps[ALL], heaps[lanes[order]]):
                     heapq.heappush(heap, key)
-            elif happened.what == "joined":
-                lives += 1
-                if lives > 1:  # what the journal of the former life held is in the common lane alone
-                    heaps = defaultdict(list, {ALL: heaps[ALL]})
+            elif happened.what in ("stepped_down", "joined"):
+                lives += happened.what == "joined"
+                if (
+                    lives > 1 or happened.what == "stepped_down"
+                ):  # the queue is inherited from the journal, or not at all
+                    waiting.clear()
             elif happened.what == "taken":
                 heap = heaps[ALL if happened.facts["to"] == "warehouse" else lanes[order]]
                 while heap and waiting.get(heap[0][2]) != heap[0]:
@@ -311,6 +344,7 @@ CHECKS: dict[str, Callable[[Evidence], Iterable[str]]] = {
         no_order_lost,
         window_kept,
         only_traders_trade,
+        queues_were_taken_over,
         traders_neither_buy_nor_sell,
         clocks_increase,
         lowest_clock_served_first,

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from bazaar.records import Closed, JournalLine, Promised, Queued
+from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
 
-JOURNAL_FILE = "queue.jsonl"
 COMPACT_ABOVE = 20_000  # lines
 
 _encoder = msgspec.json.Encoder()
@@ -26,30 +25,31 @@ class DamagedJournal(Exception):
     """A line that is neither whole nor the last one."""
 
 
+def journal_file(folder: Path, since: int) -> Path:
+    """The journal of the tenure that began at this ledger position."""
+    return folder / f"queue-{since}.jsonl"
+
+
+def read_journal(path: Path) -> list[JournalLine]:
+    """The lines of a journal, also of one that is not our own; none if there is none. Raises `DamagedJournal`."""
+    return list(_read(path)) if path.exists() else []
+
+
 class Journal:
-    """The journal of one peer."""
+    """The journals of one peer: an `Opened` record begins, or goes on with, that tenure's."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / JOURNAL_FILE
+        self._folder = folder
+        self._path = folder  # until a tenure begins
+        self._file = -1
         self._live: dict[str, list[JournalLine]] = {}  # of every open order, its lines
         self._lines = 0
-        if self._path.exists():
-            for line in _read(self._path):
-                self._fold(line)
-            self._rewrite()  # drops the torn tail, if there is one
-        else:
-            self._open()
-
-    @property
-    def lines(self) -> tuple[JournalLine, ...]:
-        """What is still open, in its order."""
-        return tuple(line for lines in self._live.values() for line in lines)
 
     def write(self, records: Sequence[JournalLine]) -> None:
         """Appends the records; they are on the disk when this returns."""
         for record in records:
             self._fold(record)
-        self._append(records)
+        self._append(record for record in records if not isinstance(record, Opened))
         if any(not isinstance(record, Closed) for record in records):
             os.fdatasync(self._file)
         if self._lines > COMPACT_ABOVE and self._lines > 4 * len(self._live):
@@ -58,10 +58,16 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
 
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    def _open(self, since: int) -> None:
+        self.close()
+        self._path = journal_file(self._folder, since)
+        self._live.clear()
+        for line in read_journal(self._path):
+            self._fold(line)
+        self._rewrite()  # drops the torn tail, if there is one
 
     def _append(self, records: Iterable[JournalLine]) -> None:
         data = b"".join(_encoder.encode(record) + b"\n" for record in records)
@@ -71,15 +77,17 @@ class Journal:
     def _fold(self, line: JournalLine) -> None:
         self._lines += 1
         match line:
+            case Opened(since):
+                self._open(since)
             case Queued(order):
                 self._live[order.order_id] = [line]
-            case Promised(order_id):
-                self._live[order_id].append(line)
+            case Promised(order):
+                self._live[order.order_id].append(line)
             case Closed(order_id):
                 self._live.pop(order_id, None)
 
     def _rewrite(self) -> None:
-        lines = self.lines
+        lines = [line for lines in self._live.values() for line in lines]
         beside = self._path.with_suffix(".new")
         self._file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         self._append(lines)

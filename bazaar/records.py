@@ -21,9 +21,6 @@ ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
 WAREHOUSE = "warehouse"
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
 
-Bench = tuple[str | None, ...]
-"""The traders by seat: `("buyer7", None, "buyer5")` is trader0, an empty seat, trader2."""
-
 
 class MalformedMessage(Exception):
     """Bytes that are no delivery of ours: rubbish, truncated, of another version, or with a field too many."""
@@ -49,6 +46,36 @@ def sellers_share(price_cents: int) -> int:
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A value on the wire."""
+
+
+class Seat(Record, frozen=True):
+    """A trader's tenure: who, and since which ledger position. The same peer elected again has another one."""
+
+    peer: str
+    since: int
+
+
+class Bench(Record, frozen=True):
+    """Who trades, as of the ledger position of its newest change: a higher one is newer."""
+
+    seats: tuple[Seat | None, ...] = ()
+    """trader0, trader1, …; None where one has died or resigned."""
+    vacant: int = 0
+    """How many traders have yet to be elected before trading begins, or goes on."""
+    position: int = -1
+
+    @property
+    def traders(self) -> tuple[str, ...]:
+        """Those who hold a seat, by seat."""
+        return tuple(seat.peer for seat in self.seats if seat is not None)
+
+    def seat_of(self, peer: str) -> Seat | None:
+        """The tenure of `peer`, if it is a trader."""
+        return next((seat for seat in self.seats if seat is not None and seat.peer == peer), None)
+
+    def number_of(self, peer: str) -> int:
+        """The number in `traderI`. Raises `ValueError` if `peer` is no trader."""
+        return [seat.peer if seat is not None else None for seat in self.seats].index(peer)
 
 
 class Order(Record, frozen=True):
@@ -92,10 +119,9 @@ class Ok(Message, frozen=True):
 
 
 class Won(Message, frozen=True):
-    """I am a trader now. `position` is the ledger position of the newest change of the bench: a higher one is newer."""
+    """I am a trader now."""
 
     bench: Bench
-    position: int
 
 
 class WhoTrades(Message, frozen=True):
@@ -109,10 +135,51 @@ class Claim(Message, frozen=True):
 
 
 class BenchIs(Message, frozen=True):
-    """Who holds the seats: the warehouse's answer to `WhoTrades` and `Claim`, a peer's to an `Election` that is over."""
+    """Who holds the seats: the warehouse's answer to whoever asks, a peer's to an `Election` that is over."""
 
     bench: Bench
-    position: int
+
+
+# ---------------------------------------------------------------------------------------- death and succession
+class Heartbeat(Message, frozen=True):
+    """A trader is alive."""
+
+
+class Depose(Message, frozen=True):
+    """To the warehouse: this trader is silent (or, by itself, resigns); its seat is to be taken from it."""
+
+    seat: Seat
+
+
+class Deposed(Message, frozen=True):
+    """From the warehouse, to whose `Depose` came first: it is done, tell the others."""
+
+    seat: Seat
+    bench: Bench
+
+
+class TraderDead(Message, frozen=True):
+    """To everybody: do not trade with this one any more."""
+
+    peer: str
+    bench: Bench
+
+
+class TakeOver(Message, frozen=True):
+    """From the warehouse to a trader: the queue of this former tenure is yours to carry out."""
+
+    seat: Seat
+
+
+class Reopened(Message, frozen=True):
+    """The warehouse was started again: what it was asked and has not answered is to be asked again."""
+
+
+class AskAgain(Message, frozen=True):
+    """A trader that lost its seat does not know what became of this order, of which the buyer was told."""
+
+    order_id: str
+    item: Item
 
 
 # --------------------------------------------------------------------------------------------- trading
@@ -204,13 +271,19 @@ class Stock(Record, frozen=True, tag="stock"):
     lot: Lot
 
 
+class Adopt(Record, frozen=True, tag="adopt"):
+    """The queue of this former tenure is in my own journal now."""
+
+    seat: Seat
+
+
 class Read(Record, frozen=True, tag="read"):
     """What is on the shelves of these items?"""
 
     items: tuple[Item, ...]
 
 
-Request = Ship | Stock | Read
+Request = Ship | Stock | Adopt | Read
 
 
 class Shipped(Record, frozen=True, tag="shipped"):
@@ -239,11 +312,11 @@ class Shelves(Record, frozen=True, tag="shelves"):
     lots: tuple[Lot, ...]
 
 
-class NotATrader(Record, frozen=True, tag="not-a-trader"):
-    """Requests of a peer without a seat change nothing."""
+class Adopted(Record, frozen=True, tag="adopted"):
+    """The succession is in the ledger."""
 
 
-Reply = Shipped | Denied | Stocked | Shelves | NotATrader
+Reply = Shipped | Denied | Stocked | Adopted | Shelves
 
 
 class Ask(Message, frozen=True):
@@ -267,6 +340,13 @@ AnyMessage = (
     | WhoTrades
     | Claim
     | BenchIs
+    | Heartbeat
+    | Depose
+    | Deposed
+    | TraderDead
+    | TakeOver
+    | Reopened
+    | AskAgain
     | Deposit
     | Deposited
     | Registered
@@ -368,7 +448,24 @@ class Appoint(Entry, frozen=True):
     seat: int
 
 
-AnyEntry = DepositEntry | Sale | Denial | Appoint
+class DeposeEntry(Entry, frozen=True, tag="depose"):
+    """A trader lost its seat; `by` is itself if it resigned."""
+
+    peer: str
+    seat: int
+    since: int
+    by: str
+
+
+class AdoptEntry(Entry, frozen=True, tag="adopt"):
+    """A trader has taken over the queue of a former tenure."""
+
+    peer: str
+    since: int
+    trader: str
+
+
+AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | AdoptEntry
 
 
 def entry_to_document(entry: AnyEntry) -> dict[str, Any]:
@@ -387,6 +484,12 @@ def document_to_entry(document: dict[str, Any]) -> AnyEntry:
 
 
 # -------------------------------------------------------------------------------------- trader's queue
+class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="opened"):
+    """A tenure begins; its journal is a file of its own, so that a successor finds just what it has to take over."""
+
+    since: int
+
+
 class Queued(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="queued"):
     """The trader took this order in."""
 
@@ -396,7 +499,7 @@ class Queued(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 class Promised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="promised"):
     """The trader's cache answered the order from this lot; the warehouse has yet to confirm it."""
 
-    order_id: str
+    order: Order
     lot: Lot
 
 
@@ -406,4 +509,4 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     order_id: str
 
 
-JournalLine = Queued | Promised | Closed
+JournalLine = Opened | Queued | Promised | Closed

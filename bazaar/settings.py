@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     election_timeout_s: float = 5.0
     """Hearing neither `ok` nor `won` for so long, a candidate has won (SPEC B2)."""
+    heartbeat_s: float = 1.0
+    """A trader's heartbeats to the other traders."""
+    suspect_after_s: float = 5.0
+    """A trader that is silent for so long is dead (SPEC E1)."""
     answer_timeout_s: float = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
 
@@ -78,6 +82,8 @@ PACES: dict[str, dict[str, float]] = {
         "opening_delay_s": 0.0,
         "think_s": 0.0,
         "election_timeout_s": 2.0,
+        "heartbeat_s": 0.5,
+        "suspect_after_s": 2.0,
         "answer_timeout_s": 5.0,
     },
 }

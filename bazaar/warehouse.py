@@ -8,7 +8,7 @@ successor rebuilds the projection from what the ledger really holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from bazaar.core.clock import LamportClock
@@ -16,19 +16,26 @@ from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.records import (
     WAREHOUSE,
+    Adopt,
+    Adopted,
     AnyEntry,
     Ask,
     BenchIs,
     Claim,
     Denied,
+    Depose,
+    Deposed,
+    JournalLine,
     Letter,
-    NotATrader,
     Read,
+    Reopened,
     Reply,
     Request,
+    Seat,
     Ship,
     Stock,
     Stocked,
+    TakeOver,
     WhoTrades,
 )
 from bazaar.records import Answer as AnswerMessage
@@ -42,19 +49,27 @@ class Warehouse:
     answered = 0
     idle = True
 
-    def __init__(self, seats: int, entries: Iterable[AnyEntry] = ()) -> None:
+    def __init__(self, peers: int, seats: int, entries: Iterable[AnyEntry] = ()) -> None:
         self.clock = LamportClock()
-        self.ledger = Ledger()
-        self._seats = seats
+        self.ledger = Ledger(peers, seats)
         for entry in entries:
             self.ledger.apply(entry)
 
     def begin(self, turn: Turn) -> None:
-        """Says that it is there: whoever built it has connected it to its store."""
+        """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
         turn.note("connected", entries=self.ledger.position)
+        for trader in self.ledger.bench.traders:
+            turn.send(trader, Reopened())
+        self._pass_on(turn, None)
 
     def finish(self, turn: Turn) -> None:
         """Nothing: the warehouse only answers."""
+
+    def resign(self, turn: Turn) -> None:
+        """Nothing: the warehouse has no seat."""
+
+    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
+        """Nothing: the warehouse reads no journals."""
 
     def tick(self, turn: Turn) -> None:
         """Nothing: the warehouse only answers."""
@@ -70,22 +85,43 @@ class Warehouse:
             handler(self, turn, source, body)
 
     def _who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
-        turn.send(source, BenchIs(self.ledger.bench, self.ledger.bench_position))
+        turn.send(source, BenchIs(self.ledger.bench))
+        self._pass_on(turn, source)
 
     def _claim(self, turn: Turn, source: str, body: Claim) -> None:
-        appoint = self.ledger.decide_seat(source, body.position, self._seats)
+        appoint = self.ledger.decide_seat(source, body.position)
         if appoint is not None:
             self._append(turn, appoint)
             turn.note("appointed", peer=source, seat=appoint.seat)
-        turn.send(source, BenchIs(self.ledger.bench, self.ledger.bench_position))
+        turn.send(source, BenchIs(self.ledger.bench))
+        if appoint is not None:
+            self._pass_on(turn, source)
+
+    def _depose(self, turn: Turn, source: str, body: Depose) -> None:
+        fall = self.ledger.decide_fall(body.seat, source)
+        if fall is None:
+            turn.send(source, BenchIs(self.ledger.bench))
+            return
+        self._append(turn, fall)
+        turn.note("deposed", peer=fall.peer, seat=fall.seat)
+        turn.send(source, Deposed(body.seat, self.ledger.bench))
+        self._pass_on(turn, None)
+
+    def _pass_on(self, turn: Turn, heir: str | None) -> None:
+        """Tells `heir` (None: all of them) whose queues are theirs to take over. Told twice, they do it once."""
+        for seat, trader in self.ledger.orphans.items():
+            if trader is not None and heir in (None, trader):
+                turn.send(trader, TakeOver(seat))
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
+        if not self.ledger.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
+            turn.note("fenced", peer=source, requests=len(body.requests))
+            turn.send(source, BenchIs(self.ledger.bench))
+            return
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
         turn.send(source, AnswerMessage(body.number, replies))
 
     def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:
-        if not self.ledger.is_trader(trader):
-            return NotATrader()
         match request:
             case Ship():
                 return self._ship(turn, trader, request)
@@ -95,6 +131,12 @@ class Warehouse:
                     self._append(turn, deposit)
                     turn.note("stocked", item=lot.item, count=lot.count, seller=lot.seller)
                 return Stocked(lot.deposit_id)
+            case Adopt(seat):
+                adoption = self.ledger.decide_adoption(seat, trader)
+                if adoption is not None:
+                    self._append(turn, adoption)
+                    turn.note("adopted", peer=seat.peer, by=trader)
+                return Adopted()
             case Read(items):
                 return self.ledger.shelves(items)
 
@@ -118,5 +160,6 @@ class Warehouse:
     handles: ClassVar[dict[type, Callable[[Any, Turn, str, Any], None]]] = {
         WhoTrades: _who_trades,
         Claim: _claim,
+        Depose: _depose,
         Ask: _ask,
     }

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from bazaar.history import History
-from bazaar.journal import Journal
+from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.plan import load
+from bazaar.records import JournalLine, Seat
 from bazaar.rpc import Directory, read_key
 from peers.host import Host
 from peers.peer import Peer
@@ -21,9 +22,13 @@ def main() -> None:
     key = read_key(run_folder / "key")
     folder = Path.cwd()
     journal = Journal(folder)
-    peer = Peer(name, plan, journal.lines)
+    peer = Peer(name, plan)
+
+    def journal_of(seat: Seat) -> list[JournalLine]:
+        return read_journal(journal_file(run_folder / seat.peer, seat.since))
+
     directory = Directory(plan.settings.host, port, key)
-    Host(peer, journal, History(folder, name), plan.settings.host, directory, key).run()
+    Host(peer, journal, History(folder, name), plan.settings.host, directory, key, journal_of).run()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.records import ITEMS, AskAgain, Buy, Item, Oversold, Purchased, Unavailable
 from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
@@ -20,6 +20,7 @@ class Outstanding(msgspec.Struct):
     """An order without an answer."""
 
     item: Item
+    trader: str
     repeat_at: float
 
 
@@ -36,7 +37,9 @@ class Buyer(Trading):
         self._serial = 0
         self._outstanding: dict[str, Outstanding] = {}
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
+        self._in_doubt: set[str] = set()  # orders that are asked again although they were answered
         self.answered = 0
+        self.retired = False
 
     @property
     def idle(self) -> bool:
@@ -48,13 +51,17 @@ class Buyer(Trading):
             return FOREVER
         # Orders are placed in their turn and all wait equally long, so the first in the dict is the first to repeat.
         repeat_at = next((order.repeat_at for order in self._outstanding.values()), FOREVER)
-        order_at = self._thinking[0] if self._thinking and self._serial < self._quota else FOREVER
+        orders = self._thinking and self._serial < self._quota and not self.retired
+        order_at = self._thinking[0] if orders else FOREVER
         return min(repeat_at, order_at)
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        if not self._traders:
+        if not self._traders and not self._outstanding and not self._thinking:
             self._thinking = [turn.now] * self._settings.window
         self._traders = traders
+        for order_id, order in list(self._outstanding.items()):
+            if traders and order.trader not in traders:  # it will hardly answer
+                self._repeat(turn, order_id, order.item)
 
     def finish(self, turn: Turn) -> None:
         self._quota = self._serial
@@ -62,14 +69,13 @@ class Buyer(Trading):
     def tick(self, turn: Turn) -> None:
         if not self._traders:
             return
-        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota:
+        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota and not self.retired:
             self._thinking.pop(0)
             self._order(turn)
         for order_id, order in list(self._outstanding.items()):
             if order.repeat_at > turn.now:
                 break
-            del self._outstanding[order_id]
-            self._send(turn, order_id, order.item, again=True)
+            self._repeat(turn, order_id, order.item)
 
     def _order(self, turn: Turn) -> None:
         order_id = f"{self._me}-{self._serial}"
@@ -78,18 +84,25 @@ class Buyer(Trading):
         self._next_item = self._rng.choice(ITEMS)
         self._send(turn, order_id, item, again=False)
 
+    def _repeat(self, turn: Turn, order_id: str, item: Item) -> None:
+        self._outstanding.pop(order_id, None)
+        self._send(turn, order_id, item, again=True)
+
     def _send(self, turn: Turn, order_id: str, item: Item, again: bool) -> None:
         trader = self._rng.choice(self._traders)
         turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader)
         turn.send(trader, Buy(order_id, item, again))
-        self._outstanding[order_id] = Outstanding(item, turn.now + self._settings.answer_timeout_s)
+        self._outstanding[order_id] = Outstanding(item, trader, turn.now + self._settings.answer_timeout_s)
 
     def _answered(self, turn: Turn, order_id: str) -> bool:
         """Ends the waiting for this order; False if it had ended already."""
         if self._outstanding.pop(order_id, None) is None:
             return False
-        self.answered += 1
-        self._thinking.append(turn.now + self._settings.think_s)
+        if order_id in self._in_doubt:
+            self._in_doubt.discard(order_id)
+        else:
+            self.answered += 1
+            self._thinking.append(turn.now + self._settings.think_s)
         return True
 
     # ------------------------------------------------------------------------------------ the messages
@@ -107,4 +120,14 @@ class Buyer(Trading):
         self._answered(turn, body.order_id)
         turn.note("revoked", order=body.order_id, item=body.item)
 
-    handles: ClassVar = {Purchased: on_purchased, Unavailable: on_unavailable, Oversold: on_oversold}
+    def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
+        if body.order_id not in self._outstanding and self._traders:
+            self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
+            self._repeat(turn, body.order_id, body.item)
+
+    handles: ClassVar = {
+        Purchased: on_purchased,
+        Unavailable: on_unavailable,
+        Oversold: on_oversold,
+        AskAgain: on_ask_again,
+    }

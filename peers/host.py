@@ -20,20 +20,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from bazaar.core.channel import Inbox, Outbox
+from bazaar.core.channel import Afterwards, Inbox, Outbox
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
-from bazaar.records import Delivery, Letter, MalformedMessage, decode, encode
+from bazaar.records import Delivery, JournalLine, Letter, MalformedMessage, Seat, decode, encode
 from bazaar.rpc import Busy, Directory, Mailbox, NoReply, Post, Refused, Unreachable
 
 WORKERS = 20  # SPEC A6
 MOST_IN_INBOX = 2_000  # deliveries; beyond, senders are told to come back
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
+GIVEN_UP_AFTER = 15  # failures in a row: ten seconds or more
 REPORT_EVERY_S = 0.2
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
 
@@ -69,7 +71,7 @@ class Sender:
         retry_later: Callable[[Sender], None],
         emptied: Callable[[], None],
     ) -> None:
-        self._outbox = outbox
+        self.outbox = outbox
         self._connect = connect
         self._submit = submit
         self._retry_later = retry_later
@@ -87,13 +89,13 @@ class Sender:
     @property
     def empty(self) -> bool:
         """Whether everything was delivered."""
-        return not self._outbox
+        return not self.outbox
 
     def put(self, letters: Sequence[Letter]) -> None:
         """Queues letters, and starts a call unless one is under way or waits to be repeated."""
         with self._lock:
             for letter in letters:
-                self._outbox.put(letter)
+                self.outbox.put(letter)
             start = not self._under_way
             self._under_way = True
         if start:
@@ -105,15 +107,17 @@ class Sender:
 
     def _run(self) -> None:
         with self._lock:
-            delivery = self._outbox.delivery()
+            delivery = self.outbox.delivery()
         if not self._deliver(delivery):
             self._failures += 1
+            self.outbox.given_up = self._failures > GIVEN_UP_AFTER
             self._retry_later(self)
             return
         self._failures = 0
+        self.outbox.given_up = False
         with self._lock:
-            self._outbox.acknowledged(delivery)
-            self._under_way = bool(self._outbox)
+            self.outbox.acknowledged(delivery)
+            self._under_way = bool(self.outbox)
             more = self._under_way
         if more:
             self._submit(self._run)
@@ -139,18 +143,28 @@ class Host:
     """Runs one actor until it is told to stop."""
 
     def __init__(
-        self, actor: Actor, store: Store, history: History, host: str, directory: Directory, key: bytes
+        self,
+        actor: Actor,
+        store: Store,
+        history: History,
+        host: str,
+        directory: Directory,
+        key: bytes,
+        journal_of: Callable[[Seat], Sequence[JournalLine]] = lambda seat: (),
     ) -> None:
+        """`journal_of` reads the journal of a tenure, for actors that take over from another."""
         self._actor = actor
         self._store = store
         self._history = history
         self._directory = directory
         self._key = key
+        self._journal_of = journal_of
         actor.clock.witness(history.last_clock + FURTHER_LIFE if history.last_clock else 0)
         self._inbox: queue.SimpleQueue[Callable[[Turn], None]] = queue.SimpleQueue()
         self._accepted = Inbox(actor.name)
         self._incarnation = time.time_ns()
         self._senders: dict[str, Sender] = {}
+        self._afterwards = Afterwards()
         self._retries: list[tuple[float, int, Sender]] = []
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="sender")
         self._finishing = self._stopping = False
@@ -200,7 +214,11 @@ class Host:
 
     def _listen(self) -> None:
         """The launcher's words (a thread of their own)."""
-        acts: dict[str, Callable[[Turn], None]] = {"begin": self._actor.begin, "finish": self._finish}
+        acts: dict[str, Callable[[Turn], None]] = {
+            "begin": self._actor.begin,
+            "finish": self._finish,
+            "resign": self._actor.resign,
+        }
         for line in sys.stdin:
             if (act := acts.get(line.strip())) is None:
                 break
@@ -232,8 +250,9 @@ class Host:
 
     # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
-        if turn.kept:
-            self._store.write(turn.kept)
+        kept = [*self._afterwards.due(), *turn.kept]
+        if kept:
+            self._store.write(kept)
         if turn.events:
             self._history.write(time.time(), turn.events)
         by_target: defaultdict[str, list[Letter]] = defaultdict(list)
@@ -241,6 +260,13 @@ class Host:
             by_target[target].append(letter)
         for target, letters in by_target.items():
             self._sender(target).put(letters)
+        if turn.kept_afterwards:
+            self._afterwards.put([self._senders[target].outbox for target in by_target], turn.kept_afterwards)
+        for seat in turn.reads:
+            self._inbox.put(partial(self._inherit, seat, self._journal_of(seat)))
+
+    def _inherit(self, seat: Seat, lines: Sequence[JournalLine], turn: Turn) -> None:
+        self._actor.inherit(turn, seat, lines)
 
     def _sender(self, target: str) -> Sender:
         sender = self._senders.get(target)

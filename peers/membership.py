@@ -1,24 +1,44 @@
-"""Who trades: every peer's view of the bench, and the elections that fill it (SPEC B1 to B4).
+"""Who trades: every peer's view of the bench, the elections that fill it, and the deaths (SPEC B1 to B4, E1, E3 to E5).
 
 The warehouse's ledger says who holds a seat; a view is a copy of it with a position, and the higher position wins. A
 round of the election is held until no seat is free: `peer2` starts the first, `peer0` each further one, the lowest
 peer without a seat where there is none of that index. Should a starter be silent, the others start in its stead, the
 lowest first.
+
+Traders send heartbeats to each other, and now and then to everybody. Whoever misses them suspects; whoever suspects asks
+the warehouse to depose; whose `Depose` comes first announces the death. A peer that is no trader waits longer before it
+suspects, so that it is the traders' business as long as there is one.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
 from bazaar.core.turn import Turn
-from bazaar.records import WAREHOUSE, Bench, BenchIs, Election, Ok, WhoTrades, Won, index_of
+from bazaar.records import (
+    WAREHOUSE,
+    Bench,
+    BenchIs,
+    Depose,
+    Deposed,
+    Election,
+    Heartbeat,
+    Ok,
+    Seat,
+    TraderDead,
+    WhoTrades,
+    Won,
+    index_of,
+)
 from bazaar.settings import Settings
 from peers.role import FOREVER, Role
 
 FIRST_STARTER = 2
 FURTHER_STARTER = 0
 NOBODY = -1  # the position of the empty bench
+PATIENCE_OF_OTHERS = 3  # times a trader's
 
 
 class Membership(Role):
@@ -29,28 +49,31 @@ class Membership(Role):
         self._names = names
         self._settings = settings
         self._bully = Bully(me, names, settings.election_timeout_s)
+        self._detector = Detector(settings.suspect_after_s)
         self._start_at = FOREVER
-        self.bench: Bench = ()
-        self.position = NOBODY
+        self._beat_at = FOREVER
+        self._tell_all_at = FOREVER
+        self._resigned = False
+        self.bench = Bench(vacant=settings.traders)
 
     @property
     def deadline(self) -> float:
-        return min(self._start_at, self._bully.deadline)
+        return min(self._start_at, self._bully.deadline, self._beat_at, self._detector.deadline)
 
     @property
-    def traders(self) -> tuple[str, ...]:
-        """Those who hold a seat."""
-        return tuple(name for name in self.bench if name is not None)
+    def seat(self) -> Seat | None:
+        """This peer's tenure, if it is a trader."""
+        return self.bench.seat_of(self._me)
 
     @property
-    def stood(self) -> bool:
-        """Whether this peer has stood for election in this life."""
+    def elected(self) -> bool:
+        """Whether this peer's seat, if it has one, was won in this life."""
         return self._bully.stood
 
     @property
     def complete(self) -> bool:
-        """Whether no seat is free."""
-        return len(self.traders) == self._settings.traders
+        """Whether no trader has yet to be elected."""
+        return self.bench.vacant == 0
 
     def begin(self, turn: Turn) -> None:
         """Takes the bench to be empty, and asks: it is not if this peer was started again."""
@@ -61,27 +84,69 @@ class Membership(Role):
         self._bully.tick(turn)
         if turn.now >= self._start_at:
             if self._bully.phase == "idle":
-                if self.position != NOBODY:
-                    turn.note("reelection", traders=list(self.traders))
+                if self.bench.position != NOBODY:
+                    turn.note("reelection", traders=list(self.bench.traders))
                 turn.note("election_started")
                 self._bully.start(turn)
             self._postpone(turn)
+        if turn.now >= self._beat_at:
+            self._beat(turn)
+        for name in self._detector.suspects(turn.now):
+            seat = self.bench.seat_of(name)
+            if seat is not None:
+                turn.note("suspected", peer=name)
+                turn.send(WAREHOUSE, Depose(seat))
+
+    def heard(self, turn: Turn, source: str) -> None:
+        """Any letter is a sign of life."""
+        self._detector.heard(source, turn.now)
+
+    def resign(self, turn: Turn) -> None:
+        """Gives up the seat (SPEC E5), and stands for no other one."""
+        self._resigned = True
+        if self.seat is not None:
+            turn.note("resigned")
+            turn.send(WAREHOUSE, Depose(self.seat))
+
+    def _beat(self, turn: Turn) -> None:
+        everybody = turn.now >= self._tell_all_at
+        for name in self._names if everybody else self.bench.traders:
+            if name != self._me:
+                turn.send(name, Heartbeat())
+        self._beat_at = turn.now + self._settings.heartbeat_s
+        if everybody:
+            self._tell_all_at = turn.now + self._settings.suspect_after_s
 
     # ------------------------------------------------------------------------------------ the messages
     def on_bench(self, turn: Turn, source: str, body: BenchIs) -> None:
-        if self._adopt(turn, body.bench, body.position):
-            for name in self._names:
-                if name != self._me:
-                    turn.send(name, Won(self.bench, self.position))
+        if self._adopt(turn, body.bench):
+            self._tell_everybody(turn, Won(self.bench))
 
     def on_won(self, turn: Turn, source: str, body: Won) -> None:
         turn.note("recognized", coordinator=source)
-        self._adopt(turn, body.bench, body.position)
+        self._adopt(turn, body.bench)
+
+    def on_deposed(self, turn: Turn, source: str, body: Deposed) -> None:
+        dead = body.seat.peer
+        if dead != self._me:
+            turn.note("trader_died", peer=dead, traders=list(body.bench.traders), seat=self._number_of(body.seat))
+        self._tell_everybody(turn, TraderDead(dead, body.bench))
+        self._adopt(turn, body.bench)
+
+    def on_trader_dead(self, turn: Turn, source: str, body: TraderDead) -> None:
+        turn.note("heard_death", peer=body.peer, by=source)
+        self._adopt(turn, body.bench)
+
+    def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
+        if self.bench.seat_of(source) is None:
+            turn.send(source, BenchIs(self.bench))  # it has slept through its deposal (or knows better)
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
         turn.note("called", by=source)
-        if body.position < self.position:
-            turn.send(source, BenchIs(self.bench, self.position))  # it holds an election that is over
+        if body.position < self.bench.position:
+            turn.send(source, BenchIs(self.bench))  # it holds an election that is over
+            return
+        if self._resigned:
             return
         self._bully.called(turn, source, body.position)
         self._postpone(turn)
@@ -90,30 +155,55 @@ class Membership(Role):
         turn.note("heard_ok", above=source)
         self._bully.heard_ok(turn, body.position)
 
-    handles: ClassVar = {BenchIs: on_bench, Won: on_won, Election: on_election, Ok: on_ok}
+    handles: ClassVar = {
+        BenchIs: on_bench,
+        Won: on_won,
+        Election: on_election,
+        Ok: on_ok,
+        Deposed: on_deposed,
+        TraderDead: on_trader_dead,
+        Heartbeat: on_heartbeat,
+    }
 
     # -------------------------------------------------------------------------------------- the rounds
-    def _adopt(self, turn: Turn, bench: Bench, position: int) -> bool:
+    def _adopt(self, turn: Turn, bench: Bench) -> bool:
         """Takes over a view if it is newer; True if by it this peer was elected."""
-        if position <= self.position:
+        if bench.position <= self.bench.position:
             return False
-        # In the bench without having stood for it in this life: it was elected in a former one.
-        elected = self._me in bench and self._me not in self.bench and self._bully.stood
-        self.bench, self.position = bench, position
+        # Seated without having stood for it in this life: it was elected in a former one.
+        elected = bench.seat_of(self._me) is not None and self.seat is None and self._bully.stood
+        self.bench = bench
         if elected:
-            turn.note("elected", seat=bench.index(self._me))
+            turn.note("elected", seat=bench.number_of(self._me))
+        self._watch(turn)
         self._plan_start(turn)
-        self._bully.round(turn, self._candidates(), position)
+        self._bully.round(turn, self._candidates(), bench.position)
         if self._bully.phase != "idle":
             self._postpone(turn)
         return elected
+
+    def _watch(self, turn: Turn) -> None:
+        """A trader watches over the other traders and beats for them; the others watch too, but with more patience."""
+        trader = self.seat is not None
+        self._detector.timeout_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
+        self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now)
+        self._beat_at = turn.now if trader else FOREVER
+        self._tell_all_at = turn.now if trader else FOREVER
+
+    def _tell_everybody(self, turn: Turn, body: Won | TraderDead) -> None:
+        for name in self._names:
+            if name != self._me:
+                turn.send(name, body)
+
+    def _number_of(self, seat: Seat) -> int:
+        return self.bench.seats.index(seat) if seat in self.bench.seats else -1
 
     def _plan_start(self, turn: Turn) -> None:
         """When to start the next round, if it comes to that: at once, or after those before have been silent for long."""
         candidates = self._candidates()
         self._start_at = FOREVER
-        if self._me in candidates and not self.complete:
-            first = self.position == NOBODY
+        if self._me in candidates and not self.complete and not self._resigned:
+            first = self.bench.position == NOBODY
             delay = self._settings.election_delay_s if first else self._settings.reelection_delay_s
             rank = self._turns_to_wait(candidates, FIRST_STARTER if first else FURTHER_STARTER)
             self._start_at = turn.now + delay + rank * 2 * self._settings.election_timeout_s
@@ -126,7 +216,7 @@ class Membership(Role):
         self._start_at = turn.now + (4 + rank) * self._settings.election_timeout_s
 
     def _candidates(self) -> tuple[str, ...]:
-        return tuple(name for name in self._names if name not in self.bench)
+        return tuple(name for name in self._names if name not in self.bench.traders)
 
     def _turns_to_wait(self, candidates: tuple[str, ...], starter: int) -> int:
         """0 for the peer that starts the round; else how many would have to be silent before it is this one's turn."""

@@ -1,17 +1,17 @@
-"""A peer: a clock, a view of who trades, and the role that follows from it.
+"""A peer: a clock, a view of who trades, and the roles that follow from it.
 
 A pure object: letters and time go in, effects come out through the `Turn`. Becoming and ceasing to be a trader is one
-function of the membership view (`roles`).
+function of the membership view (`_follow`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan
-from bazaar.records import JournalLine, Letter, is_seller
+from bazaar.records import JournalLine, Letter, Seat, is_seller
 from peers.buyer import Buyer
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
@@ -20,31 +20,28 @@ from peers.trader import Trader
 
 
 class Peer:
-    """One participant. `journal` holds the lines that a former life of this peer left behind."""
+    """One participant."""
 
-    def __init__(self, name: str, plan: Plan, journal: Iterable[JournalLine] = ()) -> None:
+    def __init__(self, name: str, plan: Plan) -> None:
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings)
-        self._goods = plan.goods[name]
+        self._plan = plan
         rng = plan.random_for(name)
         self._civil: Trading
         if is_seller(name):
-            self._civil = Seller(name, self._goods, plan.settings, rng)
+            self._civil = Seller(name, plan.goods[name], plan.settings, rng)
         else:
-            self._civil = Buyer(name, self._goods, plan.settings, _quota(name, plan), rng)
-        self._trader = Trader(name, plan.names, plan.settings, journal)
+            self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng)
+        self._trader: Trader | None = None
         self._position = NOBODY
 
     @property
-    def playing(self) -> Trading:
-        """What this peer does besides being a member: a trader neither buys nor sells (SPEC B5)."""
-        return self._trader if self.name in self.membership.bench else self._civil
-
-    @property
     def roles(self) -> tuple[Role, ...]:
-        """The parts that this peer plays now."""
-        return (self.membership, self.playing)
+        """The parts that this peer plays now. Of a trader's civil role only what it had begun before is left."""
+        if self._trader is None:
+            return (self.membership, self._civil)
+        return (self.membership, self._trader, self._civil)
 
     @property
     def deadline(self) -> float:
@@ -59,22 +56,36 @@ class Peer:
     @property
     def idle(self) -> bool:
         """Whether this peer waits for nothing and owes nothing."""
-        return self.playing.idle
+        return all(role.idle for role in self.roles)
 
     def begin(self, turn: Turn) -> None:
         """Everybody is there."""
         verb = "selling" if is_seller(self.name) else "looking for"
-        turn.note("joined", role="seller" if is_seller(self.name) else "buyer", verb=verb, item=self._goods)
+        role = "seller" if is_seller(self.name) else "buyer"
+        turn.note("joined", role=role, verb=verb, item=self._plan.goods[self.name])
         self.membership.begin(turn)
 
     def finish(self, turn: Turn) -> None:
         """Begin nothing new."""
         turn.unprompted()
-        self.playing.finish(turn)
+        for role in self.roles:
+            role.finish(turn)
+
+    def resign(self, turn: Turn) -> None:
+        """Give up the trader's seat."""
+        turn.unprompted()
+        self.membership.resign(turn)
+
+    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
+        """The journal of a tenure, for the trader that asked for it."""
+        turn.unprompted()
+        if self._trader is not None:
+            self._trader.inherit(turn, seat, lines)
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Gives the message to the role that understands it."""
         turn.witness(source, letter)
+        self.membership.heard(turn, source)
         kind = type(letter.body)
         for role in self.roles:
             handler = role.handles.get(kind)
@@ -92,14 +103,22 @@ class Peer:
         self._follow(turn)
 
     def _follow(self, turn: Turn) -> None:
-        """Tells the role that is played now of a bench that has changed."""
-        if self._position == self.membership.position:
+        """Makes the roles follow a bench that has changed (SPEC B5: a trader neither buys nor sells)."""
+        bench, seat = self.membership.bench, self.membership.seat
+        if self._position == bench.position:
             return
-        self._position = self.membership.position
-        if self.playing is self._trader and self.membership.stood:
-            self._trader.elected(turn, self.membership.bench.index(self.name))
-        if self.membership.complete:
-            self.playing.trade(turn, self.membership.traders)
+        self._position = bench.position
+        if self._trader is not None and self._trader.seat != seat:
+            self._trader.step_down(turn)
+            self._trader = None
+        if seat is not None and self._trader is None:
+            self._trader = Trader(seat, self._plan.names, self._plan.settings)
+            self._trader.start(turn, elected=self.membership.elected)
+        self._civil.retired = self._trader is not None
+        traders = bench.traders if self.membership.complete else ()
+        self._civil.trade(turn, traders)
+        if self._trader is not None:
+            self._trader.trade(turn, traders)
 
 
 def _quota(name: str, plan: Plan) -> float:

@@ -37,5 +37,8 @@ class Role:
 class Trading(Role):
     """A role that depends on who trades."""
 
+    retired: bool = False
+    """A civil role whose peer is a trader: it brings to an end what it has begun, and begins nothing."""
+
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        """The bench is full (again), and these hold its seats; may be called again when it changes."""
+        """These hold the seats now; nobody, while traders are being elected. Called at each change."""

@@ -36,6 +36,7 @@ class Seller(Trading):
         self._handed: dict[str, Handed] = {}
         self._restock_at = FOREVER
         self._finished = False
+        self.retired = False
         self._credited: set[str] = set()  # the orders: a retry may be told by a second trader
 
     @property
@@ -44,19 +45,27 @@ class Seller(Trading):
 
     @property
     def deadline(self) -> float:
-        return min([self._restock_at, *(handed.repeat_at for handed in self._handed.values())])
+        if not self._traders:
+            return FOREVER
+        restock_at = FOREVER if self.retired else self._restock_at
+        return min([restock_at, *(handed.repeat_at for handed in self._handed.values())])
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        if not self._traders:
-            self._restock_at = turn.now + self._settings.registration_delay_s
+        if traders and self._restock_at == FOREVER and not self._finished:
+            self._restock_at = turn.now + (0 if self._serial else self._settings.registration_delay_s)
         self._traders = traders
+        for handed in list(self._handed.values()):
+            if traders and handed.trader not in traders:
+                self._hand_over(turn, handed.deposit)
 
     def finish(self, turn: Turn) -> None:
         self._restock_at = FOREVER
         self._finished = True
 
     def tick(self, turn: Turn) -> None:
-        if turn.now >= self._restock_at:
+        if not self._traders:
+            return
+        if turn.now >= self._restock_at and not self.retired:
             self._restock_at = turn.now + self._settings.restock_every_s
             if self._serial:  # the first goods were drawn before the market opened
                 turn.note("seller_loop")
@@ -103,7 +112,7 @@ class Seller(Trading):
 
     def on_out_of_stock(self, turn: Turn, source: str, body: OutOfStock) -> None:
         turn.note("out_of_stock", item=body.item)
-        if not self._finished:
+        if not self._finished and not self.retired and self._traders:
             self._pick_another(turn)
             self._deposit(turn)
 

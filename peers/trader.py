@@ -20,8 +20,11 @@ from bazaar.core.turn import Turn
 from bazaar.records import (
     ITEMS,
     WAREHOUSE,
+    Adopt,
+    Adopted,
     Answer,
     Ask,
+    AskAgain,
     Buy,
     CacheUpdate,
     Closed,
@@ -31,7 +34,7 @@ from bazaar.records import (
     Item,
     JournalLine,
     Lot,
-    NotATrader,
+    Opened,
     Order,
     OutOfStock,
     Oversold,
@@ -40,13 +43,16 @@ from bazaar.records import (
     Queued,
     Read,
     Registered,
+    Reopened,
     Request,
+    Seat,
     Shelves,
     Ship,
     Shipped,
     Sold,
     Stock,
     Stocked,
+    TakeOver,
     Unavailable,
     is_seller,
 )
@@ -60,17 +66,19 @@ SURE = "sure"  # the lane of orders that only the warehouse may answer: retries,
 
 
 class Trader(Trading):
-    """What a peer does while it holds a seat. Built on the lines of its own journal, if it was started again."""
+    """What a peer does during one tenure."""
 
-    def __init__(self, me: str, names: tuple[str, ...], settings: Settings, journal: Iterable[JournalLine]) -> None:
-        self._me = me
+    def __init__(self, seat: Seat, names: tuple[str, ...], settings: Settings) -> None:
+        self.seat = seat
+        self._me = seat.peer
         self._settings = settings
         self._cache = POLICIES[settings.cache](settings)
         self._traders: tuple[str, ...] = ()
         self._others: tuple[str, ...] = ()
-        self._missing = {name for name in names if is_seller(name)}  # sellers not known to have goods on sale
         self._registered: list[str] = []  # sellers whose deposits came in here
-        self._elected = False
+        self._missing: set[str] = set()  # sellers not known to have goods on sale
+        if seat.since < settings.traders:  # the first traders of all: nobody has sold before
+            self._missing.update(name for name in names if is_seller(name))
         self._open_at = self._open_by = FOREVER
         self._awaits_sellers = False
         self._is_open = False
@@ -78,53 +86,68 @@ class Trader(Trading):
         self._undecided: set[str] = set()  # the names of all orders taken in and not yet closed
         self._deposits: list[Stock] = []
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
-        self._promised: dict[str, Lot] = {}  # all that the warehouse has not decided
+        self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
+        self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._asked: Ask | None = None
         self._number = 0
         self._repeat_at = FOREVER
-        self._restore(journal)
 
-    def _restore(self, journal: Iterable[JournalLine]) -> None:
-        orders: dict[str, Order] = {}
-        for line in journal:
-            match line:
-                case Queued(order):
-                    orders[order.order_id] = order
-                case Promised(order_id, lot):
-                    self._promised[order_id] = lot
-                    self._promises[order_id] = Ship(orders[order_id], lot.deposit_id)
-                case Closed(order_id):
-                    orders.pop(order_id, None)
-                    self._promised.pop(order_id, None)
-                    self._promises.pop(order_id, None)
-        self._undecided.update(orders)
-        for order in orders.values():
-            if order.order_id not in self._promised:
+    def start(self, turn: Turn, elected: bool) -> None:
+        """The seat is this peer's. Not `elected` in this life, it goes on with its own journal."""
+        turn.keep(Opened(self.seat.since))
+        if elected:
+            turn.note("ready_for_registration")
+        else:
+            self._missing.clear()
+            turn.read(self.seat)
+
+    def step_down(self, turn: Turn) -> None:
+        """The seat is lost. The queue is the successor's, who has read it from the journal.
+
+        Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
+        the ledger says.
+        """
+        turn.note("stepped_down", promised=len(self._promised))
+        for promised in self._promised.values():
+            turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
+
+    def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
+        """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
+        orders = {line.order.order_id: line.order for line in lines if isinstance(line, Queued)}
+        lots = {line.order.order_id: line for line in lines if isinstance(line, Promised)}
+        closed = {line.order_id for line in lines if isinstance(line, Closed)}
+        for order_id, order in orders.items():
+            if order_id in closed or order_id in self._undecided:
+                continue
+            self._undecided.add(order_id)
+            turn.keep(Queued(order))
+            if order_id in lots:
+                turn.keep(lots[order_id])
+                self._cache.promised(lots[order_id].lot)
+                self._promise_later(lots[order_id])
+            else:
+                turn.note("inherited", order=order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=SURE)
                 self._queue.put(SURE, order)
+        turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(lots))
+        if seat != self.seat:
+            self._adoptions[seat] = Adopt(seat)
 
     @property
     def idle(self) -> bool:
-        return not (self._queue or self._deposits or self._promised or self._asked)
+        return not (self._queue or self._deposits or self._promised or self._adoptions or self._asked)
 
     @property
     def deadline(self) -> float:
         opening = self._open_by if self._awaits_sellers else self._open_at
         return min(self._repeat_at, FOREVER if self._is_open else opening)
 
-    def elected(self, turn: Turn, seat: int) -> None:
-        """The seat is this peer's; deposits may come."""
-        if self._elected:
-            return
-        self._elected = True
-        turn.note("ready_for_registration", seat=seat)
-
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        """The bench is full: open as soon as every seller has goods on sale (at once, if this is a second life)."""
+        """The first traders open as soon as every seller has goods on sale; later ones at once."""
+        if not traders:
+            return
         self._traders = traders
         self._others = tuple(name for name in traders if name != self._me)
         self._missing.difference_update(traders)
-        if not self._elected:
-            self._missing.clear()
         self._announce(turn, self._registered)
         if self._open_at == FOREVER:
             patience = self._settings.registration_delay_s + self._settings.answer_timeout_s
@@ -138,7 +161,7 @@ class Trader(Trading):
             self._ask(turn, self._asked)
         if self._is_open:
             self._serve(turn)
-        elif self._asked is None and self._deposits:
+        elif self._asked is None and (self._deposits or self._adoptions):
             self._put_question(turn, [], [])
         news = self._cache.news()
         if news and self._others:
@@ -178,19 +201,24 @@ class Trader(Trading):
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
         turn.note("taken", order=order.order_id, item=order.item, to="cache")
-        turn.keep(Promised(order.order_id, lot))
+        promised = Promised(order, lot)
+        turn.keep(promised)
         turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
-        self._promises[order.order_id] = Ship(order, lot.deposit_id)
-        self._promised[order.order_id] = lot
+        self._promise_later(promised)
         self._cache.promised(lot)
         self._cache.served()
+
+    def _promise_later(self, promised: Promised) -> None:
+        """To be put to the warehouse with the next question."""
+        self._promised[promised.order.order_id] = promised
+        self._promises[promised.order.order_id] = Ship(promised.order, promised.lot.deposit_id)
 
     # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
         promises = list(self._promises.values())[:MOST_IN_ASK]
         for ship in promises:
             del self._promises[ship.order.order_id]
-        requests: list[Request] = [*self._deposits, *promises, *misses]
+        requests: list[Request] = [*self._adoptions.values(), *self._deposits, *promises, *misses]
         self._deposits.clear()
         items = self._cache.wants(missed)
         if items:
@@ -219,16 +247,19 @@ class Trader(Trading):
                     self._cache.served()
                     turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
                     self._close_sale(turn, order, lot, left, "warehouse")
+                case Ship(order, None), Denied("oversold"):  # the answer to an order that is asked again
+                    turn.send(order.buyer, Oversold(order.order_id, order.item))
+                    self._close(turn, order)
                 case Ship(order, None), Denied():
                     self._cache.served()
                     turn.note("unavailable", order=order.order_id, item=order.item)
                     turn.send(order.buyer, Unavailable(order.order_id, order.item))
                     self._close(turn, order)
                 case Ship(order, _), Shipped(lot, left):
-                    self._cache.settled(self._promised.pop(order.order_id), shipped=True)
+                    self._settle(turn, order, lot)
                     self._close_sale(turn, order, lot, left, "cache")
                 case Ship(order, _), Denied():
-                    self._cache.settled(self._promised.pop(order.order_id), shipped=False)
+                    self._cache.settled(self._promised.pop(order.order_id).lot, shipped=False)
                     turn.send(order.buyer, Oversold(order.order_id, order.item))
                     self._close(turn, order)
                 case Stock(lot), Stocked(deposit_id):
@@ -239,10 +270,17 @@ class Trader(Trading):
                     self._announce(turn, [lot.seller])
                 case Read(), Shelves(items, lots):
                     self._cache.learn(items, lots)
-                case _, NotATrader():
-                    raise RuntimeError("a trader acted without a seat")
+                case Adopt(seat), Adopted():
+                    self._adoptions.pop(seat, None)
                 case _:
                     raise RuntimeError(f"the warehouse answered {request} with {reply}")
+
+    def _settle(self, turn: Turn, order: Order, lot: Lot) -> None:
+        """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one."""
+        promised = self._promised.pop(order.order_id).lot
+        self._cache.settled(promised, shipped=promised.deposit_id == lot.deposit_id)
+        if promised.deposit_id != lot.deposit_id:
+            turn.send(order.buyer, AskAgain(order.order_id, order.item))
 
     def _announce(self, turn: Turn, sellers: Iterable[str]) -> None:
         """Tells the other traders whose goods are on sale."""
@@ -266,7 +304,7 @@ class Trader(Trading):
 
     def _close(self, turn: Turn, order: Order) -> None:
         self._undecided.discard(order.order_id)
-        turn.keep(Closed(order.order_id))
+        turn.keep_afterwards(Closed(order.order_id))
 
     # ------------------------------------------------------------------------------------ the messages
     def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
@@ -286,6 +324,14 @@ class Trader(Trading):
         lot = Lot(body.deposit_id, source, body.item, body.price_cents, turn.sent, body.count)
         self._deposits.append(Stock(lot))
 
+    def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
+        if body.seat not in self._adoptions:
+            turn.read(body.seat)
+
+    def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
+        if self._asked is not None:
+            self._ask(turn, self._asked)
+
     def on_registered(self, turn: Turn, source: str, body: Registered) -> None:
         self._missing.discard(body.seller)
 
@@ -298,6 +344,8 @@ class Trader(Trading):
         Answer: on_answer,
         Buy: on_buy,
         Deposit: on_deposit,
+        TakeOver: on_take_over,
+        Reopened: on_reopened,
         Registered: on_registered,
         CacheUpdate: on_cache_update,
     }

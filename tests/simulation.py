@@ -14,8 +14,8 @@ import argparse
 import heapq
 import random
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,12 +23,13 @@ import msgspec
 from rich.progress import track
 
 from bazaar.audit import Evidence, Report, judge
-from bazaar.core.channel import Inbox, Outbox
+from bazaar.core.channel import Afterwards, Inbox, Outbox
+from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import Happening, encode_line, happening
 from bazaar.narration import Narrator
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import WAREHOUSE, AnyEntry, Delivery, decode, encode
+from bazaar.records import WAREHOUSE, AnyEntry, Delivery, JournalLine, Opened, Seat, decode, encode
 from bazaar.settings import Settings, with_pace
 from bazaar.warehouse import Warehouse
 from peers.peer import Peer
@@ -53,31 +54,100 @@ class World:
 
     def __init__(self, seed: int, settings: Settings, network: Network) -> None:
         self.now = 0.0
+        self.quiet_after_s = 0.0
+        """When the last of the scheduled faults is over."""
         self.plan: Plan = draw_plan(settings)
         self.entries: list[AnyEntry] = []
         self.histories: dict[str, list[Happening]] = {name: [] for name in (WAREHOUSE, *self.plan.names)}
-        self.warehouse = Warehouse(settings.traders)
-        self.actors: dict[str, Actor] = {name: Peer(name, self.plan) for name in self.plan.names}
-        self.actors[WAREHOUSE] = self.warehouse
+        self.journals: defaultdict[Seat, list[JournalLine]] = defaultdict(list)
+        self.killed: set[str] = set()
+        self.actors: dict[str, Actor] = {}
         self._network = network
         self._rng = random.Random(f"network/{seed}")
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self._outboxes: dict[tuple[str, str], Outbox] = {}
         self._under_way: set[tuple[str, str]] = set()
-        self._inboxes = {name: Inbox(name) for name in self.actors}
+        self._inboxes: dict[str, Inbox] = {}
         self._wakes: defaultdict[str, float] = defaultdict(lambda: float("inf"))
+        self._lives: Counter[str] = Counter()
+        self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
+        self._paused_until: dict[str, float] = {}
+        self._apart: frozenset[str] = frozenset()  # cut off from the rest by a partition
+        self._tenures: dict[str, Seat] = {}
+        self._afterwards: dict[str, Afterwards] = {}
+        for name in (WAREHOUSE, *self.plan.names):
+            self._create(name)
 
     def run(self) -> Evidence:
         """From the beginning to the end of the last order."""
+        settings = self.plan.settings
         for name, actor in self.actors.items():
             self._at(self._rng.random() * 0.01, partial(self._turn, name, actor.begin))
-        self._until(lambda: all(self.actors[name].idle for name in self.plan.names if name.startswith("buyer")))
-        for name, actor in self.actors.items():
-            self._turn(name, actor.finish)
-        self._until(lambda: all(actor.idle for actor in self.actors.values()) and not any(self._outboxes.values()))
-        stock = {product: left for product, (left, _) in self.warehouse.ledger.stock().items()}
-        return Evidence(self.plan, self.entries, self.histories, stock)
+        self._until(lambda: self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer")))
+        for name in list(self.actors):
+            self._turn(name, self.actors[name].finish)
+        self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
+        ledger = Ledger(settings.peers, settings.traders)
+        for entry in self.entries:
+            ledger.apply(entry)
+        stock = {product: left for product, (left, _) in ledger.stock().items()}
+        return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed))
+
+    # ---------------------------------------------------------------------------------------- faults
+    def kill(self, name: str) -> None:
+        """kill -9 in the middle of what the process does next."""
+        self._doomed.add(name)
+
+    def restart(self, name: str) -> None:
+        """Starts a killed process again, on its own files."""
+        if name not in self.actors:
+            self._create(name)
+            self._turn(name, self.actors[name].begin)
+
+    def pause(self, name: str, for_s: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self._paused_until[name] = self.now + for_s
+
+    def part(self, names: frozenset[str], for_s: float) -> None:
+        """Nothing passes between these and the others for a while."""
+        self._apart = names
+        self._at(for_s, lambda: setattr(self, "_apart", frozenset()))
+
+    def resign(self, name: str) -> None:
+        """Asks a peer to give up its seat."""
+        if name in self.actors:
+            self._turn(name, self.actors[name].resign)
+
+    def at(self, time_s: float, act: Callable[[], None]) -> None:
+        """Schedules a fault."""
+        self._at(time_s - self.now, act)
+
+    def _create(self, name: str) -> None:
+        settings = self.plan.settings
+        self._lives[name] += 1
+        self._inboxes[name] = Inbox(name)
+        self._afterwards[name] = Afterwards()
+        if name == WAREHOUSE:
+            self.actors[name] = Warehouse(settings.peers, settings.traders, self.entries)
+        else:
+            self.actors[name] = Peer(name, self.plan)
+        history = self.histories[name]
+        if history:
+            self.actors[name].clock.witness(max(line.clock for line in history) + 10_000)
+
+    def _die(self, name: str) -> None:
+        self.killed.add(name)
+        del self.actors[name]
+        for way in [way for way in self._outboxes if way[0] == name]:
+            del self._outboxes[way]
+            self._under_way.discard(way)
+
+    def _living(self, prefix: str) -> Iterator[Actor]:
+        return (actor for name, actor in self.actors.items() if name.startswith(prefix))
+
+    def _unsent(self) -> Iterator[Outbox]:
+        return (box for (_, target), box in self._outboxes.items() if target in self.actors and box)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition() and self._agenda and self.now < LONGEST_S:
@@ -90,48 +160,90 @@ class World:
 
     # ------------------------------------------------------------------------------------------- turns
     def _turn(self, name: str, act: Callable[[Turn], None]) -> None:
+        if self._postponed(name, lambda: self._turn(name, act)) or name not in self.actors:
+            return
         actor = self.actors[name]
         turn = Turn(self.now, actor.clock)
         act(turn)
         actor.tick(turn)
-        if name == WAREHOUSE:
-            self.entries += turn.kept
-        self.histories[name] += [happening(self.now, name, event) for event in turn.events]
-        for target, letter in turn.sends:
-            outbox = self._outboxes.setdefault((name, target), Outbox(name, target, 1))
-            outbox.put(letter)
-            self._send(name, target)
+        last_step = self._rng.randint(0, 3) if name in self._doomed else 9
+        if last_step >= 1:
+            self._keep(name, [*self._afterwards[name].due(), *turn.kept])
+        if last_step >= 2:
+            self.histories[name] += [happening(self.now, name, event) for event in turn.events]
+        if last_step >= 3:
+            self._dispatch(name, turn, cut=name in self._doomed)
+        if name in self._doomed:
+            self._doomed.discard(name)
+            self._die(name)
+            return
+        for seat in turn.reads:
+            self._at(0.001, partial(self._turn, name, partial(self._inherit, actor, seat)))
         if actor.deadline < self._wakes[name]:
             self._wakes[name] = actor.deadline
-            self._at(max(0.0, actor.deadline - self.now), lambda: self._wake(name))
+            life = self._lives[name]
+            self._at(max(0.0, actor.deadline - self.now), lambda: self._wake(name, life))
 
-    def _wake(self, name: str) -> None:
-        self._wakes[name] = float("inf")
-        self._turn(name, lambda turn: None)
+    def _keep(self, name: str, records: Sequence[Any]) -> None:
+        for record in records:
+            if name == WAREHOUSE:
+                self.entries.append(record)
+            elif isinstance(record, Opened):
+                self._tenures[name] = Seat(name, record.since)
+            else:
+                self.journals[self._tenures[name]].append(record)
+
+    def _inherit(self, actor: Actor, seat: Seat, turn: Turn) -> None:
+        actor.inherit(turn, seat, list(self.journals[seat]))
+
+    def _dispatch(self, name: str, turn: Turn, cut: bool) -> None:
+        sends = turn.sends[: self._rng.randint(0, len(turn.sends))] if cut else turn.sends
+        for target, letter in sends:
+            self._outboxes.setdefault((name, target), Outbox(name, target, self._lives[name])).put(letter)
+            self._send(name, target)
+        if turn.kept_afterwards and not cut:
+            boxes = [self._outboxes[name, target] for target in {target for target, _ in sends}]
+            self._afterwards[name].put(boxes, turn.kept_afterwards)
+
+    def _wake(self, name: str, life: int) -> None:
+        if self._lives[name] == life:
+            self._wakes[name] = float("inf")
+            self._turn(name, lambda turn: None)
+
+    def _postponed(self, name: str, act: Callable[[], None]) -> bool:
+        """Whether the process is stopped: then `act` happens when it goes on."""
+        until = self._paused_until.get(name, 0.0)
+        if until > self.now:
+            self._at(until - self.now, act)
+        return until > self.now
 
     # ----------------------------------------------------------------------------------------- network
     def _send(self, source: str, target: str) -> None:
         way = (source, target)
-        if way in self._under_way or not self._outboxes[way]:
+        if way in self._under_way or not self._outboxes.get(way):
             return
         self._under_way.add(way)
         delivery = decode(encode(self._outboxes[way].delivery()))
-        if self._rng.random() >= self._network.loss:
+        parted = (source in self._apart) != (target in self._apart)
+        if self._rng.random() >= self._network.loss and not parted:
             self._at(self._delay(), lambda: self._arrive(delivery))
         else:
-            self._at(self._network.repeat_after_s, lambda: self._repeat(source, target))
+            self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
         if self._rng.random() < self._network.duplication:
             self._at(self._delay() * 20, lambda: self._accept(delivery))
 
     def _arrive(self, delivery: Delivery) -> None:
+        if self._postponed(delivery.target, lambda: self._arrive(delivery)):
+            return
         self._accept(delivery)
-        source, target = delivery.source, delivery.target
-        if self._rng.random() >= self._network.loss:
+        if self._rng.random() >= self._network.loss and delivery.target in self.actors:
             self._at(self._delay(), lambda: self._acknowledge(delivery))
         else:
-            self._at(self._network.repeat_after_s, lambda: self._repeat(source, target))
+            self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
 
     def _accept(self, delivery: Delivery) -> None:
+        if delivery.target not in self.actors:
+            return
         letters = self._inboxes[delivery.target].accept(delivery)
         actor = self.actors[delivery.target]
 
@@ -143,12 +255,15 @@ class World:
             self._turn(delivery.target, receive)
 
     def _acknowledge(self, delivery: Delivery) -> None:
-        self._outboxes[delivery.source, delivery.target].acknowledged(delivery)
-        self._repeat(delivery.source, delivery.target)
+        outbox = self._outboxes.get((delivery.source, delivery.target))
+        if outbox is not None and self._lives[delivery.source] == delivery.incarnation:
+            outbox.acknowledged(delivery)
+            self._repeat(delivery)
 
-    def _repeat(self, source: str, target: str) -> None:
-        self._under_way.discard((source, target))
-        self._send(source, target)
+    def _repeat(self, delivery: Delivery) -> None:
+        if self._lives[delivery.source] == delivery.incarnation:
+            self._under_way.discard((delivery.source, delivery.target))
+            self._send(delivery.source, delivery.target)
 
     def _delay(self) -> float:
         return self._rng.expovariate(1 / self._network.delay_s)
@@ -175,6 +290,42 @@ def draw_world(seed: int, **fixed: Any) -> World:
     return World(seed, with_pace("fast", **drawn), network)
 
 
+def draw_faults(world: World, seed: int) -> None:
+    """Schedules one to four faults, drawn from the seed, while the market trades."""
+    rng = random.Random(f"faults/{seed}")
+    peers = world.plan.names
+    for _ in range(rng.randint(1, 4)):
+        start_s = rng.uniform(0.1, 3.0)
+        # Mostly the highest peers, who are the traders.
+        name = rng.choice([peers[-1], peers[-1], peers[-2], rng.choice(peers), WAREHOUSE])
+        match rng.choice(["kill", "kill and restart", "pause", "part", "resign"]):
+            case "kill" if name != WAREHOUSE and len(world.killed) < len(peers) - 3:
+                world.at(start_s, partial(world.kill, name))
+            case "pause":
+                for_s = rng.choice([0.5, 3.0, 8.0])
+                world.at(start_s, partial(world.pause, name, for_s))
+                start_s += for_s
+            case "part":
+                for_s = rng.choice([0.5, 3.0, 8.0])
+                world.at(start_s, partial(world.part, frozenset(rng.sample(peers, rng.randint(1, 2))), for_s))
+                start_s += for_s
+            case "resign" if name != WAREHOUSE:
+                world.at(start_s, partial(world.resign, name))
+            case _:
+                world.at(start_s, partial(world.kill, name))
+                start_s += rng.uniform(0.0, 4.0)
+                world.at(start_s, partial(world.restart, name))
+        world.quiet_after_s = max(world.quiet_after_s, start_s)
+
+
+def simulate_faults(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
+    """Like `simulate`, slower, and with faults."""
+    world = draw_world(seed, **{"think_s": 0.1, "requests": 60, **fixed})
+    draw_faults(world, seed)
+    evidence = world.run()
+    return evidence, judge(evidence)
+
+
 def simulate(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
     """Runs the world of this seed and judges it."""
     evidence = draw_world(seed, **fixed).run()
@@ -197,6 +348,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--faults", action="store_true", help="with faults")
     parser.add_argument("--tell", action="store_true", help="print every sentence")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="fix a setting")
     options = parser.parse_args(arguments)
@@ -204,7 +356,7 @@ def main(arguments: Sequence[str]) -> int:
     failed = 0
     seeds = range(options.seed, options.seed + options.seeds)
     for seed in track(seeds, "seeds", disable=not sys.stderr.isatty() or options.seeds == 1):
-        evidence, report = simulate(seed, **fixed)
+        evidence, report = (simulate_faults if options.faults else simulate)(seed, **fixed)
         if options.tell:
             for sentence in Narrator().tell(h for history in evidence.histories.values() for h in history):
                 print(f"{sentence.at:9.4f} : {sentence.text}")

@@ -8,6 +8,8 @@ delay, and protocol code need not think of them. What a death loses, the protoco
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bazaar.records import Delivery, Letter
 
@@ -23,10 +25,18 @@ class Outbox:
         self._target = target
         self._incarnation = incarnation
         self._letters: deque[Letter] = deque()
-        self._sequence = 0  # of the first letter that is not yet acknowledged
+        self.acked = 0
+        """How many letters the receiver has taken; the sequence number of the first that it has not."""
+        self.given_up = False
+        """Whether the receiver has not been reached for so long that nobody waits for it any more."""
 
     def __len__(self) -> int:
         return len(self._letters)
+
+    @property
+    def mark(self) -> int:
+        """What `acked` will be when all that was put so far has been taken."""
+        return self.acked + len(self._letters)
 
     def put(self, letter: Letter) -> bool:
         """Queues a letter; False, and the letter is dropped, if the receiver has taken nothing for far too long."""
@@ -38,13 +48,35 @@ class Outbox:
     def delivery(self) -> Delivery:
         """The next delivery: the letters not yet acknowledged, oldest first. Asked again, it may have grown."""
         letters = tuple(self._letters[i] for i in range(min(MOST_LETTERS, len(self._letters))))
-        return Delivery(self._source, self._target, self._incarnation, self._sequence, letters)
+        return Delivery(self._source, self._target, self._incarnation, self.acked, letters)
 
     def acknowledged(self, delivery: Delivery) -> None:
         """The receiver has `delivery`."""
-        self._sequence += len(delivery.letters)
+        self.acked += len(delivery.letters)
         for _ in delivery.letters:
             self._letters.popleft()
+
+
+class Afterwards:
+    """What is to be kept only when the letters sent along with it have been taken.
+
+    A trader closes an order in its journal when buyer and seller have been told, and not before: if it dies in between,
+    its successor finds the order open, and tells them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[tuple[tuple[Outbox, int], ...], Sequence[Any]]] = deque()
+
+    def put(self, outboxes: Iterable[Outbox], records: Sequence[Any]) -> None:
+        """To be kept after all that these outboxes hold now."""
+        self._waiting.append((tuple((outbox, outbox.mark) for outbox in outboxes), records))
+
+    def due(self) -> list[Any]:
+        """What can be kept now, in its order."""
+        records: list[Any] = []
+        while self._waiting and all(outbox.acked >= mark or outbox.given_up for outbox, mark in self._waiting[0][0]):
+            records += self._waiting.popleft()[1]
+        return records
 
 
 class Inbox:

@@ -13,16 +13,19 @@ from typing import Literal
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.records import (
     ITEMS,
+    AdoptEntry,
     AnyEntry,
     Appoint,
     Bench,
     Denial,
     Denied,
+    DeposeEntry,
     DepositEntry,
     Item,
     Lot,
     Order,
     Sale,
+    Seat,
     Shelves,
     Shipped,
 )
@@ -31,11 +34,16 @@ from bazaar.records import (
 class Ledger:
     """The projection: stock by lot, answered orders, and who is a trader."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: int, seats: int) -> None:
+        """A market of so many peers that elect so many traders."""
         self.position = 0
         """Where the next entry goes."""
-        self.bench: Bench = ()
-        self.bench_position = -1
+        self.bench = Bench(vacant=seats)
+        self.orphans: dict[Seat, str | None] = {}
+        """Tenures that have ended and whose queue nobody has taken over yet, with the trader whose task it is."""
+        self._peers = peers
+        self._seats = seats
+        self._fallen: set[str] = set()
         self._shelves = {item: Shelf() for item in ITEMS}
         self._left: Counter[tuple[str, Item]] = Counter()
         self._prices: dict[tuple[str, Item], int] = {}
@@ -45,7 +53,7 @@ class Ledger:
     # ----------------------------------------------------------------------------------- what is known
     def is_trader(self, peer: str) -> bool:
         """Whether `peer` holds a seat now."""
-        return peer in self.bench
+        return peer in self.bench.traders
 
     def shelves(self, items: tuple[Item, ...]) -> Shelves:
         """What is left of these items."""
@@ -56,12 +64,23 @@ class Ledger:
         return {product: (self._left[product], price) for product, price in self._prices.items()}
 
     # --------------------------------------------------------------------------------------- decisions
-    def decide_seat(self, peer: str, position: int, seats: int) -> Appoint | None:
+    def decide_seat(self, peer: str, position: int) -> Appoint | None:
         """A seat for the winner of an election against the bench as of `position`; None if that bench is outdated."""
-        seat = (*self.bench, None).index(None)
-        if position != self.bench_position or peer in self.bench or seat >= seats:
+        if position != self.bench.position or self.is_trader(peer) or not self.bench.vacant:
             return None
-        return Appoint(self.position, peer, seat)
+        return Appoint(self.position, peer, (*self.bench.seats, None).index(None))
+
+    def decide_fall(self, seat: Seat, by: str) -> DeposeEntry | None:
+        """None if that tenure is over already."""
+        if seat not in self.bench.seats:
+            return None
+        return DeposeEntry(self.position, seat.peer, self.bench.seats.index(seat), seat.since, by)
+
+    def decide_adoption(self, seat: Seat, trader: str) -> AdoptEntry | None:
+        """None if it is done, or somebody else's task."""
+        if self.orphans.get(seat) != trader:
+            return None
+        return AdoptEntry(self.position, seat.peer, seat.since, trader)
 
     def decide_deposit(self, lot: Lot, trader: str) -> DepositEntry | None:
         """None if this deposit is in already."""
@@ -121,8 +140,29 @@ class Ledger:
             case Denial():
                 self._answers[entry.order_id] = entry
             case Appoint():
-                bench = [*self.bench, None] if entry.seat == len(self.bench) else [*self.bench]
-                bench[entry.seat] = entry.peer
-                self.bench = tuple(bench)
-                self.bench_position = entry.position
+                self._seat(entry.seat, Seat(entry.peer, entry.position), self.bench.vacant - 1)
+                self._fallen.discard(entry.peer)
+                self._hand_on(None, entry.peer)
+            case DeposeEntry():
+                self._fallen.add(entry.peer)
+                self._seat(entry.seat, None, self.bench.vacant)
+                heir = entry.by if self.is_trader(entry.by) else next(iter(self.bench.traders), None)
+                self._hand_on(entry.peer, heir)
+                self.orphans[Seat(entry.peer, entry.since)] = heir
+            case AdoptEntry():
+                del self.orphans[Seat(entry.peer, entry.since)]
         self.position += 1
+
+    def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
+        seats = [*self.bench.seats, None] if number == len(self.bench.seats) else [*self.bench.seats]
+        seats[number] = seat
+        if not vacant and not any(seats):
+            # Nobody is left: elect as many as at first, but for those who fell, and leave a buyer and a seller.
+            vacant = max(1, min(self._seats, self._peers - len(self._fallen) - 2))
+        self.bench = Bench(tuple(seats), vacant, self.position)
+
+    def _hand_on(self, former: str | None, heir: str | None) -> None:
+        """What was the task of `former` (None: nobody's) is the heir's."""
+        for seat, trader in self.orphans.items():
+            if trader == former:
+                self.orphans[seat] = heir

@@ -7,10 +7,11 @@ anything that was sent leaves.** Sends to one destination leave in their order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
-from bazaar.records import AnyMessage, Letter
+from bazaar.records import AnyMessage, JournalLine, Letter, Seat
 
 Facts = dict[str, Any]
 
@@ -28,12 +29,14 @@ class Event(NamedTuple):
 class Turn:
     """Collects the effects of one batch of letters and the passing of time."""
 
-    __slots__ = ("_clock", "_source", "events", "kept", "now", "sends", "sent")
+    __slots__ = ("_clock", "_source", "events", "kept", "kept_afterwards", "now", "reads", "sends", "sent")
 
     def __init__(self, now: float, clock: LamportClock) -> None:
         self.now = now
         self.sends: list[tuple[str, Letter]] = []
         self.kept: list[Any] = []
+        self.kept_afterwards: list[Any] = []
+        self.reads: list[Seat] = []
         self.events: list[Event] = []
         self._clock = clock
         self._source: str | None = None
@@ -57,6 +60,14 @@ class Turn:
     def keep(self, record: Any) -> None:
         """Makes `record` durable in the actor's store: a peer's journal, the warehouse's ledger."""
         self.kept.append(record)
+
+    def keep_afterwards(self, record: Any) -> None:
+        """Keeps `record` when all that this turn sends has been delivered; a process that ends before has not kept it."""
+        self.kept_afterwards.append(record)
+
+    def read(self, seat: Seat) -> None:
+        """Asks for the journal of a tenure; its lines come back by `Actor.inherit`."""
+        self.reads.append(seat)
 
     def note(self, what: str, **facts: Any) -> None:
         """Writes an event into the history of this process."""
@@ -89,6 +100,12 @@ class Actor(Protocol):
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """A letter came in."""
+
+    def resign(self, turn: Turn) -> None:
+        """Give up the trader's seat, if there is one to give up."""
+
+    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
+        """The journal of a tenure, as it was asked for."""
 
     def tick(self, turn: Turn) -> None:
         """All letters that are here were received, or the deadline has passed: do what is due."""
