@@ -235,8 +235,10 @@ def window_kept(evidence: Evidence) -> Iterator[str]:
                 outstanding.add(happened.facts["order"])
                 if len(outstanding) > window:
                     yield f"{process} had {sorted(outstanding)} outstanding at clock {happened.clock}; its window is {window}"
-            elif happened.what in ("purchased", "found_unavailable", "revoked"):
+            elif happened.what in ANSWERS:
                 outstanding.discard(happened.facts["order"])
+            elif happened.what == "joined":  # in a further life it does not remember
+                outstanding.clear()
 
 
 # ------------------------------------------------------------------------------------- traders, clocks
@@ -281,7 +283,7 @@ def traders_neither_buy_nor_sell(evidence: Evidence) -> Iterator[str]:
     for process, history in evidence.histories.items():
         elected = False
         for happened in history:
-            elected = happened.what == "elected" or (elected and happened.what != "stepped_down")
+            elected = happened.what == "elected" or (elected and happened.what not in ("stepped_down", "joined"))
             if elected and happened.what in ("ordered", "picked"):
                 yield f"{process} is a trader, but {happened.what} at clock {happened.clock}: {happened.facts}"
 

@@ -22,13 +22,14 @@ def main() -> None:
     key = read_key(run_folder / "key")
     folder = Path.cwd()
     journal = Journal(folder)
-    peer = Peer(name, plan)
+    history = History(folder, name)
+    peer = Peer(name, plan, history.last_clock)
 
     def journal_of(seat: Seat) -> list[JournalLine]:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
     directory = Directory(plan.settings.host, port, key)
-    Host(peer, journal, History(folder, name), plan.settings.host, directory, key, journal_of).run()
+    Host(peer, journal, history, plan.settings.host, directory, key, journal_of).run()
 
 
 if __name__ == "__main__":

@@ -27,14 +27,16 @@ class Outstanding(msgspec.Struct):
 class Buyer(Trading):
     """Keeps `window` orders outstanding until its quota is answered."""
 
-    def __init__(self, me: str, item: Item, settings: Settings, quota: float, rng: random.Random) -> None:
+    def __init__(
+        self, me: str, item: Item, settings: Settings, quota: float, rng: random.Random, first_serial: int = 0
+    ) -> None:
         self._me = me
         self._settings = settings
         self._rng = rng
-        self._quota = quota  # orders to place; infinity for no end
+        self._quota = first_serial + quota  # orders to place; infinity for no end
         self._next_item = item
         self._traders: tuple[str, ...] = ()
-        self._serial = 0
+        self._serial = first_serial
         self._outstanding: dict[str, Outstanding] = {}
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
         self._in_doubt: set[str] = set()  # orders that are asked again although they were answered
@@ -43,7 +45,7 @@ class Buyer(Trading):
 
     @property
     def idle(self) -> bool:
-        return not self._outstanding and self._serial >= self._quota
+        return not self._outstanding and (self._serial >= self._quota or self.retired)
 
     @property
     def deadline(self) -> float:

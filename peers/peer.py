@@ -22,7 +22,8 @@ from peers.trader import Trader
 class Peer:
     """One participant."""
 
-    def __init__(self, name: str, plan: Plan) -> None:
+    def __init__(self, name: str, plan: Plan, first_serial: int = 0) -> None:
+        """`first_serial`: where to begin numbering orders and deposits, beyond those of a former life."""
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings)
@@ -30,9 +31,9 @@ class Peer:
         rng = plan.random_for(name)
         self._civil: Trading
         if is_seller(name):
-            self._civil = Seller(name, plan.goods[name], plan.settings, rng)
+            self._civil = Seller(name, plan.goods[name], plan.settings, rng, first_serial)
         else:
-            self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng)
+            self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, first_serial)
         self._trader: Trader | None = None
         self._position = NOBODY
 

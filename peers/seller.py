@@ -26,13 +26,13 @@ class Handed(msgspec.Struct):
 class Seller(Trading):
     """Every `restock_every_s`, and whenever a product is sold out, it picks an item other than its last one."""
 
-    def __init__(self, me: str, item: Item, settings: Settings, rng: random.Random) -> None:
+    def __init__(self, me: str, item: Item, settings: Settings, rng: random.Random, first_serial: int = 0) -> None:
         self._me = me
         self._settings = settings
         self._rng = rng
         self._item = item
         self._traders: tuple[str, ...] = ()
-        self._serial = 0
+        self._first_serial = self._serial = first_serial
         self._handed: dict[str, Handed] = {}
         self._restock_at = FOREVER
         self._finished = False
@@ -52,7 +52,9 @@ class Seller(Trading):
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         if traders and self._restock_at == FOREVER and not self._finished:
-            self._restock_at = turn.now + (0 if self._serial else self._settings.registration_delay_s)
+            self._restock_at = turn.now + (
+                0 if self._serial > self._first_serial else self._settings.registration_delay_s
+            )
         self._traders = traders
         for handed in list(self._handed.values()):
             if traders and handed.trader not in traders:
@@ -67,7 +69,7 @@ class Seller(Trading):
             return
         if turn.now >= self._restock_at and not self.retired:
             self._restock_at = turn.now + self._settings.restock_every_s
-            if self._serial:  # the first goods were drawn before the market opened
+            if self._serial > self._first_serial:  # the first goods were drawn before the market opened
                 turn.note("seller_loop")
                 self._pick_another(turn)
             self._deposit(turn)

@@ -125,16 +125,16 @@ class World:
 
     def _create(self, name: str) -> None:
         settings = self.plan.settings
+        last_clock = max((line.clock for line in self.histories[name]), default=0)
         self._lives[name] += 1
         self._inboxes[name] = Inbox(name)
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
             self.actors[name] = Warehouse(settings.peers, settings.traders, self.entries)
         else:
-            self.actors[name] = Peer(name, self.plan)
-        history = self.histories[name]
-        if history:
-            self.actors[name].clock.witness(max(line.clock for line in history) + 10_000)
+            self.actors[name] = Peer(name, self.plan, last_clock)
+        if last_clock:
+            self.actors[name].clock.witness(last_clock + 10_000)
 
     def _die(self, name: str) -> None:
         self.killed.add(name)

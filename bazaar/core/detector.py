@@ -35,7 +35,7 @@ class Detector:
         self._looked_at = now
         if absence > self.timeout_s / 2:  # this process was not there to hear them
             self._heard = {name: at + absence for name, at in self._heard.items()}
-        silent = [name for name, at in self._heard.items() if now - at >= self.timeout_s]
+        silent = [name for name, at in self._heard.items() if now >= at + self.timeout_s]
         for name in silent:
             self._heard[name] = now
         return silent
