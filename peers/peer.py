@@ -22,8 +22,8 @@ from peers.trader import Trader
 class Peer:
     """One participant."""
 
-    def __init__(self, name: str, plan: Plan, first_serial: int = 0) -> None:
-        """`first_serial`: where to begin numbering orders and deposits, beyond those of a former life."""
+    def __init__(self, name: str, plan: Plan, first_serial: int = 0, credited: frozenset[str] = frozenset()) -> None:
+        """Of a former life: where to go on numbering orders and deposits, and the orders whose sale was credited."""
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings)
@@ -31,7 +31,7 @@ class Peer:
         rng = plan.random_for(name)
         self._civil: Trading
         if is_seller(name):
-            self._civil = Seller(name, plan.goods[name], plan.settings, rng, first_serial)
+            self._civil = Seller(name, plan.goods[name], plan.settings, rng, first_serial, credited)
         else:
             self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, first_serial)
         self._trader: Trader | None = None

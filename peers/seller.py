@@ -26,7 +26,15 @@ class Handed(msgspec.Struct):
 class Seller(Trading):
     """Every `restock_every_s`, and whenever a product is sold out, it picks an item other than its last one."""
 
-    def __init__(self, me: str, item: Item, settings: Settings, rng: random.Random, first_serial: int = 0) -> None:
+    def __init__(
+        self,
+        me: str,
+        item: Item,
+        settings: Settings,
+        rng: random.Random,
+        first_serial: int = 0,
+        credited: frozenset[str] = frozenset(),
+    ) -> None:
         self._me = me
         self._settings = settings
         self._rng = rng
@@ -37,7 +45,7 @@ class Seller(Trading):
         self._restock_at = FOREVER
         self._finished = False
         self.retired = False
-        self._credited: set[str] = set()  # the orders: a retry may be told by a second trader
+        self._credited = set(credited)  # the orders: a retry may be told by a second trader
 
     @property
     def idle(self) -> bool:

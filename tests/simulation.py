@@ -97,10 +97,14 @@ class World:
     # ---------------------------------------------------------------------------------------- faults
     def kill(self, name: str) -> None:
         """kill -9 in the middle of what the process does next."""
-        self._doomed.add(name)
+        if name in self.actors:
+            self._doomed.add(name)
 
     def restart(self, name: str) -> None:
         """Starts a killed process again, on its own files."""
+        if name in self._doomed:  # it has had no turn since it was to die
+            self._doomed.discard(name)
+            self._die(name)
         if name not in self.actors:
             self._create(name)
             self._turn(name, self.actors[name].begin)
@@ -132,13 +136,15 @@ class World:
         if name == WAREHOUSE:
             self.actors[name] = Warehouse(settings.peers, settings.traders, self.entries)
         else:
-            self.actors[name] = Peer(name, self.plan, last_clock)
+            credited = frozenset(line.facts["order"] for line in self.histories[name] if line.what == "sold")
+            self.actors[name] = Peer(name, self.plan, last_clock, credited)
         if last_clock:
             self.actors[name].clock.witness(last_clock + 10_000)
 
     def _die(self, name: str) -> None:
         self.killed.add(name)
         del self.actors[name]
+        self._paused_until.pop(name, None)
         for way in [way for way in self._outboxes if way[0] == name]:
             del self._outboxes[way]
             self._under_way.discard(way)
@@ -160,7 +166,10 @@ class World:
 
     # ------------------------------------------------------------------------------------------- turns
     def _turn(self, name: str, act: Callable[[Turn], None]) -> None:
-        if self._postponed(name, lambda: self._turn(name, act)) or name not in self.actors:
+        life = self._lives[name]
+        if self._postponed(name, lambda: self._turn(name, act) if self._lives[name] == life else None):
+            return
+        if name not in self.actors:
             return
         actor = self.actors[name]
         turn = Turn(self.now, actor.clock)
@@ -181,7 +190,6 @@ class World:
             self._at(0.001, partial(self._turn, name, partial(self._inherit, actor, seat)))
         if actor.deadline < self._wakes[name]:
             self._wakes[name] = actor.deadline
-            life = self._lives[name]
             self._at(max(0.0, actor.deadline - self.now), lambda: self._wake(name, life))
 
     def _keep(self, name: str, records: Sequence[Any]) -> None:
@@ -251,7 +259,7 @@ class World:
             for letter in letters:
                 actor.receive(turn, delivery.source, letter)
 
-        if letters:
+        if letters:  # it is in the inbox of this life; whether the process gets to it is another matter
             self._turn(delivery.target, receive)
 
     def _acknowledge(self, delivery: Delivery) -> None:
