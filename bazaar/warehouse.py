@@ -94,8 +94,6 @@ class Warehouse:
             self._append(turn, appoint)
             turn.note("appointed", peer=source, seat=appoint.seat)
         turn.send(source, BenchIs(self.ledger.bench))
-        if appoint is not None:
-            self._pass_on(turn, source)
 
     def _depose(self, turn: Turn, source: str, body: Depose) -> None:
         fall = self.ledger.decide_fall(body.seat, source)

@@ -123,9 +123,13 @@ class Buyer(Trading):
         turn.note("revoked", order=body.order_id, item=body.item)
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
-        if body.order_id not in self._outstanding and self._traders:
-            self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
+        if body.order_id in self._outstanding:
+            return
+        self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
+        if self._traders:
             self._repeat(turn, body.order_id, body.item)
+        else:  # as soon as there are traders again
+            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now)
 
     handles: ClassVar = {
         Purchased: on_purchased,

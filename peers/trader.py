@@ -54,6 +54,7 @@ from bazaar.records import (
     Stocked,
     TakeOver,
     Unavailable,
+    WhoTrades,
     is_seller,
 )
 from bazaar.settings import Settings
@@ -95,6 +96,7 @@ class Trader(Trading):
     def start(self, turn: Turn, elected: bool) -> None:
         """The seat is this peer's. Not `elected` in this life, it goes on with its own journal."""
         turn.keep(Opened(self.seat.since))
+        turn.send(WAREHOUSE, WhoTrades())  # it answers with the queues that are to be taken over, too
         if elected:
             turn.note("ready_for_registration")
         else:
