@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import NoReturn, get_args
 
+from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.plan import draw_plan
 from bazaar.settings import CachePolicy, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 
@@ -24,8 +26,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `bash run.sh --help`")
 
 
-def parse(arguments: list[str]) -> tuple[Settings, Path]:
-    """The settings, and the folder for the run. Raises `UsageError`."""
+def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
+    """The settings, the folder for the run, and the faults. Raises `UsageError`."""
     parser = _Parser(
         prog="bash run.sh",
         description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
@@ -60,15 +62,18 @@ def parse(arguments: list[str]) -> tuple[Settings, Path]:
         metavar="T_g",
         help="seconds between a seller's deposits",
     )
+    add("--fault", action="append", default=[], metavar="F", help=f"repeatable: {FORM}")
     add("--seed", type=int, metavar="X", help="same seed: same graph, roles, goods, prices and choices")
     add("--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)")
     options = vars(parser.parse_args(arguments))
     out: Path | None = options.pop("out")
+    faults: list[str] = options.pop("fault")
     options["host"], options["port"] = _split_host(options["host"])
     if options["seed"] is None:
         options["seed"] = random.SystemRandom().randrange(10_000)
     settings = with_pace(options.pop("pace"), **options)
-    return settings, (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}").absolute()
+    out = (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}").absolute()
+    return settings, out, parse_faults(faults, draw_plan(settings))
 
 
 def _split_host(text: str) -> tuple[str, int]:
@@ -84,8 +89,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     signal.signal(signal.SIGHUP, lambda *_: _interrupt())
     try:
-        settings, out = parse(arguments)
+        settings, out, faults = parse(arguments)
         with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
+            bazaar.schedule(faults)
             return run(bazaar, terminal)
     except UsageError as error:
         terminal.complain(str(error))

@@ -12,17 +12,21 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from bazaar import plan as plans
 from bazaar.audit import Evidence, Report, judge
 from bazaar.core.turn import Event
+from bazaar.faults import MONGOD, Fault
 from bazaar.history import Happening, History, read_history
 from bazaar.narration import Narrator
 from bazaar.process import ROOT, Process
@@ -66,6 +70,16 @@ class Bazaar:
         self._selector = selectors.DefaultSelector()
         self._picture: subprocess.Popen[bytes] | None = None
         self._ends_expected = False
+        self._port = ""
+        self._history: History | None = None
+        self._clock = 0
+        self._trading_since = float("inf")
+        self._schedule: list[tuple[float, Callable[[], None]]] = []  # what is to be done to whom, and when
+        self._paused: dict[str, int] = {}  # name -> process id
+        self._lost_answers = 0  # those that killed processes had reported
+        self.killed: set[str] = set()
+        self.missed: list[str] = []
+        """Faults that could not be carried out, each with the reason."""
 
     def __enter__(self) -> Bazaar:
         return self
@@ -90,24 +104,22 @@ class Bazaar:
     def _start_all(self) -> None:
         plans.save(self.plan, self.out / "bazaar.json")
         make_key(self.out / "key")
-        history = History(self._folder("launcher"), "launcher")
+        self._history = History(self._folder("launcher"), "launcher")
         database = None if self._mongo_uri else self._start_database()
         server = self._start(
             NAME_SERVER,
             [str(ROOT / "nameserver.py"), self.settings.host, str(self.settings.port), str(self.out / "key")],
         )
         self._await_ready([server])
-        port = str(server.said.port)
+        self._port = str(server.said.port)
         if database is not None:
             self._mongo_uri = self._await_database(database)
         self.phase = "opening the warehouse"
-        warehouse = self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), port, self._database])
-        self._await_ready([warehouse])
+        self._await_ready([self._start_warehouse()])
         self.phase = "starting the peers"
         names = self.plan.names
-        self._await_ready([self._start(name, ["-m", "peers", name, str(self.out), port]) for name in names])
-        history.write(time.time(), [Event(1, "drawn", None, 0, {})])
-        history.close()
+        self._await_ready([self._start_peer(name) for name in names])
+        self._note("drawn")
         self.phase = "electing the traders"
         for process in self.processes.values():
             process.tell("begin")
@@ -148,6 +160,17 @@ class Bazaar:
         self._selector.register(process.stdout, selectors.EVENT_READ, process)
         return process
 
+    def _start_warehouse(self) -> Process:
+        return self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database])
+
+    def _start_peer(self, name: str) -> Process:
+        return self._start(name, ["-m", "peers", name, str(self.out), self._port])
+
+    def _note(self, what: str, **facts: Any) -> None:
+        assert self._history is not None
+        self._clock += 1
+        self._history.write(time.time(), [Event(self._clock, what, None, 0, facts)])
+
     def _folder(self, name: str) -> Path:
         folder = self.out / name
         folder.mkdir()
@@ -172,21 +195,104 @@ class Bazaar:
             status = process.popen.wait()
             if self._ends_expected:
                 continue
+            if status < 0:  # killed, by us or by somebody at another terminal
+                self._fell(process)
+                continue
             if status == 2:
                 raise UsageError(process.last_words())
             raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
+        now = time.monotonic() - self._trading_since
+        while self._schedule and self._schedule[0][0] <= now:
+            self._schedule.pop(0)[1]()
         self._watch(self)
 
     @property
     def answered(self) -> int:
         """Orders that have their answer, as last reported."""
-        return sum(process.said.answered for process in self.processes.values())
+        return self._lost_answers + sum(process.said.answered for process in self.processes.values())
 
     @property
     def peers(self) -> list[Process]:
-        """The processes of the peers."""
+        """The processes of the peers that are there."""
         return [self.processes[name] for name in self.plan.names if name in self.processes]
 
+    # ------------------------------------------------------------------------------------------ faults
+    def schedule(self, faults: Iterable[Fault]) -> None:
+        """To be done to the bazaar while it trades."""
+        for fault in faults:
+            self._schedule.append((fault.at_s, partial(self.inflict, fault)))
+        self._schedule.sort(key=lambda entry: entry[0])
+
+    def inflict(self, fault: Fault) -> None:
+        """Does it, now; what cannot be done is put down in `missed`."""
+        name = self._peer_behind(fault.name)
+        if fault.kind == "restart" and name not in self.processes:
+            self.restart(name)
+        elif name == MONGOD and self._mongo_process() is not None:
+            self._inflict_on_mongod(fault)
+        elif name in self.processes and fault.kind != "restart":
+            self._note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
+            process = self.processes[name]
+            match fault.kind:
+                case "kill":
+                    process.signal(signal.SIGKILL)
+                case "pause":
+                    process.signal(signal.SIGSTOP)
+                    self._later(fault.for_s, lambda: process.signal(signal.SIGCONT))
+                case "resign":
+                    process.tell("resign")
+        else:
+            self.missed.append(f"{fault}: {name} was not there")
+
+    def restart(self, name: str) -> None:
+        """Starts a peer again that was killed, in its own folder."""
+        self._note("fault", fault=f"restart:{name}", kind="restart", name=name, for_s=0.0)
+        process = self._start_peer(name)
+        process.tell("begin")
+
+    def _peer_behind(self, name: str) -> str:
+        """Who holds the seat `traderI` now; other names are their own."""
+        seats = {name: name}
+        for peer in self.plan.names:
+            for happened in read_history(self.out / peer):
+                if happened.what == "elected":
+                    seats[f"trader{happened.facts['seat']}"] = peer
+        return seats[name]
+
+    def _later(self, after_s: float, act: Callable[[], None]) -> None:
+        self._schedule.append((time.monotonic() - self._trading_since + after_s, act))
+        self._schedule.sort(key=lambda entry: entry[0])
+
+    def _fell(self, process: Process) -> None:
+        """A process was killed: the run goes on without it; the warehouse is started again."""
+        name = process.name
+        self._note("fell", name=name)
+        self.killed.add(name)
+        self._lost_answers += process.said.answered
+        process.end(time.monotonic())
+        del self.processes[name]
+        if name == NAME_SERVER:
+            raise ProcessDied("the name server was killed; nobody can find anybody any more")
+        if name == WAREHOUSE:
+            self._start_warehouse().tell("begin")
+
+    def _mongo_process(self) -> int | None:
+        """The process id of the mongod that is ours."""
+        path = self._mongo_folder / "mongod.pid"
+        return int(path.read_text()) if path.exists() else None
+
+    def _inflict_on_mongod(self, fault: Fault) -> None:
+        process = self._mongo_process()
+        assert process is not None
+        self._note("fault", fault=str(fault), kind=fault.kind, name=MONGOD, for_s=fault.for_s)
+        if fault.kind == "kill":
+            os.kill(process, signal.SIGKILL)
+            self._start_database()  # on the same data, at the same port
+        else:
+            os.kill(process, signal.SIGSTOP)
+            self._later(fault.for_s, lambda: os.kill(process, signal.SIGCONT))
+
+    # ---------------------------------------------------------------------------------------- waiting
     def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Watches over the run until `condition` holds (True) or the time is over (False). Raises `ProcessDied`."""
         deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
@@ -200,22 +306,35 @@ class Bazaar:
         """Runs the market for as long as the settings say: the time counts from the first answer."""
         self.wait_until(lambda: self.answered > 0 or self._all_asked())
         self.phase = "trading"
+        self._trading_since = time.monotonic()
+        self._schedule.sort(key=lambda entry: entry[0])
         self.wait_until(self._all_asked, self.settings.duration_s)
 
     def _all_asked(self) -> bool:
-        return self.settings.requests is not None and self.answered >= self.settings.requests
+        return self.settings.requests is not None and all(peer.said.done for peer in self.peers)
 
     # ------------------------------------------------------------------------------------------ ending
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"
+        self._undo_faults()
         for process in self.processes.values():
             process.tell("finish")
         self.wait_until(lambda: all(peer.said.idle for peer in self.peers), END_PATIENCE_S)
 
+    def _undo_faults(self) -> None:
+        """What is stopped goes on; what has not been done yet will not be."""
+        for _, act in self._schedule:
+            if not (isinstance(act, partial) and act.func == self.inflict):
+                act()
+        self.missed += [f"{act.args[0]}: the run ended before" for _, act in self._schedule if isinstance(act, partial)]
+        self._schedule.clear()
+
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""
         self._ends_expected = True
+        for process in self.processes.values():
+            process.signal(signal.SIGCONT)
         self.phase = "ending"
         # The peers go first, then what they need; a traveller's last words should find somebody home.
         for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
@@ -242,17 +361,18 @@ class Bazaar:
     def collect(self) -> tuple[Summary, Report]:
         """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
         self._ends_expected = True
-        for process in (*self.peers, self.processes[WAREHOUSE]):
+        processes = [process for name, process in self.processes.items() if name != NAME_SERVER]
+        for process in processes:
             process.tell("stop")
         deadline = time.monotonic() + EXIT_PATIENCE_S
-        for process in (*self.peers, self.processes[WAREHOUSE]):
+        for process in processes:
             process.end(deadline)
         entries, stock = self._read_ledger()
         with (self.out / "ledger.jsonl").open("wb") as file:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
         histories = {name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)}
-        evidence = Evidence(self.plan, entries, histories, stock)
+        evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed))
         report = judge(evidence)
         summary = summarize(evidence, report, self.launched_at)
         _write_json(self.out / "audit.json", report)

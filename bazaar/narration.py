@@ -44,10 +44,19 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "left": ("{me} has {left} {item} left",),
     "out_of_stock": ("{me} is out of stock for item {item}",),
     "purchased": ("{me} purchased {item} from {seller}",),
+    "trader_died/alone": ("{Label[peer]} aka {peer} is dead!!! Now {Me} aka {me} is only trader of the bazaar!!!",),
+    "trader_died/several": ("{Label[peer]} aka {peer} is dead!!! Now {traders} are the traders of the bazaar!!!",),
+    "trader_died/none": ("{Label[peer]} aka {peer} is dead!!! Now there is no trader in the bazaar!!!",),
+    "heard_death": ("{me} received death message of {peer} from {by}!!! resetting trader_queue",),
+    "resigned": ("{Me} aka {me} resigns",),
+    "stepped_down": ("{me} is no trader any more",),
+    "took_over": ("{Me} aka {me} takes over the queue of {peer}, {orders} order(s)",),
+    "fault": ("Fault: {fault}",),
+    "fell": ("{name} was killed",),
     "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
     "pulled": ("{Me} is syncing their cache with database",),
 }
-VARIANTS = {"taken": "to", "traded": "by"}  # events whose sentence depends on one of their facts
+VARIANTS = {"taken": "to", "traded": "by", "trader_died": "left"}  # events whose sentence depends on one of their facts
 
 
 class Sentence(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ class Said(msgspec.Struct, frozen=True):
 
     ready: bool = False
     idle: bool = False
+    done: bool = False
     answered: int = 0
     refused: int = 0
     port: int = 0
@@ -61,6 +63,11 @@ class Process:
         if lines:
             self.said = msgspec.json.decode(lines[-1], type=Said)
         return bool(data)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to it, if it is there."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
 
     def last_words(self) -> str:
         """The end of its standard error."""

@@ -94,9 +94,30 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         latency_ms=Latency(round(_percentile(waits, 50), 3), round(_percentile(waits, 99), 3)),
         startup_s=round(first_order - launched_at, 3) if placed else 0.0,
         elections=sum(h.what == "election_started" for history in evidence.histories.values() for h in history),
-        faults=[],
+        faults=_faults(evidence, first_order),
         audit=report.audit,
     )
+
+
+def _faults(evidence: Evidence, trading_since: float) -> list[dict[str, Any]]:
+    """What was done, when, and how long it took until the others knew, and until a survivor sold again (seconds)."""
+    everything = sorted((h for history in evidence.histories.values() for h in history), key=lambda h: h.at)
+    faults: list[dict[str, Any]] = []
+    for position, fault in enumerate(everything):
+        if fault.what != "fault":
+            continue
+        name, after = fault.facts["name"], everything[position:]
+        died = next((h for h in after if h.what == "trader_died" and h.facts["peer"] == name), None)
+        sold = died and next((h for h in after if h.at >= died.at and h.what == "traded" and h.process != name), None)
+        faults.append(
+            {
+                "what": fault.facts["fault"],
+                "at_s": round(fault.at - trading_since, 3),
+                "detected_s": round(died.at - fault.at, 3) if died else None,
+                "recovered_s": round(sold.at - fault.at, 3) if sold else None,
+            }
+        )
+    return faults
 
 
 def _percentile(ascending: Sequence[float], percent: int) -> float:

@@ -48,6 +48,7 @@ class Warehouse:
     deadline = float("inf")
     answered = 0
     idle = True
+    done = True
 
     def __init__(self, peers: int, seats: int, entries: Iterable[AnyEntry] = ()) -> None:
         self.clock = LamportClock()

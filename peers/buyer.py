@@ -44,6 +44,10 @@ class Buyer(Trading):
         self.retired = False
 
     @property
+    def done(self) -> bool:
+        return self.idle
+
+    @property
     def idle(self) -> bool:
         return not self._outstanding and (self._serial >= self._quota or self.retired)
 

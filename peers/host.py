@@ -55,6 +55,7 @@ class Status(msgspec.Struct, frozen=True):
 
     ready: bool = False
     idle: bool = False
+    done: bool = False
     answered: int = 0
     refused: int = 0
     """Connections and deliveries that were turned away: no key, the wrong one, or rubbish."""
@@ -170,6 +171,7 @@ class Host:
         self._finishing = self._stopping = False
         self._refused = 0
         self._reported = Status()
+        self._unreported = False
         self._report_at = 0.0
         self._mailbox = Mailbox(host, actor.name, key, self._take, self._count_refused)
         directory.register(actor.name, self._mailbox.uri)
@@ -236,7 +238,7 @@ class Host:
         """All that is here; if there is nothing, waits for something, or for the actor's deadline."""
         first: list[Callable[[Turn], None]] = []
         until = min(self._actor.deadline, self._retries[0][0] if self._retries else float("inf"))
-        if (self._actor.answered, self._refused) != (self._reported.answered, self._reported.refused):
+        if self._unreported:
             until = min(until, self._report_at)
         wait_s = None if until == float("inf") else max(0.0, until - time.monotonic())
         with contextlib.suppress(queue.Empty):
@@ -300,13 +302,16 @@ class Host:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
         delivered = not self._finishing or all(sender.empty for sender in self._senders.values())
         idle = self._actor.idle and delivered
-        status = Status(ready, idle, self._actor.answered, self._refused)
+        status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused)
         now = time.monotonic()
-        if status == self._reported:
+        self._unreported = status != self._reported
+        if not self._unreported:
             return
-        urgent = (status.ready, status.idle) != (self._reported.ready, self._reported.idle)
+        urgent = status.ready != self._reported.ready or (status.idle != self._reported.idle and self._finishing)
+        urgent = urgent or status.done != self._reported.done
         if urgent or now >= self._report_at:
             self._reported = status
+            self._unreported = False
             self._report_at = now + REPORT_EVERY_S
             with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
                 print(msgspec.json.encode(status).decode(), flush=True)

@@ -129,7 +129,9 @@ class Membership(Role):
     def on_deposed(self, turn: Turn, source: str, body: Deposed) -> None:
         dead = body.seat.peer
         if dead != self._me:
-            turn.note("trader_died", peer=dead, traders=list(body.bench.traders), seat=self._number_of(body.seat))
+            left = list(body.bench.traders)
+            how_many = "none" if not left else "alone" if left == [self._me] else "several"
+            turn.note("trader_died", peer=dead, traders=left, left=how_many)
         self._tell_everybody(turn, TraderDead(dead, body.bench))
         self._adopt(turn, body.bench)
 
@@ -194,9 +196,6 @@ class Membership(Role):
         for name in self._names:
             if name != self._me:
                 turn.send(name, body)
-
-    def _number_of(self, seat: Seat) -> int:
-        return self.bench.seats.index(seat) if seat in self.bench.seats else -1
 
     def _plan_start(self, turn: Turn) -> None:
         """When to start the next round, if it comes to that: at once, or after those before have been silent for long."""

@@ -55,6 +55,11 @@ class Peer:
         return self._civil.answered
 
     @property
+    def done(self) -> bool:
+        """Whether this peer has no further order to place, and all of its own are answered."""
+        return self._civil.done
+
+    @property
     def idle(self) -> bool:
         """Whether this peer waits for nothing and owes nothing."""
         return all(role.idle for role in self.roles)

@@ -23,6 +23,11 @@ class Role:
         return FOREVER
 
     @property
+    def done(self) -> bool:
+        """Whether the role has no further order to place, and all of its own are answered."""
+        return True
+
+    @property
     def idle(self) -> bool:
         """Whether the role waits for nothing and owes nothing."""
         return True

@@ -130,7 +130,7 @@ class Trader(Trading):
             else:
                 turn.note("inherited", order=order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=SURE)
                 self._queue.put(SURE, order)
-        turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(lots))
+        turn.note("took_over", peer=seat.peer, orders=len(orders) - len(closed), promised=len(lots))
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
 

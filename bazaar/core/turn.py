@@ -89,6 +89,10 @@ class Actor(Protocol):
         """How many orders of this actor have their answer."""
 
     @property
+    def done(self) -> bool:
+        """Whether the actor has no further order to place, and all of its own are answered."""
+
+    @property
     def idle(self) -> bool:
         """Whether the actor waits for nothing and owes nothing."""
 
