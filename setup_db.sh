@@ -74,7 +74,7 @@ start_server() {  # sets port
         disown  # its end is told below, not by the shell
         is_primary $! && return
         # Another program may have taken the port since we looked; or a server that was killed has not let go yet.
-        ((tries)) && tail -c "+$((said + 1))" "$log" | grep -qE 'Address already in use|DBPathInUse' || break
+        { ((tries)) && tail -c "+$((said + 1))" "$log" | grep -qE 'Address already in use|DBPathInUse'; } || break
         sleep 0.3
         said=$(wc -c <"$log")
     done
@@ -99,8 +99,10 @@ find_server() {  # sets server, the command; it is given $port in the end
     if docker_answers; then
         container=bazaar-$(cksum <<<"$dir" | cut -d ' ' -f 1)
         echo "$container" >"$dir/mongod.container"
-        docker image inspect mongo:6.0 >/dev/null 2>&1 || { say "Fetching mongo:6.0 ..." && docker pull --quiet mongo:6.0 >&2; } ||
-            fail "docker pull mongo:6.0 failed"
+        if ! docker image inspect mongo:6.0 >/dev/null 2>&1; then
+            say "Fetching Docker's image mongo:6.0 ..."
+            docker pull --quiet mongo:6.0 >&2 || fail "docker pull mongo:6.0 failed"
+        fi
         server=(docker run --rm --name "$container" --user "$(id -u):$(id -g)" --volume "$dir:/data/db"
             --publish "127.0.0.1:$port:$port" mongo:6.0 --bind_ip_all)
         return
@@ -189,7 +191,7 @@ end_all() {  # the guard; then the server, by signal $1 or, if it does not heed 
     end_guard
     if pid=$(process_in mongod.pid); then
         for signal in "$1" KILL; do
-            kill "-$signal" "$pid" && kill -CONT "$pid" || break  # a paused one heeds only SIGKILL
+            { kill "-$signal" "$pid" && kill -CONT "$pid"; } || break  # a paused one heeds only SIGKILL
             for _ in {1..200}; do is_running "$pid" || break 2; sleep 0.05; done
         done
     fi
@@ -205,7 +207,10 @@ end_container() {  # it outlives a `docker run` that was killed
 
 end_guard() {  # and its `sleep`: they are a group
     local pid
-    if pid=$(process_in guard.pid); then kill -KILL -- "-$pid" || kill -KILL "$pid" || true; fi
+    if pid=$(process_in guard.pid); then
+        kill -KILL -- "-$pid" || kill -KILL "$pid" || true
+        while is_running "$pid"; do sleep 0.02; done
+    fi
     rm -f "$dir/guard.pid"
 } 2>/dev/null
 
@@ -238,7 +243,7 @@ use_folder() {  # sets dir
 # One call at a time for a DIR. The folder itself is the lock; it may be deleted while we wait for it.
 lock() {
     for _ in 1 2 3; do
-        mkdir -p -- "$dir" 2>/dev/null && [[ -w $dir ]] || fail "Cannot write to $dir; name another folder: setup_db.sh DIR"
+        { mkdir -p -- "$dir" 2>/dev/null && [[ -w $dir ]]; } || fail "Cannot write to $dir; name another folder: setup_db.sh DIR"
         dir=$(cd -P -- "$dir" && pwd)
         exec 9<"$dir"
         if command -v flock >/dev/null; then flock -w 150 9 || fail "Another setup_db.sh is busy in $dir"; fi
@@ -272,4 +277,4 @@ is_running() {  # no for one that has ended but that nobody has collected yet; s
     if [[ -d /proc/self ]]; then read -r stat <"/proc/$1/stat" && [[ ${stat##*) } != Z* ]]; else kill -0 "$1"; fi
 } 2>/dev/null
 
-main "$@"
+main "$@"; exit  # in one line: the file may change while a guard runs

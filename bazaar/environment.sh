@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The bazaar's own Python environment, .venv: made once, repaired when it is half-made or out of date.
 # Sourced by run.sh, setup_db.sh, tests/run.sh and .ci/run. It sets ROOT, the folder of the repository, and has
 #
@@ -48,8 +49,10 @@ _make_ready() {
         _say "Making the Python environment in .venv (once, about half a minute) ..."
         rm -f "$PYTHON"  # first: a removal that is cut short leaves nothing that looks like an environment
         rm -rf "$venv"
-        mkdir "$venv" && touch "$venv/half-made" && _logged "$base" -I -m venv --without-pip "$venv" &&
-            _logged "$PYTHON" -I -m ensurepip || {
+        {
+            mkdir "$venv" && touch "$venv/half-made" &&
+                _logged "$base" -I -m venv --without-pip "$venv" && _logged "$PYTHON" -I -m ensurepip
+        } || {
             _say "$base could not make an environment in $venv; what it said is in $log"
             return 2
         }

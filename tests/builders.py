@@ -1,0 +1,89 @@
+"""Small things that tests of several files are built from. Time is advanced by hand: `at` is `Turn.now`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bazaar.core.clock import LamportClock
+from bazaar.core.turn import Turn
+from bazaar.plan import Plan, draw_plan
+from bazaar.records import AnyMessage, DepositEntry, Item, Letter, Lot, Order, Sale
+from bazaar.settings import Settings, with_pace
+from peers.role import Role
+
+
+def a_turn(at: float = 0.0) -> Turn:
+    return Turn(at, LamportClock())
+
+
+def a_lot(
+    deposit_id: str = "seller1-d0", item: Item = "salt", count: int = 3, clock: int = 1, price_cents: int = 800
+) -> Lot:
+    """The seller is the one in the deposit's name."""
+    return Lot(deposit_id, deposit_id.partition("-")[0], item, price_cents, clock, count)
+
+
+def an_order(order_id: str = "buyer0-0", item: Item = "salt", clock: int = 1) -> Order:
+    """The buyer is the one in the order's name."""
+    return Order(order_id, order_id.partition("-")[0], item, clock)
+
+
+def a_deposit_entry(position: int, lot: Lot, trader: str = "buyer7") -> DepositEntry:
+    return DepositEntry(position, lot.deposit_id, lot.seller, lot.item, lot.count, lot.price_cents, lot.clock, trader)
+
+
+def a_sale(position: int, order: Order, lot: Lot, trader: str = "buyer7", cached: bool = False) -> Sale:
+    return Sale(
+        position,
+        order.order_id,
+        order.buyer,
+        order.item,
+        lot.deposit_id,
+        lot.seller,
+        lot.price_cents,
+        order.clock,
+        trader,
+        cached,
+    )
+
+
+def some_settings(**values: Any) -> Settings:
+    return with_pace("fast", **values)
+
+
+def a_plan(**values: Any) -> Plan:
+    return draw_plan(some_settings(**values))
+
+
+def sent(turn: Turn) -> list[tuple[str, AnyMessage]]:
+    """What the turn sends, without the clocks."""
+    return [(to, letter.body) for to, letter in turn.sends]
+
+
+def noted(turn: Turn, what: str) -> list[dict[str, Any]]:
+    """The facts of this turn's events of one kind."""
+    return [event.facts for event in turn.events if event.what == what]
+
+
+class Stage:
+    """Hands messages and time to one role as its peer does: messages first, then a tick."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.clock = LamportClock()
+        self.now = 0.0
+
+    def hears(self, source: str, *bodies: AnyMessage, at: float | None = None, clock: int = 0) -> Turn:
+        """The role gets these messages, sent at the Lamport clock `clock`, in one turn."""
+        self.now = self.now if at is None else at
+        turn = Turn(self.now, self.clock)
+        for body in bodies:
+            turn.witness(source, Letter(clock, body))
+            self.role.handles[type(body)](self.role, turn, source, body)
+        turn.unprompted()
+        self.role.tick(turn)
+        return turn
+
+    def waits_until(self, at: float) -> Turn:
+        """Nothing comes in until then."""
+        return self.hears("nobody", at=at)

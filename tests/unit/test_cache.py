@@ -1,0 +1,203 @@
+"""The rules of SPEC D2 to D6, one by one."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from bazaar.core.cache import POLICIES, Cache, WeakCache
+from bazaar.core.shelf import with_count
+from bazaar.records import ITEMS, Item, Lot
+from bazaar.settings import CachePolicy
+from tests.builders import a_lot, some_settings
+
+
+def a_cache(*lots: Lot, pull_every: int = 5, push: bool = True) -> WeakCache:
+    cache = WeakCache(pull_every, push)
+    cache.learn(ITEMS, lots)
+    return cache
+
+
+def count_of(cache: Cache, item: Item = "salt") -> int:
+    """What the cache would promise from."""
+    lot = cache.offer(item)
+    return lot.count if lot else 0
+
+
+def promise(cache: Cache, item: Item = "salt") -> Lot:
+    """Sells one unit from the cache; the lot as it was offered."""
+    lot = cache.offer(item)
+    assert lot is not None
+    cache.promised(lot)
+    cache.served()
+    return lot
+
+
+# ----------------------------------------------------------------------------------------- D2: no cache
+def test_none_answers_nothing_itself_reads_nothing_and_tells_nobody() -> None:
+    cache = POLICIES["none"](some_settings(cache="none"))
+    cache.learn(ITEMS, [a_lot()])
+    cache.hear(a_lot())
+    cache.sold(a_lot())
+    for _ in range(10):
+        cache.served()
+    assert [cache.offer(item) for item in ITEMS] == [None, None, None]
+    assert cache.wants(["salt"]) == ()
+    assert cache.news() == ()
+
+
+def test_every_policy_of_the_command_line_is_there() -> None:
+    assert set(POLICIES) == set(get_args(CachePolicy))
+
+
+# ------------------------------------------------------------------------------------ D3: hit and miss
+def test_a_count_above_zero_is_a_hit() -> None:
+    assert a_cache(a_lot(count=1)).offer("salt") == a_lot(count=1)
+
+
+def test_an_unknown_item_is_a_miss() -> None:
+    assert a_cache(a_lot(item="salt")).offer("fish") is None
+    assert WeakCache(5, True).offer("salt") is None
+
+
+def test_a_zero_is_a_miss() -> None:
+    assert a_cache(a_lot(count=0)).offer("salt") is None
+
+
+def test_each_promise_takes_one_until_nothing_is_left() -> None:
+    cache = a_cache(a_lot(count=2))
+    promise(cache)
+    assert count_of(cache) == 1
+    promise(cache)
+    assert cache.offer("salt") is None
+
+
+def test_the_lot_with_the_lowest_deposit_clock_is_offered_first() -> None:
+    early, late = a_lot("seller2-d0", count=1, clock=1), a_lot("seller1-d0", count=1, clock=2)
+    cache = a_cache(late, early)
+    assert promise(cache) == early
+    assert promise(cache) == late
+
+
+def test_a_miss_refreshes_the_item_and_only_that() -> None:
+    cache = a_cache()
+    assert cache.wants(["salt", "fish", "salt"]) == ("fish", "salt")
+    assert cache.wants([]) == ()
+
+
+def test_what_is_read_replaces_what_was_known_of_these_items() -> None:
+    cache = a_cache(a_lot("seller1-d0"), a_lot("seller2-d0", item="fish"))
+    cache.learn(["salt"], [a_lot("seller3-d0", count=7)])
+    assert cache.offer("salt") == a_lot("seller3-d0", count=7)
+    assert cache.offer("fish") == a_lot("seller2-d0", item="fish")
+    cache.learn(["fish"], [])
+    assert cache.offer("fish") is None
+
+
+def test_what_the_warehouse_sold_is_known() -> None:
+    cache = a_cache(a_lot(count=5))
+    cache.sold(a_lot(count=2))
+    assert count_of(cache) == 2
+
+
+# --------------------------------------------------------------------------------------------- D4: pull
+def test_everything_is_read_anew_after_every_k_served_orders() -> None:
+    cache = a_cache(pull_every=3)
+    for round_ in range(3):
+        cache.served()
+        cache.served()
+        assert cache.wants([]) == (), round_
+        cache.served()
+        assert cache.wants(["salt"]) == ITEMS, round_
+
+
+def test_zero_means_no_pull() -> None:
+    cache = a_cache(pull_every=0)
+    for _ in range(100):
+        cache.served()
+    assert cache.wants([]) == ()
+
+
+# --------------------------------------------------------------------------------------------- D5: push
+def test_after_a_sale_the_others_are_told_the_new_count_once() -> None:
+    cache = a_cache(a_lot(count=3))
+    promise(cache)
+    promise(cache)
+    assert cache.news() == (a_lot(count=1),)
+    assert cache.news() == ()
+
+
+def test_a_sale_by_the_warehouse_is_told_as_well() -> None:
+    cache = a_cache(a_lot(count=3))
+    cache.sold(a_lot(count=2))
+    assert cache.news() == (a_lot(count=2),)
+
+
+def test_without_push_nobody_is_told() -> None:
+    cache = a_cache(a_lot(count=3), push=False)
+    promise(cache)
+    assert cache.news() == ()
+
+
+def test_of_two_counts_the_lower_is_kept() -> None:
+    cache = a_cache(a_lot(count=3))
+    cache.hear(a_lot(count=2))
+    assert count_of(cache) == 2
+    cache.hear(a_lot(count=9))
+    assert count_of(cache) == 2
+    cache.hear(a_lot(count=0))
+    assert count_of(cache) == 0
+    cache.hear(a_lot(count=1))
+    assert count_of(cache) == 0
+
+
+def test_a_lot_that_was_unknown_is_taken_over() -> None:
+    cache = a_cache()
+    cache.hear(a_lot(count=4))
+    assert count_of(cache) == 4
+
+
+def test_what_is_heard_is_not_told_on() -> None:
+    cache = a_cache()
+    cache.hear(a_lot(count=4))
+    cache.learn(["fish"], [a_lot("seller3-d0", item="fish")])
+    assert cache.news() == ()
+
+
+# --------------------------------------------------------------------- D6: promises and the warehouse
+def test_what_is_promised_and_not_yet_decided_is_not_offered_again_by_a_read() -> None:
+    cache = a_cache(a_lot(count=2))
+    promise(cache)
+    cache.learn(ITEMS, [a_lot(count=2)])  # the warehouse does not know of the promise yet
+    assert count_of(cache) == 1
+
+
+def test_nor_by_a_sale_of_the_warehouse() -> None:
+    cache = a_cache(a_lot(count=3))
+    promise(cache)
+    cache.sold(a_lot(count=2))
+    assert count_of(cache) == 1
+
+
+def test_a_promise_that_was_shipped_is_counted_once() -> None:
+    cache = a_cache(a_lot(count=2))
+    cache.settled(promise(cache), shipped=True)
+    assert count_of(cache) == 1
+    cache.learn(ITEMS, [a_lot(count=1)])
+    assert count_of(cache) == 1
+
+
+def test_a_promise_that_was_denied_shows_that_nothing_is_left() -> None:
+    cache = a_cache(a_lot(count=9))
+    cache.settled(promise(cache), shipped=False)
+    assert cache.offer("salt") is None
+    assert cache.news() == (with_count(a_lot(), 0),)
+
+
+def test_more_promises_than_the_warehouse_has_is_a_miss_not_a_negative_count() -> None:
+    cache = a_cache(a_lot(count=3))
+    for _ in range(3):
+        promise(cache)
+    cache.learn(ITEMS, [a_lot(count=1)])
+    assert cache.offer("salt") is None
+    cache.sold(a_lot(count=0))
+    assert [lot.count for lot in cache.news()] == [0]

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import create_bazaar
+from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.settings import Settings, UsageError, with_pace
+from bazaar.terminal import Terminal
+from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """`main` makes a kill look like Ctrl-C; the process that runs the tests must not keep that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The processes that were started; none is."""
+    names: list[str] = []
+
+    def start(bazaar: Bazaar) -> None:
+        names.append(str(bazaar.out))
+        raise AssertionError("this test starts nothing")
+
+    monkeypatch.setattr(Bazaar, "start", start)
+    return names
+
+
+def settings_of(*arguments: str) -> Settings:
+    return parse(list(arguments))[0]
+
+
+# ------------------------------------------------------------------------------------------ the options
+def test_without_options_it_is_localhost_8_3_weak_at_the_pace_of_a_demonstration() -> None:
+    settings = settings_of()
+    assert settings == with_pace("demo", seed=settings.seed)
+    assert (settings.host, settings.port, settings.peers, settings.traders) == ("localhost", 0, 8, 3)
+    assert (settings.cache, settings.requests, settings.duration_s, settings.window) == ("weak", None, None, 1)
+
+
+def test_host_peers_and_traders_come_first_in_this_order() -> None:
+    settings = settings_of("192.0.2.7", "12", "4")
+    assert (settings.host, settings.peers, settings.traders) == ("192.0.2.7", 12, 4)
+
+
+OPTIONS: list[tuple[str, str, str, Any]] = [
+    ("--cache", "none", "cache", "none"),
+    ("--pace", "lab", "pace", "lab"),
+    ("--duration", "2.5", "duration_s", 2.5),
+    ("--requests", "40", "requests", 40),
+    ("--window", "6", "window", 6),
+    ("--buyers", "5", "buyers", 5),
+    ("--sellers", "2", "sellers", 2),
+    ("--restock-count", "3", "restock_count", 3),
+    ("--restock-every", "7", "restock_every_s", 7.0),
+    ("--seed", "99", "seed", 99),
+]
+
+
+@pytest.mark.parametrize(("option", "text", "field", "value"), OPTIONS)
+def test_every_option_is_heeded(option: str, text: str, field: str, value: object) -> None:
+    assert getattr(settings_of(option, text), field) == value
+    assert getattr(settings_of(f"{option}={text}", "localhost", "8"), field) == value
+
+
+def test_an_option_overrides_the_pace() -> None:
+    assert settings_of("--pace", "lab").restock_every_s == 50.0
+    assert settings_of("--pace", "lab", "--restock-every", "7").restock_every_s == 7.0
+
+
+def test_a_host_may_fix_the_name_servers_port() -> None:
+    settings = settings_of("localhost:9090")
+    assert (settings.host, settings.port) == ("localhost", 9090)
+
+
+def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
+    drawn = {parse([])[0].seed for _ in range(10)}
+    assert len(drawn) > 1
+    settings, out = parse([])
+    assert out.name.endswith(f"-seed{settings.seed}")
+    assert out.parent == Path("runs").absolute()
+
+
+def test_the_folder_may_be_given_and_refers_to_where_one_is() -> None:
+    assert parse(["--out", "mine"])[1] == Path("mine").absolute()
+
+
+def test_help_names_every_option_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(option in said for option, *_ in OPTIONS)
+
+
+# -------------------------------------------------------------------------------------- what is refused
+WRONG: list[tuple[list[str], str]] = [
+    (["localhost", "many"], "peers: invalid int value: 'many'"),
+    (["localhost", "8", "3.5"], "traders: invalid int value"),
+    (["localhost", "8", "3", "4"], "unrecognized arguments: 4"),
+    (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+    (["--dur", "3"], "unrecognized arguments: --dur"),
+    (["--cache", "redis"], "invalid choice: 'redis'"),
+    (["--pace", "slow"], "invalid choice: 'slow'"),
+    (["--requests"], "--requests: expected one argument"),
+    (["--seed", "x"], "--seed: invalid int value"),
+    (["localhost:port"], "is no HOST or HOST:PORT"),
+    (["localhost:"], "is no HOST or HOST:PORT"),
+    ([":9090"], "is no HOST or HOST:PORT"),
+    ([""], "is no HOST or HOST:PORT"),
+    (["localhost:70000"], "a port is 0 to 65535"),
+    (["localhost", "2", "1"], "at least 3 peers"),
+    (["localhost", "8", "7"], "1 to 6 traders"),
+    (["--buyers", "9"], "--buyers can be 1 to 7"),
+    (["--duration", "nan"], "--duration must be"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), WRONG)
+def test_wrong_usage_is_one_line_and_status_2_and_starts_nothing(
+    arguments: list[str], complaint: str, started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=r".") as caught:
+        parse(arguments)
+    assert complaint in str(caught.value)
+    assert main(arguments) == WRONG_USAGE == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert complaint in said.err
+    assert started == []
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Somebody's folder with things in it."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("precious")
+    return tmp_path / "thesis"
+
+
+def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_was(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--out", str(out)]) == WRONG_USAGE
+    assert "is not empty; give another folder to --out" in capsys.readouterr().err
+    assert [file.name for file in out.iterdir()] == ["chapter1.txt"]
+
+
+def test_a_folder_that_is_refused_keeps_a_database_that_is_in_it(out: Path) -> None:
+    """It may be that of another run, which goes on; or somebody's data."""
+    (out / "mongodb").mkdir()
+    (out / "mongodb" / "collection.wt").write_text("precious")
+    assert main(["--out", str(out)]) == WRONG_USAGE
+    assert (out / "mongodb" / "collection.wt").exists()
+
+
+@pytest.mark.parametrize("name", ["chapter1.txt", "chapter1.txt/below"])
+def test_a_folder_that_cannot_be_is_refused(name: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--out", str(out / name)]) == WRONG_USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (out / "chapter1.txt").read_text() == "precious"
+
+
+# ---------------------------------------------------------------------------------- runs that go wrong
+def ending_with(error: BaseException) -> Callable[[Bazaar], None]:
+    def start(bazaar: Bazaar) -> None:
+        raise error
+
+    return start
+
+
+def test_ctrl_c_before_any_order_was_answered_says_so_and_is_status_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Bazaar, "start", ending_with(KeyboardInterrupt()))
+    assert main(["--out", str(tmp_path / "run")]) == NOTHING_EXERCISED == 3
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_before_the_warehouse_is_there_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Bazaar, "start", ending_with(ProcessDied("nameserver ended with status 1: no room")))
+    assert main(["--out", str(tmp_path / "run")]) == VIOLATED == 1
+    assert "nameserver ended with status 1: no room" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_while_the_run_finishes_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Dying(Bazaar):
+        def start(self) -> None:
+            self.out.mkdir()
+
+        def trade(self) -> None:
+            pass
+
+        def finish(self) -> None:
+            raise ProcessDied("buyer0 ended with status 1: a bug")
+
+        def collect(self) -> Any:
+            raise NotImplementedError("nothing was written")
+
+    bazaar = Dying(with_pace("fast"), tmp_path / "run")
+    monkeypatch.setattr(Terminal, "conclude", lambda *_: None)
+    with bazaar, pytest.raises(NotImplementedError):  # what matters: it comes to be judged at all
+        create_bazaar.run(bazaar, Terminal())
+
+
+def test_a_kill_is_like_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bazaar, "start", lambda bazaar: signal.raise_signal(signal.SIGTERM))
+    assert main(["--out", str(tmp_path / "run")]) == NOTHING_EXERCISED
+
+
+# -------------------------------------------------------------------------------------------- runs/latest
+def test_latest_points_at_the_newest_run_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        create_bazaar._point_latest_at(tmp_path / "runs" / name)
+        assert (tmp_path / "runs" / "latest").resolve().name == name
+    create_bazaar._point_latest_at(tmp_path / "elsewhere")
+    assert sorted(file.name for file in (tmp_path / "runs").iterdir()) == ["first", "latest", "second"]

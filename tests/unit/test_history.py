@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bazaar.core.turn import Event
+from bazaar.history import HISTORY_FILE, Happening, History, decode_line, encode_line, happening, merge, read_history
+
+STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
+HEARD = Event(9, "purchased", "buyer7", 8, {"price": 800, "traders": ["buyer7"]})
+
+
+def left_behind(folder: Path, *events: Event) -> Path:
+    """The history of a process that is gone."""
+    history = History(folder, "buyer0")
+    history.write(12.5, events)
+    history.close()
+    return folder / HISTORY_FILE
+
+
+def test_what_happened_is_read_as_it_was_written(tmp_path: Path) -> None:
+    left_behind(tmp_path, STARTED, HEARD)
+    assert list(read_history(tmp_path)) == [
+        Happening(12.5, "buyer0", 4, "ordered", {"order": "buyer0-0", "item": "salt"}),
+        Happening(12.5, "buyer0", 9, "purchased", {"price": 800, "traders": ["buyer7"]}, "buyer7", 8),
+    ]
+
+
+def test_only_what_a_message_brought_about_has_a_source() -> None:
+    assert (happening(0.0, "buyer0", STARTED).source, happening(0.0, "buyer0", STARTED).sent) == (None, None)
+    assert (happening(0.0, "buyer0", HEARD).source, happening(0.0, "buyer0", HEARD).sent) == ("buyer7", 8)
+
+
+def test_it_is_with_the_operating_system_when_write_returns(tmp_path: Path) -> None:
+    history = History(tmp_path, "buyer0")
+    history.write(12.5, [STARTED])
+    assert len(list(read_history(tmp_path))) == 1
+    history.close()
+
+
+def test_a_second_life_goes_on_and_knows_how_far_the_first_came(tmp_path: Path) -> None:
+    left_behind(tmp_path, STARTED, HEARD)
+    history = History(tmp_path, "buyer0")
+    assert history.last_clock == 9
+    history.close()
+    left_behind(tmp_path, STARTED)
+    assert [happened.clock for happened in read_history(tmp_path)] == [4, 9, 4]
+
+
+def test_a_first_life_begins_at_zero(tmp_path: Path) -> None:
+    history = History(tmp_path, "buyer0")
+    history.close()
+    assert history.last_clock == 0
+    assert list(read_history(tmp_path)) == []
+
+
+def test_a_process_without_a_folder_has_no_history(tmp_path: Path) -> None:
+    assert list(read_history(tmp_path / "nobody")) == []
+
+
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_last_line_that_a_kill_cut_short_is_left_out_and_then_cut_off(cut: int, tmp_path: Path) -> None:
+    path = left_behind(tmp_path, STARTED, HEARD)
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert [happened.clock for happened in read_history(tmp_path)] == [4]
+    left_behind(tmp_path, HEARD)
+    assert [happened.clock for happened in read_history(tmp_path)] == [4, 9]
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"at":"now"}\n', b"\0\0\0\n"])
+def test_damage_in_the_middle_is_not_passed_over(line: bytes, tmp_path: Path) -> None:
+    path = left_behind(tmp_path, STARTED)
+    path.write_bytes(line + path.read_bytes())
+    with pytest.raises(msgspec.DecodeError):
+        list(read_history(tmp_path))
+
+
+def test_a_line_can_be_encoded_and_decoded() -> None:
+    happened = happening(12.5, "buyer0", HEARD)
+    assert decode_line(encode_line(happened)) == happened
+    assert encode_line(happened).endswith(b"}\n")
+
+
+def test_merging_goes_by_clock_then_by_name_so_causes_come_before_effects() -> None:
+    ahead, behind = Happening(5.0, "buyer7", 1, "sent"), Happening(1.0, "buyer0", 2, "received")  # clocks of a wall
+    tie = Happening(0.0, "seller1", 2, "else")
+    assert merge([[tie], [behind], [ahead]]) == [ahead, behind, tie]

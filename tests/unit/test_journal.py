@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bazaar import journal as journal_module
+from bazaar.journal import JOURNAL_FILE, DamagedJournal, Journal
+from bazaar.records import Closed, JournalLine, Promised, Queued
+from tests.builders import a_lot, an_order
+
+
+def queued(order_id: str) -> Queued:
+    return Queued(an_order(order_id))
+
+
+def promised(order_id: str) -> Promised:
+    return Promised(order_id, a_lot())
+
+
+def left_behind(folder: Path, *lines: JournalLine) -> Path:
+    """A journal with these lines, of a process that is gone."""
+    journal = Journal(folder)
+    journal.write(lines)
+    journal.close()
+    return folder / JOURNAL_FILE
+
+
+def read(folder: Path) -> tuple[JournalLine, ...]:
+    journal = Journal(folder)
+    journal.close()
+    return journal.lines
+
+
+def test_a_new_journal_is_empty(tmp_path: Path) -> None:
+    assert read(tmp_path) == ()
+
+
+def test_what_is_open_comes_back_in_its_order(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"), promised("buyer0-0"))
+    assert read(tmp_path) == (queued("buyer0-0"), promised("buyer0-0"), queued("buyer2-0"))
+
+
+def test_what_is_closed_does_not(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"), promised("buyer0-0"), queued("buyer2-0"), Closed("buyer0-0"))
+    assert read(tmp_path) == (queued("buyer2-0"),)
+
+
+def test_an_order_that_was_closed_can_be_queued_again(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"), promised("buyer0-0"), Closed("buyer0-0"), queued("buyer0-0"))
+    assert read(tmp_path) == (queued("buyer0-0"),)
+
+
+def test_a_journal_goes_on_after_it_was_read(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"))
+    left_behind(tmp_path, queued("buyer2-0"))
+    assert read(tmp_path) == (queued("buyer0-0"), queued("buyer2-0"))
+
+
+# ------------------------------------------------------------------------------------------- durability
+@pytest.mark.parametrize(
+    ("lines", "waits"),
+    [
+        ([queued("buyer0-1")], True),
+        ([promised("buyer0-0")], True),
+        ([Closed("buyer0-0"), queued("buyer0-1")], True),
+        ([Closed("buyer0-0")], False),
+    ],
+)
+def test_what_must_not_be_lost_is_on_the_disk_before_write_returns(
+    lines: list[JournalLine], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost `Closed` only makes the warehouse give the same answer again, so it costs no wait."""
+    journal = Journal(tmp_path)
+    journal.write([queued("buyer0-0")])
+    size_when_synced = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: size_when_synced.append(os.fstat(file).st_size))
+    journal.write(lines)
+    journal.close()
+    whole = (tmp_path / JOURNAL_FILE).stat().st_size
+    assert size_when_synced == ([whole] if waits else [])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10])
+def test_a_last_line_that_a_kill_cut_short_is_dropped(cut: int, tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"))
+    os.truncate(path, path.stat().st_size - cut)
+    assert read(tmp_path) == (queued("buyer0-0"),)
+    left_behind(tmp_path, queued("buyer4-0"))  # and the next line does not grow out of it
+    assert read(tmp_path) == (queued("buyer0-0"), queued("buyer4-0"))
+
+
+def test_a_file_of_nothing_but_a_torn_line_is_empty(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL_FILE).write_bytes(b'{"line":"que')
+    assert read(tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"\0\0\0\0", b'{"line":"queued"', b'{"line":"stolen"}', b'{"line":"closed","order_id":"\xff"}', b"[]"],
+)
+def test_damage_in_the_middle_is_refused_with_its_place(damaged: bytes, tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"), queued("buyer4-0"))
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], damaged, *lines[2:]]))
+    with pytest.raises(DamagedJournal, match=rf"{JOURNAL_FILE}, line 2: "):
+        Journal(tmp_path)
+
+
+def test_a_promise_of_an_order_that_is_not_there_is_damage(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"), promised("buyer0-0"))
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    with pytest.raises(DamagedJournal):
+        Journal(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------- compaction
+def test_a_journal_of_mostly_closed_orders_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "COMPACT_ABOVE", 20)
+    journal = Journal(tmp_path)
+    journal.write([queued("seller9-0"), promised("seller9-0")])
+    most = 0
+    for serial in range(60):
+        journal.write([queued(f"buyer0-{serial}")])
+        journal.write([Closed(f"buyer0-{serial}")])
+        most = max(most, (tmp_path / JOURNAL_FILE).read_bytes().count(b"\n"))
+    journal.close()
+    assert most <= 21
+    assert read(tmp_path) == (queued("seller9-0"), promised("seller9-0"))
+    assert [file.name for file in tmp_path.iterdir()] == [JOURNAL_FILE]
+
+
+def test_a_journal_of_mostly_open_orders_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "COMPACT_ABOVE", 20)
+    journal = Journal(tmp_path)
+    before = (tmp_path / JOURNAL_FILE).stat().st_ino
+    journal.write([queued(f"buyer0-{serial}") for serial in range(60)])
+    journal.close()
+    assert (tmp_path / JOURNAL_FILE).stat().st_ino == before
+
+
+def test_a_rewriting_that_a_kill_cut_short_leaves_the_old_file(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"))
+    (tmp_path / JOURNAL_FILE).with_suffix(".new").write_bytes(b'{"line":"que')
+    assert read(tmp_path) == (queued("buyer0-0"),)

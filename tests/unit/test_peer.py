@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from bazaar.core.turn import Turn
+from bazaar.plan import Plan
+from bazaar.records import (
+    WAREHOUSE,
+    Answer,
+    AnyMessage,
+    BenchIs,
+    Buy,
+    Deposit,
+    Election,
+    Letter,
+    Purchased,
+    Sold,
+    Won,
+)
+from bazaar.settings import Settings
+from bazaar.warehouse import Warehouse
+from peers.buyer import Buyer
+from peers.membership import Membership
+from peers.peer import Peer
+from peers.seller import Seller
+from peers.trader import Trader
+from tests.builders import noted, sent, some_settings
+
+NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
+
+
+def a_plan(**values: object) -> Plan:
+    settings: Settings = some_settings(**{"peers": 5, "traders": 1, **values})
+    return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()))
+
+
+def hear(peer: Peer, source: str, body: AnyMessage, at: float = 0.0) -> Turn:
+    turn = Turn(at, peer.clock)
+    peer.receive(turn, source, Letter(10, body))
+    peer.tick(turn)
+    return turn
+
+
+def elect(peer: Peer) -> Turn:
+    """The peer stands for the only seat, and gets it."""
+    hear(peer, "buyer0", Election(-1))
+    hear(peer, WAREHOUSE, BenchIs((), -1), at=100.0)  # nobody above has answered
+    return hear(peer, WAREHOUSE, BenchIs((peer.name,), 0), at=100.0)
+
+
+@pytest.mark.parametrize("message", get_args(AnyMessage))
+def test_every_message_is_understood_by_somebody(message: type) -> None:
+    understood = {kind for role in (Membership, Buyer, Seller, Trader, Warehouse) for kind in role.handles}
+    assert message in understood
+
+
+def test_no_two_roles_of_a_peer_understand_the_same_message() -> None:
+    for playing in (Buyer, Seller, Trader):
+        assert not set(Membership.handles) & set(playing.handles)
+
+
+def test_a_peer_is_what_its_name_says() -> None:
+    assert isinstance(Peer("buyer0", a_plan()).playing, Buyer)
+    assert isinstance(Peer("seller1", a_plan()).playing, Seller)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "verb"), [("buyer0", "buyer", "looking for"), ("seller1", "seller", "selling")]
+)
+def test_it_joins_with_its_role(name: str, role: str, verb: str) -> None:
+    peer = Peer(name, a_plan())
+    turn = Turn(0.0, peer.clock)
+    peer.begin(turn)
+    assert noted(turn, "joined") == [{"role": role, "verb": verb, "item": "salt"}]
+
+
+@pytest.mark.parametrize("name", ["seller3", "buyer4"])
+def test_an_elected_peer_trades_and_neither_buys_nor_sells(name: str) -> None:
+    peer = Peer(name, a_plan())
+    turn = elect(peer)
+    assert isinstance(peer.playing, Trader)
+    assert noted(turn, "elected") == [{"seat": 0}]
+    assert noted(turn, "ready_for_registration") == [{"seat": 0}]
+    for at in (101.0, 200.0, 1000.0):
+        turn = hear(peer, "buyer0", Buy(f"buyer0-{at}", "fish", False), at=at)
+        assert not [body for _, body in sent(turn) if isinstance(body, (Buy, Deposit))]
+
+
+def test_the_others_buy_and_sell_as_soon_as_the_bench_is_full() -> None:
+    buyer, seller = Peer("buyer0", a_plan()), Peer("seller1", a_plan())
+    assert [type(body) for _, body in sent(hear(buyer, "buyer4", Won(("buyer4",), 0)))] == [Buy]
+    assert [type(body) for _, body in sent(hear(seller, "buyer4", Won(("buyer4",), 0)))] == [Deposit]
+
+
+def test_while_a_seat_is_free_nobody_trades() -> None:
+    buyer = Peer("buyer0", a_plan(traders=2))
+    assert not [body for _, body in sent(hear(buyer, "buyer4", Won(("buyer4",), 0))) if isinstance(body, Buy)]
+
+
+@pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, ())])
+def test_a_message_for_another_role_changes_nothing(body: AnyMessage) -> None:
+    turn = hear(Peer("seller1", a_plan()), "buyer4", body)
+    assert noted(turn, "unexpected") == [{"message": type(body).__name__}]
+    assert (turn.sends, turn.kept) == ([], [])
+
+
+def test_of_a_sale_the_seller_has_80_percent_to_the_cent() -> None:
+    turn = hear(Peer("seller1", a_plan()), "buyer4", Sold("buyer0-0", "salt", "buyer0", 899, 3))
+    assert noted(turn, "sold")[0]["earned"] == 719
+
+
+def test_every_message_is_received_after_it_was_sent_and_before_its_answer() -> None:
+    turn = hear(Peer("buyer0", a_plan()), "buyer4", Won(("buyer4",), 0))
+    assert all(event.clock > 10 for event in turn.events)
+    assert all(letter.clock > 11 for _, letter in turn.sends)
+
+
+def test_the_orders_of_a_run_are_shared_among_those_who_stay_buyers() -> None:
+    placed = {}
+    for name in ("buyer0", "buyer2", "buyer4"):
+        peer = Peer(name, a_plan(requests=5, window=100))
+        placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(("seller3",), 0))))
+    assert placed == {"buyer0": 3, "buyer2": 2, "buyer4": 0}  # buyer4 is the one that the election makes a trader

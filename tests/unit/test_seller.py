@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bazaar.core.turn import Turn
+from bazaar.records import ITEMS, Deposit, Deposited, Item, OutOfStock, Sold, sellers_share
+from bazaar.settings import Settings
+from peers.role import FOREVER
+from peers.seller import Seller
+from tests.builders import Stage, noted, sent
+
+BENCH = ("buyer7", "seller6", "buyer5")
+
+
+class AtTheSeller(Stage):
+    """A seller to whom the market is open from 0 on; T_g = 50 s, N_g = 10; it waits ten seconds for an answer."""
+
+    role: Seller
+
+    def __init__(self, item: Item = "salt", seed: int = 1) -> None:
+        settings = Settings(registration_delay_s=2.0, restock_every_s=50.0, restock_count=10, answer_timeout_s=10.0)
+        super().__init__(Seller("seller1", item, settings, random.Random(seed)))
+        self.role.trade(Turn(0.0, self.clock), BENCH)
+
+
+def deposits(turn: Turn) -> list[Deposit]:
+    return [body for _, body in sent(turn) if isinstance(body, Deposit)]
+
+
+def restocked(seller: AtTheSeller, at: float) -> Deposit:
+    """The deposit of that moment, which a trader confirms."""
+    (deposit,) = deposits(seller.waits_until(at))
+    seller.hears("buyer7", Deposited(deposit.deposit_id))
+    return deposit
+
+
+def test_after_the_election_it_deposits_the_goods_it_began_with() -> None:
+    seller = AtTheSeller("boar")
+    assert seller.role.deadline == 2.0
+    assert sent(seller.waits_until(1.9)) == []
+    (deposit,) = deposits(seller.waits_until(2.0))
+    assert (deposit.deposit_id, deposit.item, deposit.count) == ("seller1-d0", "boar", 10)
+
+
+def test_prices_are_whole_dollars_from_5_to_10_and_traders_are_picked_at_random() -> None:
+    prices, traders = set(), set()
+    for seed in range(80):
+        turn = AtTheSeller(seed=seed).waits_until(2.0)
+        prices.add(deposits(turn)[0].price_cents)
+        traders.add(turn.sends[0][0])
+    assert prices == {500, 600, 700, 800, 900, 1000}
+    assert traders == set(BENCH)
+
+
+def test_every_t_g_seconds_it_brings_an_item_other_than_its_last() -> None:
+    seller = AtTheSeller("salt")
+    last, items = restocked(seller, 2.0).item, set()
+    for round_ in range(1, 30):
+        assert seller.role.deadline == 2.0 + 50.0 * round_
+        deposit = restocked(seller, 2.0 + 50.0 * round_)
+        assert deposit.item != last
+        assert deposit.deposit_id == f"seller1-d{round_}"
+        last = deposit.item
+        items.add(last)
+    assert items == set(ITEMS)
+
+
+def test_restocking_is_told() -> None:
+    seller = AtTheSeller()
+    first = seller.waits_until(2.0)
+    second = seller.waits_until(52.0)
+    assert (noted(first, "seller_loop"), noted(first, "picked")) == ([], [])
+    assert noted(second, "seller_loop") == [{}]
+    assert noted(second, "picked") == [{"item": deposits(second)[0].item}]
+
+
+def test_a_deposit_without_an_answer_is_repeated_under_the_same_name_and_price() -> None:
+    seller = AtTheSeller()
+    first = deposits(seller.waits_until(2.0))
+    assert not seller.role.idle
+    assert deposits(seller.waits_until(11.9)) == []
+    assert deposits(seller.waits_until(12.0)) == first
+
+
+def test_a_confirmed_deposit_is_registered_once() -> None:
+    seller = AtTheSeller()
+    seller.waits_until(2.0)
+    turn = seller.hears("seller6", Deposited("seller1-d0"), Deposited("seller1-d0"))
+    assert noted(turn, "registered") == [{"deposit": "seller1-d0", "item": "salt", "trader": "seller6"}]
+    assert seller.role.idle
+    assert seller.role.deadline == 52.0
+
+
+def test_a_sale_earns_80_percent_and_says_what_is_left() -> None:
+    turn = AtTheSeller().hears("buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 9))
+    assert noted(turn, "sold") == [{"order": "buyer0-0", "item": "salt", "buyer": "buyer0", "earned": 640}]
+    assert noted(turn, "left") == [{"item": "salt", "left": 9}]
+
+
+def test_a_sale_that_two_traders_tell_of_is_earned_once() -> None:
+    seller = AtTheSeller()
+    seller.hears("buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 9))
+    assert seller.hears("seller6", Sold("buyer0-0", "salt", "buyer0", 800, 9)).events == []
+
+
+@pytest.mark.parametrize(("price", "earned"), [(500, 400), (800, 640), (1, 0), (999, 799), (0, 0)])
+def test_the_sellers_share_is_in_whole_cents_and_the_rest_is_the_traders(price: int, earned: int) -> None:
+    assert sellers_share(price) == earned
+
+
+def test_sold_out_it_brings_another_item_at_once() -> None:
+    for seed in range(10):
+        seller = AtTheSeller("fish", seed)
+        restocked(seller, 2.0)
+        turn = seller.hears("buyer7", OutOfStock("fish"))
+        (deposit,) = deposits(turn)
+        assert deposit.item != "fish"
+        assert noted(turn, "out_of_stock") == [{"item": "fish"}]
+        assert noted(turn, "picked") == [{"item": deposit.item}]
+
+
+def test_told_to_finish_it_brings_nothing_more_but_sees_its_last_deposit_through() -> None:
+    seller = AtTheSeller()
+    first = deposits(seller.waits_until(2.0))
+    seller.role.finish(Turn(3.0, seller.clock))
+    assert deposits(seller.hears("buyer7", OutOfStock("salt"))) == []
+    assert deposits(seller.waits_until(60.0)) == first
+    seller.hears("buyer7", Deposited("seller1-d0"))
+    assert seller.role.idle
+    assert seller.role.deadline == FOREVER

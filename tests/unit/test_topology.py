@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+from bazaar.plan import save
+from bazaar.topology import draw, graph_of
+from tests.builders import a_plan
+
+
+def size_of(picture: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the head of a PNG."""
+    head = picture.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
+
+
+def test_the_graph_is_the_adjacency_list() -> None:
+    plan = a_plan(seed=3)
+    graph: nx.Graph = graph_of(plan)
+    assert {name: set(graph[name]) for name in graph} == {n: set(near) for n, near in plan.neighbours.items()}
+
+
+@pytest.mark.parametrize("peers", [3, 30])
+def test_the_picture_is_a_png_that_a_person_can_read(peers: int, tmp_path: Path) -> None:
+    draw(a_plan(peers=peers, traders=1), tmp_path / "network.png")
+    width, height = size_of(tmp_path / "network.png")
+    assert (width, height) >= (700, 500)
+    assert (tmp_path / "network.png").stat().st_size > 10_000
+
+
+def test_a_bigger_bazaar_has_a_bigger_picture(tmp_path: Path) -> None:
+    for peers in (8, 60):
+        draw(a_plan(peers=peers), tmp_path / f"{peers}.png")
+    assert size_of(tmp_path / "60.png") > size_of(tmp_path / "8.png")
+
+
+@pytest.mark.parametrize("seed", [0, 2**40])
+def test_it_is_a_program_that_draws_a_runs_plan(seed: int, tmp_path: Path) -> None:
+    save(a_plan(seed=seed), tmp_path / "bazaar.json")
+    subprocess.run([sys.executable, "-m", "bazaar.topology", str(tmp_path)], check=True, timeout=60)
+    assert size_of(tmp_path / "network.png") > (0, 0)
