@@ -165,14 +165,14 @@ def money_adds_up(evidence: Evidence) -> Iterator[str]:
     for order in sorted({*paid, *earned, *kept, *sales}):
         sale = sales.get(order)
         price, share = (sale.price_cents, sellers_share(sale.price_cents)) if sale else (0, 0)
-        # Of a process that was killed only what it wrote down is known, and that must not be too much.
+        # What a process that was killed had heard and not written down is lost.
         accounts = (
-            ("the buyer paid", paid.get(order, 0), price, sale and sale.buyer),
+            ("the buyer paid", paid.get(order, 0), price, order.rpartition("-")[0]),
             ("the seller earned", earned[order], share, sale and sale.seller),
             ("the trader kept", kept.get(order, 0), price - share, sale and sale.trader),
         )
         for what, amount, right, who in accounts:
-            if amount != right and not (amount == 0 and who in evidence.killed):
+            if amount != right and who not in evidence.killed:
                 yield f"{order} is worth {price} cents in the ledger, but {what} {amount} instead of {right} ({who})"
 
 
@@ -194,13 +194,15 @@ def buyers_were_told_the_truth(evidence: Evidence) -> Iterator[str]:
     for order, happened in last.items():
         facts, decision = happened.facts, decisions.get(order)
         who = f"{happened.process} (clock {happened.clock}, {order})"
+        if happened.process in evidence.killed:
+            continue  # a correction may have found it dead
         if decision is None:
             yield f"{who} was told {happened.what} by {happened.source}, but the ledger does not know the order"
         elif isinstance(decision, Sale):
             told = (facts["item"], facts.get("seller"), facts.get("price"))
             if happened.what != "purchased" or told != (decision.item, decision.seller, decision.price_cents):
                 yield f"{who} was last told {happened.what} {told}; ledger entry {decision.position} is {decision}"
-        elif happened.what != ("revoked" if decision.reason == "oversold" else "found_unavailable"):
+        elif happened.what == "purchased":
             yield f"{who} was last told {happened.what}, but ledger entry {decision.position} denied it ({decision.reason})"
 
 

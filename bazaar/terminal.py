@@ -18,6 +18,10 @@ from bazaar.summary import Summary
 
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
 
+TELL_ALWAYS = tuple(
+    f'"{what}"'.encode() for what in ("elected", "trader_died", "resigned", "stepped_down", "took_over")
+)
+
 COLOURS = {
     "election": (
         "election_started",
@@ -31,8 +35,16 @@ COLOURS = {
     "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
     "goods": ("registered", "picked", "seller_loop", "left"),
     "cache": ("pushed", "pulled"),
+    "fault": ("fault", "fell", "trader_died", "heard_death", "resigned", "stepped_down", "took_over"),
 }
-STYLES = {"election": "cyan", "purchase": "green", "refusal": "red", "goods": "yellow", "cache": "magenta"}
+STYLES = {
+    "election": "cyan",
+    "purchase": "green",
+    "refusal": "red",
+    "goods": "yellow",
+    "cache": "magenta",
+    "fault": "bold red",
+}
 STYLE_OF = {what: STYLES[kind] for kind, whats in COLOURS.items() for what in whats}
 
 
@@ -58,7 +70,7 @@ class Follower:
             self._read[name] = start + len(data)
             lines = data.splitlines()
             if len(data) > most_bytes:
-                keep = [line for line in lines if b'"elected"' in line]
+                keep = [line for line in lines if any(what in line for what in TELL_ALWAYS)]
                 skipped += len(lines) - len(keep)
                 lines = keep
             happenings += [decode_line(line) for line in lines]

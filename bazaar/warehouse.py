@@ -50,9 +50,9 @@ class Warehouse:
     idle = True
     done = True
 
-    def __init__(self, peers: int, seats: int, entries: Iterable[AnyEntry] = ()) -> None:
+    def __init__(self, names: tuple[str, ...], seats: int, entries: Iterable[AnyEntry] = ()) -> None:
         self.clock = LamportClock()
-        self.ledger = Ledger(peers, seats)
+        self.ledger = Ledger(names, seats)
         for entry in entries:
             self.ledger.apply(entry)
 

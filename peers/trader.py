@@ -88,6 +88,7 @@ class Trader(Trading):
         self._deposits: list[Stock] = []
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
+        self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._asked: Ask | None = None
         self._number = 0
@@ -101,7 +102,11 @@ class Trader(Trading):
             turn.note("ready_for_registration")
         else:
             self._missing.clear()
-            turn.read(self.seat)
+            self._read(turn, self.seat)
+
+    def _read(self, turn: Turn, seat: Seat) -> None:
+        self._reading.add(seat)
+        turn.read(seat)
 
     def step_down(self, turn: Turn) -> None:
         """The seat is lost. The queue is the successor's, who has read it from the journal.
@@ -115,6 +120,7 @@ class Trader(Trading):
 
     def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
         """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
+        self._reading.discard(seat)
         orders = {line.order.order_id: line.order for line in lines if isinstance(line, Queued)}
         lots = {line.order.order_id: line for line in lines if isinstance(line, Promised)}
         closed = {line.order_id for line in lines if isinstance(line, Closed)}
@@ -136,7 +142,8 @@ class Trader(Trading):
 
     @property
     def idle(self) -> bool:
-        return not (self._queue or self._deposits or self._promised or self._adoptions or self._asked)
+        owed = (self._queue, self._deposits, self._promised, self._reading, self._adoptions, self._asked)
+        return not any(owed)
 
     @property
     def deadline(self) -> float:
@@ -328,7 +335,7 @@ class Trader(Trading):
 
     def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
         if body.seat not in self._adoptions:
-            turn.read(body.seat)
+            self._read(turn, body.seat)
 
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
         if self._asked is not None:

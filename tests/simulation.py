@@ -88,7 +88,7 @@ class World:
         for name in list(self.actors):
             self._turn(name, self.actors[name].finish)
         self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
-        ledger = Ledger(settings.peers, settings.traders)
+        ledger = Ledger(self.plan.names, settings.traders)
         for entry in self.entries:
             ledger.apply(entry)
         stock = {product: left for product, (left, _) in ledger.stock().items()}
@@ -134,7 +134,7 @@ class World:
         self._inboxes[name] = Inbox(name)
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
-            self.actors[name] = Warehouse(settings.peers, settings.traders, self.entries)
+            self.actors[name] = Warehouse(self.plan.names, settings.traders, self.entries)
         else:
             credited = frozenset(line.facts["order"] for line in self.histories[name] if line.what == "sold")
             self.actors[name] = Peer(name, self.plan, last_clock, credited)

@@ -28,20 +28,21 @@ from bazaar.records import (
     Seat,
     Shelves,
     Shipped,
+    is_seller,
 )
 
 
 class Ledger:
     """The projection: stock by lot, answered orders, and who is a trader."""
 
-    def __init__(self, peers: int, seats: int) -> None:
-        """A market of so many peers that elect so many traders."""
+    def __init__(self, names: tuple[str, ...], seats: int) -> None:
+        """A market of these peers, who elect so many traders."""
         self.position = 0
         """Where the next entry goes."""
         self.bench = Bench(vacant=seats)
         self.orphans: dict[Seat, str | None] = {}
         """Tenures that have ended and whose queue nobody has taken over yet, with the trader whose task it is."""
-        self._peers = peers
+        self._names = names
         self._seats = seats
         self._fallen: set[str] = set()
         self._shelves = {item: Shelf() for item in ITEMS}
@@ -157,9 +158,17 @@ class Ledger:
         seats = [*self.bench.seats, None] if number == len(self.bench.seats) else [*self.bench.seats]
         seats[number] = seat
         if not vacant and not any(seats):
-            # Nobody is left: elect as many as at first, but for those who fell, and leave a buyer and a seller.
-            vacant = max(1, min(self._seats, self._peers - len(self._fallen) - 2))
+            vacant = self._seats_to_refill()
         self.bench = Bench(tuple(seats), vacant, self.position)
+
+    def _seats_to_refill(self) -> int:
+        """Nobody is left: elect as many as at first, as far as a buyer and a seller remain below them; one at least."""
+        names = [name for name in self._names if name not in self._fallen]
+        for seats in range(self._seats, 1, -1):
+            remaining = {is_seller(name) for name in names[: max(0, len(names) - seats)]}
+            if len(remaining) == 2:
+                return seats
+        return 1
 
     def _hand_on(self, former: str | None, heir: str | None) -> None:
         """What was the task of `former` (None: nobody's) is the heir's."""
