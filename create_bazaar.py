@@ -112,13 +112,16 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
         bazaar.start()
         _point_latest_at(bazaar.out)
         bazaar.trade()
+        bazaar.finish()
     except ProcessDied as error:
         died = error
     except KeyboardInterrupt:
         if not bazaar.answered:
             raise
-    if died is None:
         bazaar.finish()
+    if died is not None and not bazaar.can_be_judged:
+        terminal.complain(str(died))
+        return VIOLATED
     summary, report = bazaar.collect()
     terminal.conclude(bazaar, summary, report)
     if died is not None:

@@ -82,7 +82,7 @@ class Journal:
             case Queued(order):
                 self._live[order.order_id] = [line]
             case Promised(order):
-                self._live[order.order_id].append(line)
+                self._live.setdefault(order.order_id, []).append(line)
             case Closed(order_id):
                 self._live.pop(order_id, None)
 
@@ -105,5 +105,5 @@ def _read(path: Path) -> Iterable[JournalLine]:
     for number, line in enumerate(lines, start=1):
         try:
             yield _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DamagedJournal(f"{path}, line {number}: {error}") from error

@@ -70,6 +70,7 @@ class Bazaar:
         self._selector = selectors.DefaultSelector()
         self._picture: subprocess.Popen[bytes] | None = None
         self._ends_expected = False
+        self._owns_folder = False
         self._port = ""
         self._history: History | None = None
         self._clock = 0
@@ -93,12 +94,16 @@ class Bazaar:
 
         Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
         """
-        _make_run_folder(self.out)
+        is_new = _make_run_folder(self.out)
+        self._owns_folder = True
         try:
             self._start_all()
         except UsageError:
             self.close()
-            shutil.rmtree(self.out, ignore_errors=True)
+            for path in self.out.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if is_new:
+                self.out.rmdir()
             raise
 
     def _start_all(self) -> None:
@@ -349,7 +354,7 @@ class Bazaar:
                 self._picture.wait(EXIT_PATIENCE_S)
             self._picture.kill()
         self._selector.close()
-        if self._mongo_folder.exists():
+        if self._owns_folder and self._mongo_folder.exists():
             subprocess.run(
                 ["bash", str(ROOT / "setup_db.sh"), "stop", str(self._mongo_folder)],
                 capture_output=True,
@@ -358,6 +363,11 @@ class Bazaar:
             shutil.rmtree(self._mongo_folder, ignore_errors=True)
 
     # -------------------------------------------------------------------------------------- collecting
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether the run has come so far that there is a ledger."""
+        return WAREHOUSE in self.processes
+
     def collect(self) -> tuple[Summary, Report]:
         """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
         self._ends_expected = True
@@ -390,11 +400,14 @@ class Bazaar:
         return entries, stock
 
 
-def _make_run_folder(out: Path) -> None:
+def _make_run_folder(out: Path) -> bool:
+    """Whether it is new. Raises `UsageError` if it is somebody's already, or cannot be."""
     try:
+        is_new = not out.exists()
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists and is not empty; give another folder to --out")
         out.mkdir(parents=True, exist_ok=True)
+        return is_new
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None
 

@@ -40,7 +40,7 @@ class Replaced(Exception):
 
 def without_password(uri: str) -> str:
     """A MongoDB URI that may be shown."""
-    return re.sub(r"//[^@/]*@", "//***@", uri)
+    return re.sub(r"//.*@", "//***@", uri)
 
 
 class MongoLedger:
