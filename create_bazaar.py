@@ -14,7 +14,7 @@ from typing import NoReturn, get_args
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.plan import draw_plan
-from bazaar.settings import CachePolicy, Pace, Settings, UsageError, with_pace
+from bazaar.settings import CachePolicy, ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -49,6 +49,7 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
         default="demo",
         help="waiting times: lab = the seed's, demo = readable, fast = none",
     )
+    add("--election", choices=get_args(ElectionMode), help="one trader a round, or all at once (default rounds)")
     add("--duration", dest="duration_s", type=float, metavar="S", help="stop after S seconds of trading")
     add("--requests", type=int, metavar="N", help="stop after N answered orders")
     add("--window", type=int, metavar="W", help="orders that a buyer keeps outstanding (default 1)")
@@ -107,10 +108,14 @@ def _interrupt() -> NoReturn:
 
 def run(bazaar: Bazaar, terminal: Terminal) -> int:
     """Starts the bazaar, lets it trade, ends and judges it."""
-    died = None
     try:
         bazaar.start()
-        _point_latest_at(bazaar.out)
+    except ProcessDied as error:
+        terminal.complain(str(error))
+        return VIOLATED
+    _point_latest_at(bazaar.out)
+    died = None
+    try:
         bazaar.trade()
         bazaar.finish()
     except ProcessDied as error:
@@ -119,9 +124,6 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
         if not bazaar.answered:
             raise
         bazaar.finish()
-    if died is not None and not bazaar.can_be_judged:
-        terminal.complain(str(died))
-        return VIOLATED
     summary, report = bazaar.collect()
     terminal.conclude(bazaar, summary, report)
     if died is not None:

@@ -51,7 +51,7 @@ def main() -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    warehouse = Warehouse(plan.names, plan.settings.traders, ledger.entries())
+    warehouse = Warehouse(plan.names, plan.settings.traders, ledger.entries(), plan.settings.election == "simultaneous")
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:

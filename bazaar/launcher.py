@@ -39,6 +39,7 @@ NAME_SERVER = "nameserver"
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 20.0  # for orders that are under way when the run is to end
 EXIT_PATIENCE_S = 3.0
+DRAWING_PATIENCE_S = 15.0
 POLL_S = 0.1
 
 
@@ -68,7 +69,7 @@ class Bazaar:
         self._database = "bazaar_" + re.sub(r"\W", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
         self._watch = watch or (lambda bazaar: None)
         self._selector = selectors.DefaultSelector()
-        self._picture: subprocess.Popen[bytes] | None = None
+        self._drawing: list[subprocess.Popen[bytes]] = []
         self._ends_expected = False
         self._owns_folder = False
         self._port = ""
@@ -128,13 +129,14 @@ class Bazaar:
         self.phase = "electing the traders"
         for process in self.processes.values():
             process.tell("begin")
-        self._picture = subprocess.Popen(
-            [sys.executable, "-m", "bazaar.topology", str(self.out)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        self._draw("topology")
+
+    def _draw(self, picture: str) -> None:
+        """Draws in a process of its own: the libraries take longer to import than the bazaar to start."""
+        command = [sys.executable, "-m", f"bazaar.{picture}", str(self.out)]
+        quiet = subprocess.DEVNULL
+        self._drawing.append(
+            subprocess.Popen(command, cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
         )
 
     def _start_database(self) -> subprocess.Popen[str]:
@@ -349,10 +351,11 @@ class Bazaar:
             deadline = time.monotonic() + EXIT_PATIENCE_S
             for process in group:
                 process.end(deadline)
-        if self._picture is not None:
+        for drawing in self._drawing:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._picture.wait(EXIT_PATIENCE_S)
-            self._picture.kill()
+                drawing.wait(DRAWING_PATIENCE_S)
+            drawing.kill()
+            drawing.wait()
         self._selector.close()
         if self._owns_folder and self._mongo_folder.exists():
             subprocess.run(
@@ -363,11 +366,6 @@ class Bazaar:
             shutil.rmtree(self._mongo_folder, ignore_errors=True)
 
     # -------------------------------------------------------------------------------------- collecting
-    @property
-    def can_be_judged(self) -> bool:
-        """Whether the run has come so far that there is a ledger."""
-        return WAREHOUSE in self.processes
-
     def collect(self) -> tuple[Summary, Report]:
         """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
         self._ends_expected = True
@@ -382,8 +380,11 @@ class Bazaar:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
         histories = {name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)}
+        self._draw("timeline")
         evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed))
         report = judge(evidence)
+        if self.missed and report.verdict == "held":  # what it was to withstand did not happen
+            report = msgspec.structs.replace(report, verdict="unknown")
         summary = summarize(evidence, report, self.launched_at)
         _write_json(self.out / "audit.json", report)
         _write_json(self.out / "summary.json", summary)

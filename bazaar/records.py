@@ -63,6 +63,8 @@ class Bench(Record, frozen=True):
     vacant: int = 0
     """How many traders have yet to be elected before trading begins, or goes on."""
     position: int = -1
+    round: int = -1
+    """The election that fills, or has filled, the vacant seats: the position of the bench that it began against."""
 
     @property
     def traders(self) -> tuple[str, ...]:
@@ -72,6 +74,11 @@ class Bench(Record, frozen=True):
     def seat_of(self, peer: str) -> Seat | None:
         """The tenure of `peer`, if it is a trader."""
         return next((seat for seat in self.seats if seat is not None and seat.peer == peer), None)
+
+    def free(self, seats: int) -> list[int]:
+        """The numbers of those of so many seats that nobody holds."""
+        taken = (*self.seats, *[None] * seats)[:seats]
+        return [number for number, seat in enumerate(taken) if seat is None]
 
     def number_of(self, peer: str) -> int:
         """The number in `traderI`. Raises `ValueError` if `peer` is no trader."""
@@ -106,16 +113,16 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unk
 class Election(Message, frozen=True):
     """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)
 
-    `position`: the bench against which the election is held, here and in `Ok`; words of an earlier round do not count.
+    `round`: see `Bench`; words of an earlier round do not count, here and in `Ok`.
     """
 
-    position: int
+    round: int
 
 
 class Ok(Message, frozen=True):
     """Bully: I am above you and alive; drop out."""
 
-    position: int
+    round: int
 
 
 class Won(Message, frozen=True):
@@ -129,9 +136,10 @@ class WhoTrades(Message, frozen=True):
 
 
 class Claim(Message, frozen=True):
-    """The winner of an election asks the warehouse for the next seat; `position` is the bench it ran against."""
+    """The winner of an election asks the warehouse for a seat."""
 
-    position: int
+    round: int
+    seat: int
 
 
 class BenchIs(Message, frozen=True):

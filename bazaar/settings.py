@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 CachePolicy = Literal["none", "weak"]
+ElectionMode = Literal["rounds", "simultaneous"]
 Pace = Literal["lab", "demo", "fast"]
 
 
@@ -27,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     traders: int = 3
     cache: CachePolicy = "weak"
     pace: Pace = "demo"
+    election: ElectionMode = "rounds"
+    """One trader in each round of the Bully election (the seed's), or all of them in one."""
     duration_s: float | None = None
     requests: int | None = None
     """Orders that the buyers place between them; None: no end."""

@@ -140,6 +140,15 @@ class Terminal:
         ):  # fmt: skip
             table.add_row(name, value)
         self._console.print(table)
+        for fault in summary.faults:
+            self._console.print(
+                f"fault {fault['what']} at {fault['at_s']:g} s: "
+                + (f"noticed after {fault['detected_s']:g} s, " if fault["detected_s"] is not None else "")
+                + (f"a survivor sold after {fault['recovered_s']:g} s" if fault["recovered_s"] is not None else ""),
+                markup=False,
+            )
+        for missed in bazaar.missed:
+            self._console.print(f"not done: {missed}", markup=False)
         for check, stories in report.violations.items():
             self._console.print(f"violated: {check}")
             for story in stories:

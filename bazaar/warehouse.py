@@ -50,9 +50,11 @@ class Warehouse:
     idle = True
     done = True
 
-    def __init__(self, names: tuple[str, ...], seats: int, entries: Iterable[AnyEntry] = ()) -> None:
+    def __init__(
+        self, names: tuple[str, ...], seats: int, entries: Iterable[AnyEntry] = (), one_round: bool = False
+    ) -> None:
         self.clock = LamportClock()
-        self.ledger = Ledger(names, seats)
+        self.ledger = Ledger(names, seats, one_round)
         for entry in entries:
             self.ledger.apply(entry)
 
@@ -90,7 +92,7 @@ class Warehouse:
         self._pass_on(turn, source)
 
     def _claim(self, turn: Turn, source: str, body: Claim) -> None:
-        appoint = self.ledger.decide_seat(source, body.position)
+        appoint = self.ledger.decide_seat(source, body.round, body.seat)
         if appoint is not None:
             self._append(turn, appoint)
             turn.note("appointed", peer=source, seat=appoint.seat)

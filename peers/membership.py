@@ -48,7 +48,7 @@ class Membership(Role):
         self._me = me
         self._names = names
         self._settings = settings
-        self._bully = Bully(me, names, settings.election_timeout_s)
+        self._bully = Bully(me, settings.election_timeout_s)
         self._detector = Detector(settings.suspect_after_s)
         self._start_at = FOREVER
         self._beat_at = FOREVER
@@ -79,6 +79,8 @@ class Membership(Role):
         """Takes the bench to be empty, and asks: it is not if this peer was started again."""
         turn.send(WAREHOUSE, WhoTrades())
         self._plan_start(turn)
+        if self._bully.phase == "idle":
+            self._new_round(turn)
 
     def tick(self, turn: Turn) -> None:
         self._bully.tick(turn)
@@ -145,17 +147,17 @@ class Membership(Role):
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
         turn.note("called", by=source)
-        if body.position < self.bench.position:
+        if body.round < self.bench.round:
             turn.send(source, BenchIs(self.bench))  # it holds an election that is over
             return
         if self._resigned:
             return
-        self._bully.called(turn, source, body.position)
+        self._bully.called(turn, source, body.round)
         self._postpone(turn)
 
     def on_ok(self, turn: Turn, source: str, body: Ok) -> None:
         turn.note("heard_ok", above=source)
-        self._bully.heard_ok(turn, body.position)
+        self._bully.heard_ok(turn, source, body.round)
 
     handles: ClassVar = {
         BenchIs: on_bench,
@@ -174,15 +176,22 @@ class Membership(Role):
             return False
         # Seated without having stood for it in this life: it was elected in a former one.
         elected = bench.seat_of(self._me) is not None and self.seat is None and self._bully.stood
+        new_round = bench.round != self.bench.round
         self.bench = bench
         if elected:
             turn.note("elected", seat=bench.number_of(self._me))
         self._watch(turn)
-        self._plan_start(turn)
-        self._bully.round(turn, self._candidates(), bench.position)
+        if new_round or self.complete or self.seat is not None:
+            self._plan_start(turn)
+            self._new_round(turn)
         if self._bully.phase != "idle":
             self._postpone(turn)
         return elected
+
+    def _new_round(self, turn: Turn) -> None:
+        free = self.bench.free(self._settings.traders)
+        at_once = self.bench.vacant if self._settings.election == "simultaneous" else 1
+        self._bully.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
     def _watch(self, turn: Turn) -> None:
         """A trader watches over the other traders and beats for them; the others watch too, but with more patience."""

@@ -134,7 +134,9 @@ class World:
         self._inboxes[name] = Inbox(name)
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
-            self.actors[name] = Warehouse(self.plan.names, settings.traders, self.entries)
+            self.actors[name] = Warehouse(
+                self.plan.names, settings.traders, self.entries, settings.election == "simultaneous"
+            )
         else:
             credited = frozenset(line.facts["order"] for line in self.histories[name] if line.what == "sold")
             self.actors[name] = Peer(name, self.plan, last_clock, credited)
@@ -285,6 +287,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
         "peers": peers,
         "traders": rng.randint(1, min(4, peers - 2)),
         "cache": rng.choice(["none", "weak"]),
+        "election": rng.choice(["rounds", "rounds", "simultaneous"]),
         "window": rng.choice([1, 1, 2, 5]),
         "requests": 30,
         "restock_count": rng.choice([1, 2, 3, 10]),

@@ -3,9 +3,13 @@
 Bully gives liveness, the ledger gives safety: whoever has won asks the warehouse for the seat, and only who was
 given it says `won`. So two winners of one seat are impossible, however late a message comes.
 
-    idle --start/election--> calling --ok--> waiting --(no won in time)--> calling
+    idle --start/election--> calling --enough oks--> waiting --(not all won in time)--> calling
                                |
-                               +--(nobody above, or no ok in time)--> claiming --(bench)--> idle
+                               +--(too few above, or too few oks in time)--> claiming --(bench)--> idle
+
+With one seat to win this is the algorithm of the paper: one `ok` is enough to drop out. Electing several at once, a peer
+drops out when it has heard as many oks as there are seats: then so many are above it, and alive. The others have won, and
+how many are above each says which seat is whose.
 """
 
 from __future__ import annotations
@@ -16,26 +20,30 @@ from bazaar.core.turn import Turn
 from bazaar.records import WAREHOUSE, Claim, Election, Ok, index_of
 
 FOREVER = float("inf")
+NEVER_CALLED = -2  # rounds are numbered from -1
 
 
 class Bully:
-    """One peer's part in the election of the next trader."""
+    """One peer's part in the elections."""
 
-    def __init__(self, me: str, candidates: tuple[str, ...], timeout_s: float) -> None:
+    def __init__(self, me: str, timeout_s: float) -> None:
         self.phase: Literal["idle", "calling", "waiting", "claiming"] = "idle"
         self.deadline = FOREVER
         self.stood = False
         """Whether this peer has ever claimed a seat."""
         self._me = me
         self._timeout_s = timeout_s
-        self._candidates = candidates
-        self._position = -1
-        self._called_at = -2  # the newest round that somebody below has called for
+        self._candidates: tuple[str, ...] = ()
+        self._seats: list[int] = []
+        self._round = -1
+        self._called_for = NEVER_CALLED  # the newest round that somebody below has called for
+        self._oks: set[str] = set()
 
-    def round(self, turn: Turn, candidates: tuple[str, ...], position: int) -> None:
-        """A new round: those without a seat, who stand against the bench as of `position`."""
+    def round(self, turn: Turn, number: int, candidates: tuple[str, ...], seats: list[int]) -> None:
+        """A new round: who stands, and the numbers of the seats to be won."""
+        self._round = number
         self._candidates = candidates
-        self._position = position
+        self._seats = seats
         self._enter("idle", FOREVER)
         self._answer_call(turn)
 
@@ -43,24 +51,23 @@ class Bully:
         """Calls everybody above; with nobody above the election is won."""
         if self.phase in ("calling", "claiming"):
             return
-        above = [name for name in self._candidates if index_of(name) > index_of(self._me)]
-        for name in above:
-            turn.send(name, Election(self._position))
-        if above:
-            self._enter("calling", turn.now + self._timeout_s)
-        else:
-            self._claim(turn)
+        self._oks.clear()
+        for name in self._above():
+            turn.send(name, Election(self._round))
+        self._enter("calling", turn.now + self._timeout_s)
+        self._count(turn)
 
-    def called(self, turn: Turn, source: str, position: int) -> None:
+    def called(self, turn: Turn, source: str, number: int) -> None:
         """Somebody below asks: tell it to drop out, and hold an election of one's own (as soon as the round is known)."""
-        turn.send(source, Ok(position))
-        self._called_at = max(self._called_at, position)
+        turn.send(source, Ok(number))
+        self._called_for = max(self._called_for, number)
         self._answer_call(turn)
 
-    def heard_ok(self, turn: Turn, position: int) -> None:
-        """Somebody above is alive: drop out, and give it time to win."""
-        if self.phase == "calling" and position == self._position:
-            self._enter("waiting", turn.now + 2 * self._timeout_s)
+    def heard_ok(self, turn: Turn, source: str, number: int) -> None:
+        """Somebody above is alive."""
+        if self.phase == "calling" and number == self._round:
+            self._oks.add(source)
+            self._count(turn)
 
     def tick(self, turn: Turn) -> None:
         """Silence decides."""
@@ -72,13 +79,23 @@ class Bully:
         else:
             self._claim(turn)
 
+    def _above(self) -> list[str]:
+        return [name for name in self._candidates if index_of(name) > index_of(self._me)]
+
+    def _count(self, turn: Turn) -> None:
+        """Drops out, or wins, as soon as either is certain; until then the silent have time to speak."""
+        if len(self._oks) >= len(self._seats):
+            self._enter("waiting", turn.now + 2 * self._timeout_s)
+        elif len(self._oks) == len(self._above()):
+            self._claim(turn)
+
     def _answer_call(self, turn: Turn) -> None:
-        if self.phase == "idle" and self._called_at == self._position and self._me in self._candidates:
+        if self.phase == "idle" and self._called_for == self._round and self._me in self._candidates:
             self.start(turn)
 
     def _claim(self, turn: Turn) -> None:
         self.stood = True
-        turn.send(WAREHOUSE, Claim(self._position))
+        turn.send(WAREHOUSE, Claim(self._round, self._seats[len(self._oks)]))
         self._enter("claiming", turn.now + self._timeout_s)
 
     def _enter(self, phase: Literal["idle", "calling", "waiting", "claiming"], deadline: float) -> None:

@@ -35,8 +35,8 @@ from bazaar.records import (
 class Ledger:
     """The projection: stock by lot, answered orders, and who is a trader."""
 
-    def __init__(self, names: tuple[str, ...], seats: int) -> None:
-        """A market of these peers, who elect so many traders."""
+    def __init__(self, names: tuple[str, ...], seats: int, one_round: bool = False) -> None:
+        """A market of these peers, who elect so many traders: one in each round of an election, or all in `one_round`."""
         self.position = 0
         """Where the next entry goes."""
         self.bench = Bench(vacant=seats)
@@ -44,6 +44,7 @@ class Ledger:
         """Tenures that have ended and whose queue nobody has taken over yet, with the trader whose task it is."""
         self._names = names
         self._seats = seats
+        self._one_round = one_round
         self._fallen: set[str] = set()
         self._shelves = {item: Shelf() for item in ITEMS}
         self._left: Counter[tuple[str, Item]] = Counter()
@@ -65,11 +66,12 @@ class Ledger:
         return {product: (self._left[product], price) for product, price in self._prices.items()}
 
     # --------------------------------------------------------------------------------------- decisions
-    def decide_seat(self, peer: str, position: int) -> Appoint | None:
-        """A seat for the winner of an election against the bench as of `position`; None if that bench is outdated."""
-        if position != self.bench.position or self.is_trader(peer) or not self.bench.vacant:
+    def decide_seat(self, peer: str, election: int, seat: int) -> Appoint | None:
+        """This seat, or if it is taken the lowest, for a winner of this round of an election; None if that is over."""
+        if election != self.bench.round or self.is_trader(peer) or not self.bench.vacant:
             return None
-        return Appoint(self.position, peer, (*self.bench.seats, None).index(None))
+        free = self.bench.free(self._seats)
+        return Appoint(self.position, peer, seat if seat in free else free[0])
 
     def decide_fall(self, seat: Seat, by: str) -> DeposeEntry | None:
         """None if that tenure is over already."""
@@ -155,11 +157,12 @@ class Ledger:
         self.position += 1
 
     def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
-        seats = [*self.bench.seats, None] if number == len(self.bench.seats) else [*self.bench.seats]
+        seats = [*self.bench.seats, *[None] * (number + 1 - len(self.bench.seats))]
         seats[number] = seat
+        election = self.bench.round if self._one_round and vacant else self.position
         if not vacant and not any(seats):
             vacant = self._seats_to_refill()
-        self.bench = Bench(tuple(seats), vacant, self.position)
+        self.bench = Bench(tuple(seats), vacant, self.position, election)
 
     def _seats_to_refill(self) -> int:
         """Nobody is left: elect as many as at first, as far as a buyer and a seller remain below them; one at least."""
