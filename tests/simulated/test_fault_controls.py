@@ -1,0 +1,144 @@
+"""Broken on purpose, under faults: for every guarantee of take-over, what the audit says when it is not given.
+
+Each control breaks one rule of the product and names the check that has to tell of it, and in how many of the seeds at
+least. Unbroken, the same seeds hold (`test_faults.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bazaar.audit import judge
+from bazaar.core.ledger import Ledger
+from bazaar.core.turn import Turn
+from bazaar.records import AdoptEntry, Answer, Ask, JournalLine, Promised, Queued, Sale, Seat
+from bazaar.warehouse import Warehouse
+from peers.trader import Trader
+from tests.simulation import World, draw_world
+
+Patch = pytest.MonkeyPatch
+SEEDS = range(40)
+TRADERS, PEERS = 2, 7
+
+
+def kill_a_trader(world: World) -> None:
+    """In the middle of what it does, with work in its queue."""
+    world.at(1.0, lambda: world.kill(world.plan.names[-1]))
+    world.quiet_after_s = 5.0
+
+
+def mute_a_trader(world: World) -> None:
+    """It goes on trading, but nobody hears its heartbeats any more: deposed, it has yet to learn it."""
+
+    def mute() -> None:
+        membership: Any = world.actors[world.plan.names[-1]].membership  # type: ignore[attr-defined] # of a Peer
+        membership._beat = lambda turn: setattr(membership, "_beat_at", turn.now + 60)
+
+    world.at(0.5, mute)
+    world.quiet_after_s = 6.0
+
+
+def no_fence(patch: Patch) -> None:
+    """The warehouse does what a trader asks that has lost its seat."""
+
+    def ask(self: Warehouse, turn: Turn, source: str, body: Ask) -> None:
+        turn.send(source, Answer(body.number, tuple(self._reply(turn, source, request) for request in body.requests)))
+
+    patch.setitem(Warehouse.handles, Ask, ask)
+
+
+def no_journal(patch: Patch) -> None:
+    """What the trader keeps does not reach the disk."""
+    keep = Turn.keep
+    patch.setattr(
+        Turn, "keep", lambda self, record: None if isinstance(record, (Queued, Promised)) else keep(self, record)
+    )
+
+
+def adopted_twice(patch: Patch) -> None:
+    """The ledger takes a succession as often as it is told."""
+    patch.setattr(
+        Ledger, "decide_adoption", lambda self, seat, trader: AdoptEntry(self.position, seat.peer, seat.since, trader)
+    )
+    apply = Ledger.apply
+
+    def lenient(self: Ledger, entry: Any) -> None:
+        if isinstance(entry, AdoptEntry):
+            self.orphans.setdefault(Seat(entry.peer, entry.since), None)
+        apply(self, entry)
+
+    patch.setattr(Ledger, "apply", lenient)
+    inherit = Trader.inherit
+
+    def twice(self: Trader, turn: Turn, seat: Seat, lines: list[JournalLine]) -> None:
+        inherit(self, turn, seat, lines)
+        if seat != self.seat:
+            self._adoptions[Seat(seat.peer, seat.since)] = self._adoptions[seat]
+            self._deposits, again = [*self._deposits], self._adoptions[seat]
+            self._deposits.append(again)  # type: ignore[arg-type] # asked along with the deposits, once more
+
+    patch.setattr(Trader, "inherit", twice)
+
+
+def carried_out_twice(patch: Patch) -> None:
+    """The warehouse forgets what it has decided, so a successor, or a second trader, carries an order out again."""
+    decide = Ledger.decide_order
+
+    def forgetful(self: Ledger, order: Any, deposit_id: Any, trader: str) -> Any:
+        self._answers.pop(order.order_id, None)
+        return decide(self, order, deposit_id, trader)
+
+    patch.setattr(Ledger, "decide_order", forgetful)
+
+
+def read_then_set_stock(patch: Patch) -> None:
+    """A sale sets the count that was read before, so that of two sales one is forgotten."""
+    apply = Ledger.apply
+
+    def set_stock(self: Ledger, entry: Any) -> None:
+        lot = self._shelves[entry.item].get(entry.deposit_id) if isinstance(entry, Sale) else None
+        apply(self, entry)
+        if lot is not None and entry.position % 2:
+            self._shelves[lot.item].put(lot)
+
+    patch.setattr(Ledger, "apply", set_stock)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault", "check", "at_least", "fixed"),
+    [
+        (
+            no_fence,
+            mute_a_trader,
+            "only_traders_trade",
+            21,
+            {"cache": "none", "window": 5, "think_s": 0.0, "requests": 10_000},
+        ),
+        (no_journal, kill_a_trader, "buyers_were_told_the_truth", 5, {"cache": "weak", "window": 5}),
+        (adopted_twice, kill_a_trader, "queues_were_taken_over", 21, {}),
+        (carried_out_twice, kill_a_trader, "each_order_decided_once", 21, {"cache": "none", "window": 5}),
+        (read_then_set_stock, kill_a_trader, "no_product_below_zero", 21, {}),
+    ],
+)
+def test_the_audit_sees_it(
+    spoil: Callable[[Patch], None],
+    fault: Callable[[World], None],
+    check: str,
+    at_least: int,
+    fixed: dict[str, Any],
+    monkeypatch: Patch,
+) -> None:
+    def caught(seed: int) -> bool:
+        world = draw_world(
+            seed, **{"peers": PEERS, "traders": TRADERS, "think_s": 0.02, "requests": 400, "restock_count": 3, **fixed}
+        )
+        fault(world)
+        return check in judge(world.run()).violations
+
+    assert sum(map(caught, SEEDS)) == 0, "seen though nothing is broken"
+    spoil(monkeypatch)
+    seen = sum(map(caught, SEEDS))
+    assert seen >= at_least, f"{spoil.__name__} was seen by {check} on {seen} of {len(SEEDS)} seeds only"
