@@ -1,0 +1,109 @@
+"""A trader that is killed (SIGKILL) and started again on its own journal carries on (SPEC E2, as far as one trader goes)."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bazaar.history import read_history
+from bazaar.journal import JOURNAL_FILE
+from bazaar.launcher import NAME_SERVER, Bazaar
+from bazaar.records import Denial, Sale
+from tests.processes.market import PATIENCE_S, left_behind, quick
+from tests.waiting import wait_until
+
+
+def kill(bazaar: Bazaar, name: str) -> None:
+    """SIGKILL; the launcher, which would take it for the end of the run, is not told."""
+    process = bazaar.processes.pop(name)
+    bazaar._selector.unregister(process.stdout)
+    process.popen.send_signal(signal.SIGKILL)
+    process.popen.wait()
+    process.stdout.close()
+
+
+def _lives(bazaar: Bazaar, name: str) -> int:
+    return sum(h.what == "joined" for h in read_history(bazaar.out / name))
+
+
+def start_again(bazaar: Bazaar, name: str) -> None:
+    """In its own folder, as the launcher had started it."""
+    port = str(bazaar.processes[NAME_SERVER].said.port)
+    process = bazaar._start(name, ["-m", "peers", name, str(bazaar.out), port])
+    bazaar._await_ready([process])
+    process.tell("begin")
+
+
+@pytest.mark.parametrize("cache", ["none", "weak"])
+@pytest.mark.parametrize("traders", [1, 2])
+def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Path, mongo_uri: str) -> None:
+    settings = quick(
+        peers=4 + traders, traders=traders, buyers=3, cache=cache, window=20, restock_count=50, seed=9,
+        answer_timeout_s=1.0,
+    )  # fmt: skip
+    with Bazaar(settings, tmp_path / "run", mongo_uri) as bazaar:
+        bazaar.start()
+        name = bazaar.plan.names[-1]
+        for life in range(2, 5):
+            before = bazaar.answered
+            assert bazaar.wait_until(lambda before=before: bazaar.answered > before + 100, PATIENCE_S)  # type: ignore[misc]
+            kill(bazaar, name)
+            start_again(bazaar, name)
+            wait_until(lambda life=life: _lives(bazaar, name) == life, PATIENCE_S)  # type: ignore[misc]
+        before = bazaar.answered
+        assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
+        bazaar.finish()
+        run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
+
+    decided = Counter(entry.order_id for entry in run.entries if isinstance(entry, (Sale, Denial)))
+    assert set(decided.values()) == {1}
+    run.assert_held()
+    assert run.summary.requests.asked == len(decided)
+    opened = [h for h in run.history(name) if h.what == "opened"]
+    assert len(opened) == 4  # once in each life
+    assert sum(entry.trader == name for entry in run.sales) > 0
+
+
+def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_uri: str) -> None:
+    """The orders that the killed trader had taken in are decided in its name, though nobody repeats them."""
+    settings = quick(
+        peers=4, traders=1, buyers=2, cache="none", window=50, restock_count=1000, seed=10, answer_timeout_s=60.0
+    )
+    with Bazaar(settings, tmp_path / "run", mongo_uri) as bazaar:
+        bazaar.start()
+        name = bazaar.plan.names[-1]
+        assert bazaar.wait_until(lambda: bazaar.answered > 50, PATIENCE_S)
+        warehouse = bazaar.processes["warehouse"].popen
+        warehouse.send_signal(signal.SIGSTOP)  # so that orders pile up
+        journal = bazaar.out / name / JOURNAL_FILE
+
+        def piled_up() -> bool:
+            text = journal.read_text()
+            return text.count('"line":"queued"') >= text.count('"line":"closed"') + 20
+
+        wait_until(piled_up, PATIENCE_S)
+        kill(bazaar, name)
+        lines = journal.read_text().splitlines()
+        waiting = set(_orders(lines, "queued")) - set(_orders(lines, "closed"))
+        assert len(waiting) >= 20
+        warehouse.send_signal(signal.SIGCONT)
+        start_again(bazaar, name)
+        before = bazaar.answered
+        assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
+        bazaar.finish()
+        run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
+    run.assert_held()
+    decided = Counter(entry.order_id for entry in run.entries if isinstance(entry, (Sale, Denial)))
+    assert waiting <= set(decided)
+    assert set(decided.values()) == {1}
+    repeated = {h.facts["order"] for peer in run.plan.names for h in run.history(peer) if h.what == "repeated"}
+    assert not waiting & repeated
+
+
+def _orders(lines: list[str], kind: str) -> list[str]:
+    found = [json.loads(line) for line in lines]
+    return [line["order"][0] if kind == "queued" else line["order_id"] for line in found if line["line"] == kind]

@@ -1,0 +1,350 @@
+"""Broken on purpose: the audit must see each of these, or its silence about the real thing means nothing.
+
+Every control breaks one rule of the product, in the tests alone, and runs the seeds; it names the check that has to tell
+of it, and how many of the seeds have to show it. The same seeds must hold when nothing is broken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+
+from bazaar.audit import CHECKS, judge
+from bazaar.core.clock import LamportClock
+from bazaar.core.ledger import Ledger
+from bazaar.core.orders import TradeQueue
+from bazaar.core.shelf import Shelf, with_count
+from bazaar.core.turn import Turn
+from bazaar.records import (
+    ITEMS,
+    AnyEntry,
+    Appoint,
+    Bench,
+    Buy,
+    Denial,
+    DepositEntry,
+    Item,
+    Lot,
+    Order,
+    OutOfStock,
+    Oversold,
+    Purchased,
+    Sale,
+    Sold,
+    Unavailable,
+)
+from bazaar.warehouse import Warehouse
+from peers import seller, trader
+from peers.buyer import Buyer
+from peers.peer import Peer
+from peers.seller import Seller
+from peers.trader import Trader
+from tests.simulation import draw_world, replay_command
+
+SEEDS = range(100)
+Patch = pytest.MonkeyPatch
+
+BUSY = {"window": 5, "restock_count": 2}
+"""Queues form, and goods run out."""
+IMPATIENT = {"cache": "none", "window": 2, "answer_timeout_s": 0.02}
+"""Nearly every order is repeated with another trader, so that the protection against doing things twice is needed."""
+
+
+class Control(NamedTuple):
+    """`spoil` breaks the product; `check` must tell of it in `at_least` of the hundred seeds."""
+
+    spoil: Callable[[Patch], None]
+    check: str
+    at_least: int
+    fixed: dict[str, Any]
+
+
+CONTROLS: list[Control] = []
+
+
+def control(check: str, at_least: int, **fixed: Any) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    def enlist(spoil: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        CONTROLS.append(Control(spoil, check, at_least, fixed))
+        return spoil
+
+    return enlist
+
+
+# ----------------------------------------------------------------------------------------------- goods
+@control("no_product_below_zero", 90, **BUSY)
+def the_warehouse_sells_what_it_does_not_have(patch: Patch) -> None:
+    """The stock's guard is gone: both from the decision and from the projection."""
+    honest_decision, honest_apply = Ledger.decide_order, Ledger.apply
+
+    def decide_order(ledger: Ledger, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
+        decision = honest_decision(ledger, order, deposit_id, by)
+        sold_out: dict[Item, Lot] = ledger.__dict__.get("sold_out", {})
+        if not isinstance(decision, Denial) or order.item not in sold_out:
+            return decision
+        lot = sold_out[order.item]
+        return Sale(
+            ledger.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
+            order.clock, by, False,
+        )  # fmt: skip
+
+    def apply(ledger: Ledger, entry: AnyEntry) -> None:
+        if isinstance(entry, Sale):
+            shelf = ledger._shelves[entry.item]
+            lot = shelf.get(entry.deposit_id) or ledger.__dict__["sold_out"][entry.item]
+            ledger.__dict__.setdefault("sold_out", {})[entry.item] = lot
+            shelf.put(with_count(lot, max(1, lot.count)))
+        honest_apply(ledger, entry)
+
+    patch.setattr(Ledger, "decide_order", decide_order)
+    patch.setattr(Ledger, "apply", apply)
+
+
+@control("no_product_below_zero", 90, **BUSY)
+def the_last_unit_stays_on_the_shelf(patch: Patch) -> None:
+    patch.setattr(Shelf, "drop", lambda shelf, deposit_id: None)
+
+
+@control("goods_add_up", 100)
+def a_unit_of_each_deposit_vanishes(patch: Patch) -> None:
+    honest = Ledger.apply
+
+    def apply(ledger: Ledger, entry: AnyEntry) -> None:
+        honest(ledger, entry)
+        if isinstance(entry, DepositEntry):
+            ledger._left[entry.seller, entry.item] -= 1
+
+    patch.setattr(Ledger, "apply", apply)
+
+
+@control("lowest_deposit_first", 60, window=2, restock_count=4, restock_every_s=0.02)
+def the_newest_deposit_is_sold_first(patch: Patch) -> None:
+    def first(shelf: Shelf) -> Lot | None:
+        lots = [lot for lot in shelf if lot.count > 0]
+        return max(lots, key=lambda lot: lot.clock) if lots else None
+
+    patch.setattr(Shelf, "first", first)
+
+
+# ----------------------------------------------------------------------------------------------- money
+@control("money_adds_up", 100)
+def the_seller_is_credited_twice(patch: Patch) -> None:
+    def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
+        for _ in range(2):
+            self._credited.discard(body.order_id)
+            honest(self, turn, source, body)
+
+    honest = Seller.on_sold
+    patch.setitem(Seller.handles, Sold, on_sold)
+
+
+@control("money_adds_up", 80, **IMPATIENT)
+def the_seller_is_credited_by_each_trader_that_was_asked(patch: Patch) -> None:
+    """Only what the seller remembers of its orders is lost; it shows when a retry is told by a second trader."""
+
+    def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
+        self._credited.clear()
+        honest(self, turn, source, body)
+
+    honest = Seller.on_sold
+    patch.setitem(Seller.handles, Sold, on_sold)
+
+
+@control("money_adds_up", 100)
+def the_seller_gets_less_than_its_share(patch: Patch) -> None:
+    patch.setattr(seller, "sellers_share", lambda price_cents: price_cents * 79 // 100)
+
+
+@control("money_adds_up", 100)
+def the_buyer_is_charged_another_price(patch: Patch) -> None:
+    patch.setattr(trader, "Purchased", lambda order, item, by, price: Purchased(order, item, by, price + 1))
+
+
+# ---------------------------------------------------------------------------------------------- orders
+@control("each_order_decided_once", 80, **IMPATIENT)
+def an_order_is_decided_again(patch: Patch) -> None:
+    """The warehouse forgets its answers, so a retry is a second sale."""
+    honest = Ledger.decide_order
+
+    def decide_order(ledger: Ledger, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
+        ledger._answers.pop(order.order_id, None)
+        return honest(ledger, order, deposit_id, by)
+
+    patch.setattr(Ledger, "decide_order", decide_order)
+
+
+@control("buyers_were_told_the_truth", 100)
+def the_buyer_is_told_of_another_seller(patch: Patch) -> None:
+    patch.setattr(trader, "Purchased", lambda order, item, by, price: Purchased(order, item, "seller99", price))
+
+
+@control("buyers_were_told_the_truth", 60, cache="weak", **BUSY)
+def the_buyer_is_not_told_that_its_purchase_is_off(patch: Patch) -> None:
+    patch.delitem(Buyer.handles, Oversold)
+
+
+@control("buyers_were_told_the_truth", 70, **BUSY)
+def the_buyer_is_told_that_there_is_nothing_though_it_was_sold_to_it(patch: Patch) -> None:
+    """Every tenth order that the warehouse carried out."""
+    tellings = count()
+
+    def purchased(order: str, item: Item, by: str, price: int) -> Purchased | Unavailable:
+        return Purchased(order, item, by, price) if next(tellings) % 10 else Unavailable(order, item)
+
+    patch.setattr(trader, "Purchased", purchased)
+
+
+@control("only_what_was_asked", 100)
+def a_trader_orders_something_else(patch: Patch) -> None:
+    def on_buy(self: Trader, turn: Turn, source: str, body: Buy) -> None:
+        other = ITEMS[(ITEMS.index(body.item) + 1) % len(ITEMS)]
+        honest(self, turn, source, Buy(body.order_id, other, body.again))
+
+    honest = Trader.on_buy
+    patch.setitem(Trader.handles, Buy, on_buy)
+
+
+@control("no_order_lost", 100, restock_every_s=1000, answer_timeout_s=200)
+def a_trader_drops_an_order(patch: Patch) -> None:
+    """It has taken it in, so it does not listen to a retry either."""
+    honest = TradeQueue.put
+
+    def put(queue: TradeQueue, lane: str, order: Order) -> None:
+        if not order.order_id.endswith("-1"):
+            honest(queue, lane, order)
+
+    patch.setattr(TradeQueue, "put", put)
+
+
+@control("window_kept", 60, cache="none", answer_timeout_s=0.02)
+def a_retry_has_a_new_name(patch: Patch) -> None:
+    honest = Buyer._send
+
+    def send(buyer: Buyer, turn: Turn, order_id: str, item: Item, again: bool) -> None:
+        renamed = again and not order_id.endswith("-again")
+        honest(buyer, turn, f"{order_id}-again" if renamed else order_id, item, again and not renamed)
+
+    patch.setattr(Buyer, "_send", send)
+
+
+# ------------------------------------------------------------------------------------- traders, clocks
+@control("only_traders_trade", 100)
+def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
+    """The warehouse lets it trade, but the appointment is written nowhere."""
+    honest = Warehouse._append
+
+    def append(warehouse: Warehouse, turn: Turn, entry: AnyEntry) -> None:
+        if isinstance(entry, Appoint):
+            ledger = warehouse.ledger
+            ledger.bench, ledger.bench_position = (*ledger.bench, entry.peer), ledger.bench_position + 1
+        else:
+            honest(warehouse, turn, entry)
+
+    patch.setattr(Warehouse, "_append", append)
+
+
+@control("only_traders_trade", 60)
+def one_seat_is_given_to_two(patch: Patch) -> None:
+    honest = Ledger.decide_seat
+
+    def decide_seat(ledger: Ledger, peer: str, position: int, seats: int) -> Appoint | None:
+        appoint = honest(ledger, peer, position, seats)
+        return appoint and Appoint(appoint.position, peer, 0)
+
+    def bench(ledger: Ledger) -> Bench:
+        return tuple(ledger.__dict__.get("seated", ()))
+
+    def sit_down(ledger: Ledger, bench: Bench) -> None:
+        ledger.__dict__.setdefault("seated", []).extend(name for name in bench if name not in ledger.bench)
+
+    patch.setattr(Ledger, "decide_seat", decide_seat)
+    patch.setattr(Ledger, "bench", property(bench, sit_down), raising=False)
+
+
+@control("traders_neither_buy_nor_sell", 60)
+def a_trader_goes_on_with_its_old_trade(patch: Patch) -> None:
+    def roles(peer: Peer) -> tuple[Any, ...]:
+        playing = peer.playing
+        return (peer.membership, playing) if playing is peer._civil else (peer.membership, playing, peer._civil)
+
+    def follow(peer: Peer, turn: Turn) -> None:
+        honest(peer, turn)
+        if peer.membership.complete and peer.playing is not peer._civil:
+            peer._civil.trade(turn, peer.membership.traders)
+
+    honest = Peer._follow
+    patch.setattr(Peer, "roles", property(roles))
+    patch.setattr(Peer, "_follow", follow)
+
+
+@control("clocks_increase", 100)
+def the_clock_does_not_heed_what_it_hears(patch: Patch) -> None:
+    patch.setattr(LamportClock, "witness", lambda clock, sent: clock.tick())
+
+
+@control("lowest_clock_served_first", 60, window=5, traders=1, cache="none")
+def the_queue_is_served_by_arrival(patch: Patch) -> None:
+    arrivals = count()
+    honest = TradeQueue.put
+
+    def put(queue: TradeQueue, lane: str, order: Order) -> None:
+        known = order.order_id in queue
+        honest(queue, lane, order)
+        if not known:
+            waiting = queue._lanes[lane]
+            place = next(i for i, (*_, held) in enumerate(waiting) if held is order)
+            waiting[place] = (next(arrivals), 0, order.order_id, order)
+            waiting.sort()  # a sorted list is a heap
+
+    patch.setattr(TradeQueue, "put", put)
+
+
+@control("lowest_clock_served_first", 60, window=5, cache="none")
+def the_queue_is_served_the_newest_first(patch: Patch) -> None:
+    honest = TradeQueue.put
+
+    def put(queue: TradeQueue, lane: str, order: Order) -> None:
+        honest(queue, lane, order)
+        waiting = queue._lanes[lane]
+        waiting[:] = [(-held.clock, 0, held.order_id, held) for *_, held in waiting]
+        waiting.sort()
+
+    patch.setattr(TradeQueue, "put", put)
+
+
+# ----------------------------------------------------------------------------------------------- tests
+def caught(fixed: dict[str, Any]) -> Counter[str]:
+    """By check, the number of seeds of which it tells something."""
+    tellings: Counter[str] = Counter()
+    for seed in SEEDS:
+        tellings.update(judge(draw_world(seed, **fixed).run()).violations.keys())
+    return tellings
+
+
+@pytest.mark.parametrize("broken", CONTROLS, ids=lambda broken: broken.spoil.__name__)
+def test_what_is_broken_is_seen(broken: Control, monkeypatch: Patch) -> None:
+    broken.spoil(monkeypatch)
+    tellings = caught(broken.fixed)
+    print(f"{broken.spoil.__name__}: {broken.check} tells of {tellings[broken.check]} seeds of {len(SEEDS)}")
+    assert tellings[broken.check] >= broken.at_least, f"of {len(SEEDS)} seeds, by check: {dict(tellings)}"
+
+
+@pytest.mark.parametrize("fixed", [BUSY, {**BUSY, "cache": "weak"}, IMPATIENT, {"window": 5}], ids=str)
+def test_what_is_not_broken_holds(fixed: dict[str, Any]) -> None:
+    for seed in SEEDS:
+        report = judge(draw_world(seed, **fixed).run())
+        assert report.verdict == "held", f"{report.violations}\n  {replay_command(seed, **fixed)}"
+
+
+def test_every_check_has_seen_something_broken() -> None:
+    assert {broken.check for broken in CONTROLS} == set(CHECKS)
+
+
+def test_a_seller_that_is_told_nothing_of_its_empty_shelf_is_no_violation(monkeypatch: Patch) -> None:
+    """The audit is no tell-tale: what breaks no promise is not reported."""
+    monkeypatch.delitem(Seller.handles, OutOfStock)
+    for seed in range(20):
+        assert judge(draw_world(seed).run()).verdict == "held"

@@ -1,0 +1,41 @@
+"""A thousand bazaars, each with a network of its own: whatever is lost, doubled or overtaken, every one is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from bazaar.audit import judge
+from tests.simulation import draw_world, replay_command
+
+SEEDS = 1_000
+CHUNK = 50
+IMPATIENT = {"answer_timeout_s": 0.03, "window": 5}
+"""Buyers and sellers repeat nearly everything, mostly with another trader, while the first is still at it."""
+
+
+def told(seed: int, **fixed: float | str) -> list[str]:
+    """What is wrong with the run of this seed."""
+    world = draw_world(seed, **fixed)
+    report = judge(world.run())
+    wrong = [f"{check}: {stories[0]}" for check, stories in report.violations.items()]
+    if report.verdict == "unknown":
+        wrong.append("no order was answered")
+    highest = world.plan.names[: -world.plan.settings.traders - 1 : -1]
+    for name in world.plan.names:
+        bench = world.actors[name].membership.bench  # type: ignore[attr-defined] # an actor that is a Peer
+        if bench != highest:
+            wrong.append(f"{name} takes {bench} for the traders, not {highest}")
+    return [f"seed {seed}: {'; '.join(wrong)}\n  replay with {replay_command(seed, **fixed)}"] if wrong else []
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_the_highest_peers_are_elected_and_trade_rightly(first: int) -> None:
+    stories = [story for seed in range(first, first + CHUNK) for story in told(seed)]
+    assert not stories, "\n".join(stories)
+
+
+@pytest.mark.parametrize("first", range(0, 200, CHUNK))
+@pytest.mark.parametrize("cache", ["none", "weak"])
+def test_orders_that_are_repeated_with_another_trader(cache: str, first: int) -> None:
+    stories = [story for seed in range(first, first + CHUNK) for story in told(seed, cache=cache, **IMPATIENT)]
+    assert not stories, "\n".join(stories)
