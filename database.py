@@ -55,7 +55,7 @@ def main() -> int:
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:
-        Host(warehouse, store, History(Path.cwd(), WAREHOUSE), plan.settings.host, directory, key).run()
+        Host(warehouse, store, History(Path.cwd(), WAREHOUSE), plan.settings.host, directory, key, plan.names).run()
     except Replaced as error:
         print(f"this warehouse was replaced and stops: {error}", file=sys.stderr)
         return 3

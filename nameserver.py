@@ -1,10 +1,12 @@
 """The name server of a run, as a process of its own: `python nameserver.py HOST PORT KEY_FILE`.
 
-Prints the port that it serves on as one JSON line, and serves until its standard input ends.
+Prints the port that it serves on, and how many strangers it refused, as a JSON line at each change, and
+serves until its standard input ends.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -18,15 +20,20 @@ from bazaar.settings import UsageError
 def main() -> int:
     """2, with one line on standard error, if the host or port cannot be had."""
     host, port, key_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    refused = itertools.count(1)
     try:
-        server = NameServer(host, port, read_key(key_file))
+        server = NameServer(host, port, read_key(key_file), lambda: _say(server, next(refused)))
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps({"ready": True, "port": server.port}), flush=True)
+    _say(server, 0)
     threading.Thread(target=server.serve, daemon=True).start()
     sys.stdin.read()
     return 0
+
+
+def _say(server: NameServer, refused: int) -> None:
+    print(json.dumps({"ready": True, "port": server.port, "refused": refused}), flush=True)
 
 
 if __name__ == "__main__":

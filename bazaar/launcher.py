@@ -95,7 +95,7 @@ class Bazaar:
 
         Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
         """
-        is_new = _make_run_folder(self.out)
+        made = _make_run_folder(self.out)
         self._owns_folder = True
         try:
             self._start_all()
@@ -103,8 +103,8 @@ class Bazaar:
             self.close()
             for path in self.out.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if is_new:
-                self.out.rmdir()
+            for folder in made:
+                folder.rmdir()
             raise
 
     def _start_all(self) -> None:
@@ -401,14 +401,14 @@ class Bazaar:
         return entries, stock
 
 
-def _make_run_folder(out: Path) -> bool:
-    """Whether it is new. Raises `UsageError` if it is somebody's already, or cannot be."""
+def _make_run_folder(out: Path) -> list[Path]:
+    """The folders that were not there before, innermost first. Raises `UsageError` if `out` is taken, or cannot be."""
     try:
-        is_new = not out.exists()
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists and is not empty; give another folder to --out")
         out.mkdir(parents=True, exist_ok=True)
-        return is_new
+        return made
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None
 

@@ -130,11 +130,13 @@ class Mailbox:
         self._daemon = _daemon(host)
         _post_a_doorman(self._daemon, key, refused)
         self.uri = str(self._daemon.register(_Slot(take), name))
-        threading.Thread(target=self._daemon.requestLoop, name="mailbox", daemon=True).start()
+        self._thread = threading.Thread(target=self._daemon.requestLoop, name="mailbox", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Stops serving."""
-        self._daemon.close()
+        self._daemon.shutdown()
+        self._thread.join(CALL_TIMEOUT_S)
 
 
 def _daemon(host: str) -> Pyro4.Daemon:
@@ -193,8 +195,8 @@ class Post:
 class NameServer:
     """The name server of one run (SPEC A3)."""
 
-    def __init__(self, host: str, port: int, key: bytes) -> None:
-        """Raises `UsageError` if the host is not ours or the port is taken."""
+    def __init__(self, host: str, port: int, key: bytes, refused: Callable[[], None]) -> None:
+        """Raises `UsageError` if the host is not ours or the port is taken. `refused` counts strangers."""
         try:
             self.uri, self._daemon, _ = Pyro4.naming.startNS(host, port, enableBroadcast=False, hmac=key)
         except socket.gaierror:
@@ -206,7 +208,7 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        _post_a_doorman(self._daemon, key, lambda: None)
+        _post_a_doorman(self._daemon, key, refused)
         self.port: int = self.uri.port
 
     def serve(self) -> None:

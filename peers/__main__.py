@@ -9,7 +9,7 @@ from pathlib import Path
 from bazaar.history import History, read_history
 from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.plan import load
-from bazaar.records import JournalLine, Seat
+from bazaar.records import WAREHOUSE, JournalLine, Seat
 from bazaar.rpc import Directory, read_key
 from peers.host import Host
 from peers.peer import Peer
@@ -30,7 +30,7 @@ def main() -> None:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
     directory = Directory(plan.settings.host, port, key)
-    Host(peer, journal, history, plan.settings.host, directory, key, journal_of).run()
+    Host(peer, journal, history, plan.settings.host, directory, key, (WAREHOUSE, *plan.names), journal_of).run()
 
 
 if __name__ == "__main__":

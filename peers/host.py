@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -151,14 +151,16 @@ class Host:
         host: str,
         directory: Directory,
         key: bytes,
+        known: Collection[str],
         journal_of: Callable[[Seat], Sequence[JournalLine]] = lambda seat: (),
     ) -> None:
-        """`journal_of` reads the journal of a tenure, for actors that take over from another."""
+        """`known`: who may write to it. `journal_of` reads the journal of a tenure, for actors that take over from another."""
         self._actor = actor
         self._store = store
         self._history = history
         self._directory = directory
         self._key = key
+        self._known = frozenset(known)
         self._journal_of = journal_of
         actor.clock.witness(history.last_clock + FURTHER_LIFE if history.last_clock else 0)
         self._inbox: queue.SimpleQueue[Callable[[Turn], None]] = queue.SimpleQueue()
@@ -199,6 +201,8 @@ class Host:
             raise Busy
         try:
             delivery = decode(data)
+            if delivery.source not in self._known:
+                raise MalformedMessage(f"there is no {delivery.source}")
             letters = self._accepted.accept(delivery)
         except (MalformedMessage, ValueError) as error:
             self._count_refused()
@@ -300,8 +304,8 @@ class Host:
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
-        delivered = not self._finishing or all(sender.empty for sender in self._senders.values())
-        idle = self._actor.idle and delivered
+        delivered = all(sender.empty for sender in self._senders.values()) if self._finishing else False
+        idle = self._finishing and delivered and self._actor.idle
         status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused)
         now = time.monotonic()
         self._unreported = status != self._reported

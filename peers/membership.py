@@ -71,6 +71,11 @@ class Membership(Role):
         return self._bully.stood
 
     @property
+    def stands(self) -> bool:
+        """Whether this peer has claimed a seat and has no answer yet."""
+        return self._bully.phase == "claiming"
+
+    @property
     def complete(self) -> bool:
         """Whether no trader has yet to be elected."""
         return self.bench.vacant == 0

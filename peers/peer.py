@@ -18,6 +18,8 @@ from peers.role import Role, Trading
 from peers.seller import Seller
 from peers.trader import Trader
 
+MOST_EARLY = 1_000
+
 
 class Peer:
     """One participant."""
@@ -36,6 +38,7 @@ class Peer:
             self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, first_serial)
         self._trader: Trader | None = None
         self._position = NOBODY
+        self._early: list[tuple[str, Letter]] = []  # for the trader that this peer may be without knowing it yet
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -99,7 +102,10 @@ class Peer:
                 handler(role, turn, source, letter.body)
                 self._follow(turn)
                 return
-        turn.note("unexpected", message=kind.__name__)
+        if self.membership.stands and len(self._early) < MOST_EARLY:
+            self._early.append((source, letter))
+        else:
+            turn.note("unexpected", message=kind.__name__)
 
     def tick(self, turn: Turn) -> None:
         """Does what is due."""
@@ -118,8 +124,11 @@ class Peer:
             self._trader.step_down(turn)
             self._trader = None
         if seat is not None and self._trader is None:
-            self._trader = Trader(seat, self._plan.names, self._plan.settings)
+            self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time)
             self._trader.start(turn, elected=self.membership.elected)
+            early, self._early = self._early, []
+            for source, letter in early:
+                self.receive(turn, source, letter)
         self._civil.retired = self._trader is not None
         traders = bench.traders if self.membership.complete else ()
         self._civil.trade(turn, traders)

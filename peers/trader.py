@@ -69,7 +69,8 @@ SURE = "sure"  # the lane of orders that only the warehouse may answer: retries,
 class Trader(Trading):
     """What a peer does during one tenure."""
 
-    def __init__(self, seat: Seat, names: tuple[str, ...], settings: Settings) -> None:
+    def __init__(self, seat: Seat, names: tuple[str, ...], settings: Settings, first_number: int = 0) -> None:
+        """`first_number`: where to begin numbering questions, beyond those of a former life."""
         self.seat = seat
         self._me = seat.peer
         self._settings = settings
@@ -91,7 +92,7 @@ class Trader(Trading):
         self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._asked: Ask | None = None
-        self._number = 0
+        self._number = first_number
         self._repeat_at = FOREVER
 
     def start(self, turn: Turn, elected: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import AnyMessage, DepositEntry, Item, Letter, Lot, Order, Sale
+from bazaar.records import AnyMessage, Bench, DepositEntry, Item, Letter, Lot, Order, Sale, Seat
 from bazaar.settings import Settings, with_pace
 from peers.role import Role
 
@@ -26,6 +26,14 @@ def a_lot(
 def an_order(order_id: str = "buyer0-0", item: Item = "salt", clock: int = 1) -> Order:
     """The buyer is the one in the order's name."""
     return Order(order_id, order_id.partition("-")[0], item, clock)
+
+
+def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) -> Bench:
+    """These hold the seats, trader0 since entry 0, trader1 since entry 1, …; None is an empty seat. Each change of the
+    bench is a round of its own."""
+    seats = tuple(None if peer is None else Seat(peer, number) for number, peer in enumerate(peers))
+    at = len(peers) - 1 if position is None else position
+    return Bench(seats, vacant, at, at)
 
 
 def a_deposit_entry(position: int, lot: Lot, trader: str = "buyer7") -> DepositEntry:

@@ -11,6 +11,7 @@ which prints every sentence of the run and each violation. `--seeds 1000` runs t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import random
 import sys
@@ -354,6 +355,13 @@ def history_bytes(evidence: Evidence) -> bytes:
     return b"".join(encode_line(line) for history in evidence.histories.values() for line in history)
 
 
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 def main(arguments: Sequence[str]) -> int:
     """1 if any seed was violated, or exercised nothing."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
@@ -363,7 +371,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tell", action="store_true", help="print every sentence")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="fix a setting")
     options = parser.parse_args(arguments)
-    fixed = {name: int(value) if value.isdecimal() else value for name, value in (s.split("=", 1) for s in options.set)}
+    fixed = {name: _number(value) for name, value in (text.split("=", 1) for text in options.set)}
     failed = 0
     seeds = range(options.seed, options.seed + options.seeds)
     for seed in track(seeds, "seeds", disable=not sys.stderr.isatty() or options.seeds == 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.mongo import Replaced
-from bazaar.records import AnyEntry, Appoint, Denial
+from bazaar.records import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
 from tests.contract.conftest import Connect
 
@@ -14,6 +14,9 @@ ENTRIES: list[AnyEntry] = [
     a_deposit_entry(1, a_lot(count=2)),
     a_sale(2, an_order("buyer0-0"), a_lot(), cached=True),
     Denial(3, "buyer0-1", "buyer0", "boar", "unavailable", 9, "buyer7"),
+    Appoint(4, "seller6", 1),
+    DeposeEntry(5, "buyer7", 0, 0, "seller6"),
+    AdoptEntry(6, "buyer7", 0, "seller6"),
 ]
 
 
@@ -62,7 +65,8 @@ def test_a_paused_writer_that_wakes_up_adds_nothing_behind_its_successor(connect
 def test_an_order_is_decided_once_whatever_the_position(connect: Connect) -> None:
     ledger = connect()
     ledger.write(ENTRIES)
-    for decided in (a_sale(4, an_order("buyer0-0"), a_lot()), a_sale(4, an_order("buyer0-1", "boar"), a_lot())):
+    end = len(ENTRIES)
+    for decided in (a_sale(end, an_order("buyer0-0"), a_lot()), a_sale(end, an_order("buyer0-1", "boar"), a_lot())):
         with pytest.raises(Replaced):
             ledger.write([decided])
     assert list(ledger.entries()) == ENTRIES
@@ -70,8 +74,16 @@ def test_an_order_is_decided_once_whatever_the_position(connect: Connect) -> Non
 
 def test_entries_that_decide_no_order_do_not_count_as_the_same_one(connect: Connect) -> None:
     ledger = connect()
-    ledger.write([Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot())])
-    assert len(list(ledger.entries())) == 3
+    entries = [
+        Appoint(0, "buyer7", 0),
+        Appoint(1, "seller6", 1),
+        a_deposit_entry(2, a_lot()),
+        a_deposit_entry(3, a_lot()),
+    ]
+    falls = [DeposeEntry(4 + seat, peer, seat, seat, peer) for seat, peer in enumerate(("buyer7", "seller6"))]
+    adoptions = [AdoptEntry(6 + seat, peer, seat, "buyer5") for seat, peer in enumerate(("buyer7", "seller6"))]
+    ledger.write([*entries, *falls, *adoptions])
+    assert len(list(ledger.entries())) == 8
 
 
 @pytest.mark.parametrize("missing", [0, 2])

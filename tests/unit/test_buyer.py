@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, AnyMessage, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.records import ITEMS, AnyMessage, AskAgain, Buy, Item, Oversold, Purchased, Unavailable
 from bazaar.settings import Settings
 from peers.buyer import Buyer
 from peers.role import FOREVER
@@ -159,3 +161,96 @@ def test_a_bench_that_has_changed_is_used_from_then_on() -> None:
     turn = buyer.waits_until(10.0)
     assert [to for to, _ in sent(turn)] == ["buyer5"]
     assert len(orders(turn)) == 1
+
+
+# --------------------------------------------------------------------------------------- a trader's death
+def a_death(buyer: AtTheBuyer, *left: str, at: float = 1.0) -> Turn:
+    """These are the traders that are left."""
+    buyer.now = at
+    turn = Turn(at, buyer.clock)
+    buyer.role.trade(turn, left)
+    return turn
+
+
+def test_what_a_dead_trader_has_not_answered_is_repeated_at_once_under_the_same_name() -> None:
+    buyer = AtTheBuyer(window=30)
+    placed = {body.order_id: to for to, body in sent(buyer.waits_until(0.0)) if isinstance(body, Buy)}
+    turn = a_death(buyer, "seller6", "buyer5")
+    repeated = {order.order_id for order in orders(turn)}
+    assert repeated == {order_id for order_id, trader in placed.items() if trader == "buyer7"} != set()
+    assert all(order.again for order in orders(turn))
+    assert {to for to, _ in sent(turn)} <= {"seller6", "buyer5"}
+    assert sent(a_death(buyer, "seller6", "buyer5")) == []
+
+
+def test_while_nobody_trades_it_waits_and_then_repeats_at_once() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    assert sent(a_death(buyer)) == []
+    assert buyer.role.deadline == FOREVER
+    assert sent(buyer.waits_until(50.0)) == []
+    assert not buyer.role.idle
+    assert sent(a_death(buyer, "seller1", at=60.0)) == [("seller1", Buy("buyer0-0", "salt", True))]
+
+
+def test_elected_itself_it_sees_its_orders_through_and_places_no_new_one() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.role.retired = True
+    assert not buyer.role.idle
+    assert orders(buyer.waits_until(10.0)) == [Buy("buyer0-0", "salt", True)]
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    assert buyer.role.idle
+    assert orders(buyer.waits_until(100.0)) == []
+    buyer.role.retired = False  # it has lost its seat
+    assert orders(buyer.waits_until(101.0)) != []
+
+
+def test_told_to_ask_again_it_asks_another_trader_and_believes_the_new_answer() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    a_death(buyer, "seller6")
+    turn = buyer.hears("buyer7", AskAgain("buyer0-0", "salt"), at=1.5)
+    assert sent(turn)[0] == ("seller6", Buy("buyer0-0", "salt", True))
+    turn = buyer.hears("seller6", Purchased("buyer0-0", "salt", "seller9", 500))
+    assert noted(turn, "purchased") == [{"order": "buyer0-0", "item": "salt", "seller": "seller9", "price": 500}]
+
+
+def test_an_order_that_is_asked_again_counts_once_and_takes_no_place_of_the_window() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    buyer.hears("buyer7", AskAgain("buyer0-0", "salt"))
+    buyer.hears("seller6", Unavailable("buyer0-0", "salt"))
+    assert buyer.role.answered == 1
+    assert [order.order_id for order in orders(buyer.waits_until(1.0))] == ["buyer0-1"]
+    assert orders(buyer.waits_until(5.0)) == []
+
+
+@pytest.mark.parametrize("traders", [(), BENCH])
+def test_told_to_ask_again_while_nobody_trades_it_asks_as_soon_as_somebody_does(traders: tuple[str, ...]) -> None:
+    buyer = AtTheBuyer(quota=1)
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    a_death(buyer)
+    assert sent(buyer.hears("buyer7", AskAgain("buyer0-0", "salt"))) == []
+    assert not buyer.role.idle
+    turn = a_death(buyer, *(traders or ("seller6",)), at=30.0)
+    later = buyer.waits_until(30.0)
+    assert orders(turn) + orders(later) == [Buy("buyer0-0", "salt", True)]
+
+
+def test_told_to_ask_again_what_it_is_asking_already_it_does_nothing() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    assert sent(buyer.hears("buyer7", AskAgain("buyer0-0", "salt"))) == []
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    assert buyer.role.answered == 1
+
+
+def test_in_a_further_life_no_name_is_used_twice() -> None:
+    role = Buyer("buyer0", "salt", Settings(window=3), FOREVER, random.Random(1), first_serial=700)
+    buyer = Stage(role)
+    role.trade(Turn(0.0, buyer.clock), BENCH)
+    assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701", "buyer0-702"]

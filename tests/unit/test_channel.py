@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core import channel
-from bazaar.core.channel import Inbox, Outbox
+from bazaar.core.channel import Afterwards, Inbox, Outbox
 from bazaar.records import Delivery, Letter, WhoTrades
 
 
@@ -116,3 +116,60 @@ def test_an_outbox_that_nobody_empties_is_bounded(monkeypatch: pytest.MonkeyPatc
     outbox.acknowledged(outbox.delivery())
     assert outbox.put(*letters(4))
     assert outbox.delivery() == a_delivery(2, 4)
+
+
+# ------------------------------------------------------------------------------------------ afterwards
+def test_what_is_to_be_kept_afterwards_waits_until_all_that_was_sent_along_was_taken() -> None:
+    buyer, seller, afterwards = an_outbox(1), an_outbox(2, 3), Afterwards()
+    afterwards.put([buyer, seller], ["closed"])
+    assert afterwards.due() == []
+    buyer.acknowledged(buyer.delivery())
+    assert afterwards.due() == []
+    seller.acknowledged(seller.delivery())
+    assert afterwards.due() == ["closed"]
+    assert afterwards.due() == []
+
+
+def test_what_is_sent_later_is_not_waited_for() -> None:
+    outbox, afterwards = an_outbox(1), Afterwards()
+    first = outbox.delivery()
+    afterwards.put([outbox], ["closed"])
+    outbox.put(*letters(2))
+    outbox.acknowledged(first)
+    assert afterwards.due() == ["closed"]
+
+
+def test_what_was_put_behind_letters_that_wait_is_waited_for_with_them() -> None:
+    outbox, afterwards = an_outbox(1), Afterwards()
+    first = outbox.delivery()
+    outbox.put(*letters(2))
+    afterwards.put([outbox], ["closed"])
+    outbox.acknowledged(first)
+    assert afterwards.due() == []
+    outbox.acknowledged(outbox.delivery())
+    assert afterwards.due() == ["closed"]
+
+
+def test_records_are_kept_in_their_order() -> None:
+    slow, quick, afterwards = an_outbox(1), an_outbox(1), Afterwards()
+    afterwards.put([slow], ["first"])
+    afterwards.put([quick], ["second", "third"])
+    quick.acknowledged(quick.delivery())
+    assert afterwards.due() == []
+    slow.acknowledged(slow.delivery())
+    assert afterwards.due() == ["first", "second", "third"]
+
+
+def test_nobody_waits_for_a_receiver_that_is_dead() -> None:
+    dead, living, afterwards = an_outbox(1), an_outbox(1), Afterwards()
+    afterwards.put([dead, living], ["closed"])
+    dead.given_up = True
+    assert afterwards.due() == []
+    living.acknowledged(living.delivery())
+    assert afterwards.due() == ["closed"]
+
+
+def test_with_nothing_to_send_there_is_nothing_to_wait_for() -> None:
+    afterwards = Afterwards()
+    afterwards.put([], ["closed"])
+    assert afterwards.due() == ["closed"]

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import create_bazaar
+from bazaar.faults import Fault
 from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.plan import draw_plan
 from bazaar.settings import Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
@@ -86,13 +88,21 @@ def test_a_host_may_fix_the_name_servers_port() -> None:
 def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
     drawn = {parse([])[0].seed for _ in range(10)}
     assert len(drawn) > 1
-    settings, out = parse([])
+    settings, out, faults = parse([])
     assert out.name.endswith(f"-seed{settings.seed}")
     assert out.parent == Path("runs").absolute()
+    assert faults == []
 
 
 def test_the_folder_may_be_given_and_refers_to_where_one_is() -> None:
     assert parse(["--out", "mine"])[1] == Path("mine").absolute()
+
+
+def test_faults_are_repeatable_and_belong_to_the_runs_own_plan() -> None:
+    faults = parse(["localhost", "8", "3", "--fault", "pause:trader1@5+2", "--fault", "kill:warehouse@1"])[2]
+    assert [str(fault) for fault in faults] == ["kill:warehouse@1", "pause:trader1@5+2"]
+    name = draw_plan(settings_of("--seed", "4")).names[5]
+    assert parse(["--seed", "4", "--fault", f"kill:{name}@2"])[2] == [Fault("kill", name, 2.0)]
 
 
 def test_help_names_every_option_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +110,7 @@ def test_help_names_every_option_and_is_no_failure(capsys: pytest.CaptureFixture
         parse(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert all(option in said for option, *_ in OPTIONS)
+    assert all(option in said for option in ("--fault", "--out", *(option for option, *_ in OPTIONS)))
 
 
 # -------------------------------------------------------------------------------------- what is refused
@@ -123,6 +133,11 @@ WRONG: list[tuple[list[str], str]] = [
     (["localhost", "8", "7"], "1 to 6 traders"),
     (["--buyers", "9"], "--buyers can be 1 to 7"),
     (["--duration", "nan"], "--duration must be"),
+    (["--fault", "kill:nobody@5"], "--fault kill:nobody@5: there is no nobody"),
+    (["localhost", "8", "2", "--fault", "kill:trader2@5"], "there will be 2 traders, trader0 to trader1"),
+    (["--fault", "kill:trader0@9", "--duration", "9"], "the run is over after 9 s"),
+    (["--fault", "pause:trader0@5"], "a pause, and only a pause, has a length"),
+    (["--fault"], "--fault: expected one argument"),
 ]
 
 

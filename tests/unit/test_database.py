@@ -17,6 +17,7 @@ from bazaar.records import (
     WAREHOUSE,
     AnyMessage,
     Appoint,
+    Bench,
     BenchIs,
     Claim,
     Delivery,
@@ -29,7 +30,7 @@ from bazaar.rpc import Directory, Mailbox, NameServer, NoReply, Post, Refused, U
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
 from database import MirroredLedger
-from tests.builders import a_deposit_entry, a_lot, a_plan
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_plan
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 from tests.waiting import wait_until
 
@@ -39,7 +40,7 @@ DEPOSIT = a_deposit_entry(0, a_lot(count=3))
 
 # -------------------------------------------------------------------------------------------- the store
 def a_store() -> tuple[MirroredLedger, MemoryLedger, Warehouse]:
-    ledger, warehouse = MemoryLedger(Shelf()), Warehouse(1)
+    ledger, warehouse = MemoryLedger(Shelf()), Warehouse(("buyer0", "seller1", "buyer2"), 1)
     return MirroredLedger(ledger, warehouse), ledger, warehouse  # type: ignore[arg-type] # it keeps the same contract
 
 
@@ -136,9 +137,9 @@ def warehouse(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run
 
 def test_it_serves_the_ledger_until_it_is_told_to_stop(warehouse: Running) -> None:
     warehouse.ask(WhoTrades())
-    assert warehouse.answer() == BenchIs((), -1)
-    warehouse.ask(Claim(-1))
-    assert warehouse.answer() == BenchIs(("buyer7",), 0)
+    assert warehouse.answer() == BenchIs(Bench(vacant=2))
+    warehouse.ask(Claim(-1, 0))
+    assert warehouse.answer() == BenchIs(a_bench("buyer7", vacant=1))
     assert list(MemoryLedger(warehouse.shelf).entries()) == [Appoint(0, "buyer7", 0)]
     warehouse.stop()
     assert warehouse.statuses == [0]
@@ -148,7 +149,7 @@ def test_replaced_by_another_warehouse_it_tells_nobody_its_decision_and_ends_wit
     warehouse: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MemoryLedger(warehouse.shelf).write([Appoint(0, "seller6", 0)])
-    warehouse.ask(Claim(-1))
+    warehouse.ask(Claim(-1, 0))
     warehouse.process.join(10)
     assert warehouse.statuses == [3]
     assert warehouse.heard.empty()
@@ -163,16 +164,16 @@ def test_rubbish_is_refused_and_the_next_question_answered(warehouse: Running) -
     with pytest.raises(Refused):
         warehouse.post.deliver(encode(Delivery("buyer7", "seller1", 1, 0, ())))
     warehouse.ask(WhoTrades())
-    assert warehouse.answer() == BenchIs((), -1)
+    assert warehouse.answer() == BenchIs(Bench(vacant=2))
 
 
 def test_whoever_has_not_the_key_is_not_heard(warehouse: Running) -> None:
     thief = Post(warehouse.uri, b"another key")
     with pytest.raises((Unreachable, NoReply)):
-        thief.deliver(encode(Delivery("buyer7", WAREHOUSE, 1, 0, (Letter(5, Claim(-1)),))))
+        thief.deliver(encode(Delivery("buyer7", WAREHOUSE, 1, 0, (Letter(5, Claim(-1, 0)),))))
     thief.close()
     warehouse.ask(WhoTrades())
-    assert warehouse.answer() == BenchIs((), -1)
+    assert warehouse.answer() == BenchIs(Bench(vacant=2))
 
 
 def test_without_a_mongodb_it_says_so_in_one_line_and_ends_with_status_2(

@@ -11,8 +11,8 @@ TIMEOUT_S = 5.0
 
 
 def a_candidate(me: str) -> Bully:
-    bully = Bully(me, NAMES, TIMEOUT_S)
-    bully.round(a_turn(), NAMES, 7)
+    bully = Bully(me, TIMEOUT_S)
+    bully.round(a_turn(), 7, NAMES, [0])
     return bully
 
 
@@ -31,7 +31,7 @@ def test_indexes_are_compared_as_numbers_so_ten_outranks_nine() -> None:
 def test_with_nobody_above_the_seat_is_claimed_at_once() -> None:
     turn, bully = a_turn(), a_candidate("buyer10")
     bully.start(turn)
-    assert sent(turn) == [(WAREHOUSE, Claim(7))]
+    assert sent(turn) == [(WAREHOUSE, Claim(7, 0))]
     assert bully.phase == "claiming"
 
 
@@ -52,7 +52,7 @@ def test_in_the_midst_of_an_election_another_call_gets_only_its_ok() -> None:
 def test_an_ok_ends_the_candidacy() -> None:
     bully = a_candidate("buyer2")
     bully.start(a_turn())
-    bully.heard_ok(a_turn(1.0), 7)
+    bully.heard_ok(a_turn(1.0), "seller9", 7)
     turn = a_turn(TIMEOUT_S)
     bully.tick(turn)
     assert sent(turn) == []
@@ -66,14 +66,14 @@ def test_hearing_neither_ok_nor_won_in_time_wins() -> None:
     bully.tick(early)
     bully.tick(late)
     assert sent(early) == []
-    assert sent(late) == [(WAREHOUSE, Claim(7))]
+    assert sent(late) == [(WAREHOUSE, Claim(7, 0))]
     assert bully.stood
 
 
 def test_if_the_one_above_then_falls_silent_the_election_is_held_again() -> None:
     bully = a_candidate("buyer2")
     bully.start(a_turn())
-    bully.heard_ok(a_turn(1.0), 7)
+    bully.heard_ok(a_turn(1.0), "seller9", 7)
     turn = a_turn(bully.deadline)
     bully.tick(turn)
     assert sent(turn) == [("seller9", Election(7)), ("buyer10", Election(7))]
@@ -85,7 +85,7 @@ def test_a_claim_without_an_answer_is_repeated() -> None:
     bully.start(a_turn())
     turn = a_turn(TIMEOUT_S)
     bully.tick(turn)
-    assert sent(turn) == [(WAREHOUSE, Claim(7))]
+    assert sent(turn) == [(WAREHOUSE, Claim(7, 0))]
     assert bully.deadline == 2 * TIMEOUT_S
 
 
@@ -94,7 +94,7 @@ def test_an_ok_that_comes_too_late_changes_nothing(me: str) -> None:
     bully = a_candidate(me)
     bully.start(a_turn())
     bully.tick(a_turn(TIMEOUT_S))
-    bully.heard_ok(a_turn(TIMEOUT_S), 7)
+    bully.heard_ok(a_turn(TIMEOUT_S), "seller9", 7)
     assert bully.phase == "claiming"
 
 
@@ -110,24 +110,24 @@ def test_starting_twice_calls_once() -> None:
 def test_a_new_round_ends_the_old_one_and_is_without_those_who_won() -> None:
     bully = a_candidate("seller9")
     bully.start(a_turn())
-    bully.round(a_turn(), NAMES[:-1], 8)
+    bully.round(a_turn(), 8, NAMES[:-1], [1])
     assert (bully.phase, bully.deadline) == ("idle", FOREVER)
     turn = a_turn(1.0)
     bully.start(turn)
-    assert sent(turn) == [(WAREHOUSE, Claim(8))]
+    assert sent(turn) == [(WAREHOUSE, Claim(8, 1))]
 
 
 def test_who_has_not_claimed_has_not_stood() -> None:
     bully = a_candidate("buyer2")
     bully.start(a_turn())
-    bully.heard_ok(a_turn(), 7)
+    bully.heard_ok(a_turn(), "seller9", 7)
     assert not bully.stood
 
 
 def test_an_ok_from_an_earlier_round_does_not_count() -> None:
     bully = a_candidate("buyer2")
     bully.start(a_turn())
-    bully.heard_ok(a_turn(), 6)
+    bully.heard_ok(a_turn(), "seller9", 6)
     assert bully.phase == "calling"
 
 
@@ -135,7 +135,7 @@ def test_a_call_for_a_round_that_is_not_known_yet_is_answered_when_it_is() -> No
     bully = a_candidate("seller9")
     early, known = a_turn(), a_turn(1.0)
     bully.called(early, "buyer2", 8)
-    bully.round(known, NAMES, 8)
+    bully.round(known, 8, NAMES, [1])
     assert sent(early) == [("buyer2", Ok(8))]
     assert sent(known) == [("buyer10", Election(8))]
 
@@ -144,7 +144,7 @@ def test_a_call_for_a_round_that_this_peer_has_won_starts_nothing() -> None:
     bully = a_candidate("seller9")
     bully.called(a_turn(), "buyer2", 8)
     turn = a_turn()
-    bully.round(turn, ("buyer0", "buyer2"), 8)
+    bully.round(turn, 8, ("buyer0", "buyer2"), [1])
     assert sent(turn) == []
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from bazaar import journal as journal_module
-from bazaar.journal import JOURNAL_FILE, DamagedJournal, Journal
-from bazaar.records import Closed, JournalLine, Promised, Queued
+from bazaar.journal import DamagedJournal, Journal, journal_file, read_journal
+from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
 from tests.builders import a_lot, an_order
+
+SINCE = 4
+JOURNAL_FILE = f"queue-{SINCE}.jsonl"
 
 
 def queued(order_id: str) -> Queued:
@@ -16,21 +19,28 @@ def queued(order_id: str) -> Queued:
 
 
 def promised(order_id: str) -> Promised:
-    return Promised(order_id, a_lot())
+    return Promised(an_order(order_id), a_lot())
+
+
+def a_journal(folder: Path, since: int = SINCE) -> Journal:
+    """In the hands of a process in whose tenure it is, for the first time or again."""
+    journal = Journal(folder)
+    journal.write([Opened(since)])
+    return journal
 
 
 def left_behind(folder: Path, *lines: JournalLine) -> Path:
     """A journal with these lines, of a process that is gone."""
-    journal = Journal(folder)
+    journal = a_journal(folder)
     journal.write(lines)
     journal.close()
     return folder / JOURNAL_FILE
 
 
 def read(folder: Path) -> tuple[JournalLine, ...]:
-    journal = Journal(folder)
-    journal.close()
-    return journal.lines
+    """What the next life of the process finds."""
+    a_journal(folder).close()
+    return tuple(read_journal(journal_file(folder, SINCE)))
 
 
 def test_a_new_journal_is_empty(tmp_path: Path) -> None:
@@ -72,7 +82,7 @@ def test_what_must_not_be_lost_is_on_the_disk_before_write_returns(
     lines: list[JournalLine], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost `Closed` only makes the warehouse give the same answer again, so it costs no wait."""
-    journal = Journal(tmp_path)
+    journal = a_journal(tmp_path)
     journal.write([queued("buyer0-0")])
     size_when_synced = []
     monkeypatch.setattr(os, "fdatasync", lambda file: size_when_synced.append(os.fstat(file).st_size))
@@ -105,20 +115,22 @@ def test_damage_in_the_middle_is_refused_with_its_place(damaged: bytes, tmp_path
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([lines[0], damaged, *lines[2:]]))
     with pytest.raises(DamagedJournal, match=rf"{JOURNAL_FILE}, line 2: "):
-        Journal(tmp_path)
+        read_journal(path)
+    with pytest.raises(DamagedJournal, match=rf"{JOURNAL_FILE}, line 2: "):
+        a_journal(tmp_path)
 
 
 def test_a_promise_of_an_order_that_is_not_there_is_damage(tmp_path: Path) -> None:
     path = left_behind(tmp_path, queued("buyer0-0"), promised("buyer0-0"))
     path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
     with pytest.raises(DamagedJournal):
-        Journal(tmp_path)
+        read_journal(path)
 
 
 # ------------------------------------------------------------------------------------------- compaction
 def test_a_journal_of_mostly_closed_orders_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "COMPACT_ABOVE", 20)
-    journal = Journal(tmp_path)
+    journal = a_journal(tmp_path)
     journal.write([queued("seller9-0"), promised("seller9-0")])
     most = 0
     for serial in range(60):
@@ -133,7 +145,7 @@ def test_a_journal_of_mostly_closed_orders_is_written_anew(tmp_path: Path, monke
 
 def test_a_journal_of_mostly_open_orders_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "COMPACT_ABOVE", 20)
-    journal = Journal(tmp_path)
+    journal = a_journal(tmp_path)
     before = (tmp_path / JOURNAL_FILE).stat().st_ino
     journal.write([queued(f"buyer0-{serial}") for serial in range(60)])
     journal.close()

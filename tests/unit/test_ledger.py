@@ -10,14 +10,28 @@ from hypothesis.stateful import Bundle as Names
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bazaar.core.ledger import Ledger
-from bazaar.records import ITEMS, AnyEntry, Appoint, Denial, Denied, Item, Sale, Shipped
-from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
+from bazaar.records import (
+    ITEMS,
+    AdoptEntry,
+    AnyEntry,
+    Appoint,
+    Bench,
+    Denial,
+    Denied,
+    DeposeEntry,
+    Item,
+    Sale,
+    Seat,
+    Shipped,
+)
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order
 
 SEATS = 2
+NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7", "buyer8")
 
 
 def a_ledger(*entries: AnyEntry) -> Ledger:
-    ledger = Ledger()
+    ledger = Ledger(NAMES, SEATS)
     for entry in entries:
         ledger.apply(entry)
     return ledger
@@ -36,7 +50,8 @@ def seen(ledger: Ledger) -> dict[str, Any]:
     return {
         "shelves": sorted(ledger.shelves(ITEMS).lots, key=lambda lot: lot.deposit_id),
         "stock": ledger.stock(),
-        "bench": (ledger.bench, ledger.bench_position),
+        "bench": ledger.bench,
+        "orphans": ledger.orphans,
         "position": ledger.position,
     }
 
@@ -103,29 +118,160 @@ def test_the_same_order_gets_the_same_answer_though_the_stock_has_changed() -> N
 # ------------------------------------------------------------------------------------------- the seats
 def test_seats_are_given_in_their_order_to_whoever_ran_against_the_newest_bench() -> None:
     ledger = a_ledger()
-    first = ledger.decide_seat("buyer7", -1, SEATS)
+    first = ledger.decide_seat("buyer7", -1, 0)
     assert first == Appoint(0, "buyer7", 0)
     ledger.apply(first)
-    assert ledger.decide_seat("seller6", -1, SEATS) is None  # an outdated bench
-    assert ledger.decide_seat("seller6", 0, SEATS) == Appoint(1, "seller6", 1)
-    assert (ledger.bench, ledger.bench_position) == (("buyer7",), 0)
+    assert ledger.decide_seat("seller6", -1, 1) is None  # an outdated bench
+    assert ledger.decide_seat("seller6", 0, 1) == Appoint(1, "seller6", 1)
+    assert ledger.bench == a_bench("buyer7", vacant=1)
 
 
 def test_nobody_holds_two_seats() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0))
-    assert ledger.decide_seat("buyer7", 0, SEATS) is None
+    assert ledger.decide_seat("buyer7", 0, 1) is None
 
 
 def test_no_more_seats_than_there_are() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1))
-    assert ledger.decide_seat("buyer5", 1, SEATS) is None
+    assert ledger.decide_seat("buyer5", 1, 1) is None
     assert ledger.is_trader("seller6")
     assert not ledger.is_trader("buyer5")
 
 
 def test_trade_does_not_make_a_bench_outdated() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot()))
-    assert ledger.decide_seat("seller6", 0, SEATS) == Appoint(2, "seller6", 1)
+    assert ledger.decide_seat("seller6", 0, 1) == Appoint(2, "seller6", 1)
+
+
+# -------------------------------------------------------------------------------------- deaths and heirs
+def a_market(*traders: str, names: tuple[str, ...] = NAMES) -> Ledger:
+    """With all of its seats taken, by these, from entry 0 on."""
+    ledger = Ledger(names, len(traders))
+    for seat, peer in enumerate(traders):
+        ledger.apply(Appoint(seat, peer, seat))
+    return ledger
+
+
+def fall(ledger: Ledger, seat: Seat, by: str) -> None:
+    entry = ledger.decide_fall(seat, by)
+    assert entry is not None
+    ledger.apply(entry)
+
+
+def adopt(ledger: Ledger, seat: Seat, heir: str) -> None:
+    entry = ledger.decide_adoption(seat, heir)
+    assert entry is not None
+    ledger.apply(entry)
+
+
+FIRST, SECOND, THIRD = Seat("buyer8", 0), Seat("buyer7", 1), Seat("seller6", 2)
+
+
+def test_of_those_who_depose_a_trader_the_first_is_heard_and_is_its_heir() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    assert ledger.decide_fall(FIRST, "seller6") == DeposeEntry(3, "buyer8", 0, 0, "seller6")
+    fall(ledger, FIRST, "seller6")
+    assert ledger.decide_fall(FIRST, "buyer7") is None
+    assert ledger.bench == Bench((None, SECOND, THIRD), 0, 3, 3)
+    assert ledger.orphans == {FIRST: "seller6"}
+    assert not ledger.is_trader("buyer8")
+
+
+def test_a_tenure_that_is_over_cannot_be_ended_again_though_the_peer_was_elected_anew() -> None:
+    ledger = a_market("buyer8")
+    fall(ledger, FIRST, "buyer0")
+    ledger.apply(Appoint(2, "buyer8", 0))
+    assert ledger.decide_fall(FIRST, "buyer0") is None
+    assert ledger.decide_fall(Seat("buyer8", 2), "buyer0") is not None
+
+
+def test_who_is_no_trader_may_depose_but_a_trader_inherits() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    fall(ledger, FIRST, "buyer0")
+    assert ledger.orphans == {FIRST: "buyer7"}
+
+
+def test_who_resigns_is_not_its_own_heir() -> None:
+    ledger = a_market("buyer8", "buyer7")
+    fall(ledger, FIRST, "buyer8")
+    assert ledger.orphans == {FIRST: "buyer7"}
+    assert ledger.bench.traders == ("buyer7",)
+
+
+def test_a_queue_is_taken_over_once_and_by_its_heir() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    fall(ledger, FIRST, "buyer7")
+    assert ledger.decide_adoption(FIRST, "seller6") is None
+    assert ledger.decide_adoption(FIRST, "buyer8") is None
+    assert ledger.decide_adoption(SECOND, "buyer7") is None
+    assert ledger.decide_adoption(FIRST, "buyer7") == AdoptEntry(4, "buyer8", 0, "buyer7")
+    adopt(ledger, FIRST, "buyer7")
+    assert ledger.decide_adoption(FIRST, "buyer7") is None
+    assert ledger.orphans == {}
+
+
+def test_an_heir_that_dies_half_way_leaves_both_queues_to_the_next() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    fall(ledger, FIRST, "buyer7")
+    fall(ledger, SECOND, "seller6")
+    assert ledger.orphans == {FIRST: "seller6", SECOND: "seller6"}
+    assert ledger.decide_adoption(FIRST, "buyer7") is None  # it wakes up
+    adopt(ledger, SECOND, "seller6")
+    adopt(ledger, FIRST, "seller6")
+
+
+def test_what_an_heir_had_taken_over_before_it_died_is_in_its_own_queue() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    fall(ledger, FIRST, "buyer7")
+    adopt(ledger, FIRST, "buyer7")
+    fall(ledger, SECOND, "seller6")
+    assert ledger.orphans == {SECOND: "seller6"}
+
+
+def test_queues_that_the_last_trader_leaves_wait_for_the_first_one_elected() -> None:
+    ledger = a_market("buyer8", "buyer7")
+    fall(ledger, FIRST, "buyer7")
+    fall(ledger, SECOND, "buyer0")
+    assert ledger.orphans == {FIRST: None, SECOND: None}
+    assert ledger.bench == Bench((None, None), 2, 3, 3)
+    appoint = ledger.decide_seat("seller6", 3, 0)
+    assert appoint == Appoint(4, "seller6", 0)
+    ledger.apply(appoint)
+    assert ledger.orphans == {FIRST: "seller6", SECOND: "seller6"}
+    assert ledger.bench.vacant == 1
+
+
+def test_as_long_as_a_trader_is_left_no_seat_is_to_be_refilled() -> None:
+    ledger = a_market("buyer8", "buyer7", "seller6")
+    fall(ledger, SECOND, "buyer8")
+    fall(ledger, FIRST, "seller6")
+    assert ledger.bench.vacant == 0
+    assert ledger.decide_seat("buyer5", ledger.bench.round, 0) is None
+
+
+SEATS_TO_REFILL: list[tuple[tuple[str, ...], tuple[str, ...], int]] = [
+    # The peers, those of them who were the traders and have fallen, how many are elected again.
+    (("buyer0", "seller1", "buyer2", "seller3", "buyer4", "seller5"), ("seller5", "buyer4"), 2),
+    (("buyer0", "seller1", "buyer2", "seller3", "buyer4"), ("buyer4", "seller3"), 1),
+    (("buyer0", "seller1", "buyer2", "seller3"), ("seller3", "buyer2"), 1),
+    (("buyer0", "buyer1", "buyer2", "seller3", "buyer4", "buyer5"), ("buyer5", "buyer4"), 1),
+    (
+        ("seller0", "seller1", "seller2", "buyer3", "seller4", "seller5", "seller6"),
+        ("seller6", "seller5", "seller4"),
+        1,
+    ),
+    (("buyer0", "seller1", "buyer2"), ("buyer2",), 1),
+]
+
+
+@pytest.mark.parametrize(("names", "traders", "seats"), SEATS_TO_REFILL)
+def test_as_many_are_elected_again_as_leave_a_buyer_and_a_seller(
+    names: tuple[str, ...], traders: tuple[str, ...], seats: int
+) -> None:
+    ledger = a_market(*traders, names=names)
+    for since, peer in enumerate(traders):
+        fall(ledger, Seat(peer, since), names[0])
+    assert ledger.bench.vacant == seats
 
 
 # ------------------------------------------------------------------------------------- what is refused
@@ -155,7 +301,7 @@ class AnyTrade(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
+        self.ledger = Ledger(NAMES, SEATS)
         self.entries: list[AnyEntry] = []
         self.in_stock: Counter[str] = Counter()
         self.answers: dict[str, Sale | Denial] = {}
@@ -209,13 +355,32 @@ class AnyTrade(RuleBasedStateMachine):
             assert isinstance(answer, Shipped)
             assert (answer.lot.deposit_id, answer.lot.price_cents) == (decided.deposit_id, decided.price_cents)
 
-    @rule(peer=st.integers(4, 8), outdated=st.booleans())
-    def claim(self, peer: int, outdated: bool) -> None:
-        position = self.ledger.bench_position - outdated
-        appoint = self.ledger.decide_seat(f"buyer{peer}", position, SEATS)
+    @rule(peer=st.integers(3, 8), outdated=st.booleans(), seat=st.integers(0, SEATS - 1))
+    def claim(self, peer: int, outdated: bool, seat: int) -> None:
+        appoint = self.ledger.decide_seat(NAMES[peer], self.ledger.bench.round - outdated, seat)
         if appoint is not None:
             assert not outdated
             self._append(appoint)
+
+    @rule(peer=st.integers(3, 8), by=st.integers(3, 8))
+    def depose(self, peer: int, by: int) -> None:
+        """Whoever asks first is heard; every further one finds it done."""
+        seat = self.ledger.bench.seat_of(NAMES[peer])
+        if seat is not None:
+            fall = self.ledger.decide_fall(seat, NAMES[by])
+            assert fall is not None
+            self._append(fall)
+            assert self.ledger.decide_fall(seat, NAMES[by]) is None
+
+    @rule()
+    def adopt(self) -> None:
+        """Every heir does its task, and once."""
+        for seat, heir in list(self.ledger.orphans.items()):
+            if heir is not None:
+                adoption = self.ledger.decide_adoption(seat, heir)
+                assert adoption is not None
+                self._append(adoption)
+                assert self.ledger.decide_adoption(seat, heir) is None
 
     @invariant()
     def stock_is_never_negative_and_as_counted(self) -> None:
@@ -226,7 +391,20 @@ class AnyTrade(RuleBasedStateMachine):
 
     @invariant()
     def every_seat_is_taken_once(self) -> None:
-        assert len(set(self.ledger.bench)) == len(self.ledger.bench) <= SEATS
+        traders = self.ledger.bench.traders
+        assert len(set(traders)) == len(traders) <= SEATS
+        assert len(self.ledger.bench.seats) <= SEATS
+
+    @invariant()
+    def every_orphan_has_an_heir_as_long_as_somebody_trades(self) -> None:
+        bench = self.ledger.bench
+        for seat, heir in self.ledger.orphans.items():
+            assert seat not in bench.seats
+            assert (heir in bench.traders) if bench.traders else (heir is None)
+
+    @invariant()
+    def where_nobody_trades_somebody_is_to_be_elected(self) -> None:
+        assert self.ledger.bench.traders or self.ledger.bench.vacant
 
     @invariant()
     def rebuilt_from_its_entries_it_is_the_same(self) -> None:

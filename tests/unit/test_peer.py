@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import combinations
 from typing import get_args
 
 import pytest
@@ -10,6 +11,7 @@ from bazaar.records import (
     WAREHOUSE,
     Answer,
     AnyMessage,
+    Bench,
     BenchIs,
     Buy,
     Deposit,
@@ -26,7 +28,7 @@ from peers.membership import Membership
 from peers.peer import Peer
 from peers.seller import Seller
 from peers.trader import Trader
-from tests.builders import noted, sent, some_settings
+from tests.builders import a_bench, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
 
@@ -44,10 +46,11 @@ def hear(peer: Peer, source: str, body: AnyMessage, at: float = 0.0) -> Turn:
 
 
 def elect(peer: Peer) -> Turn:
-    """The peer stands for the only seat, and gets it."""
+    """The peer has begun, stands for the only seat, and gets it."""
+    peer.begin(Turn(0.0, peer.clock))
     hear(peer, "buyer0", Election(-1))
-    hear(peer, WAREHOUSE, BenchIs((), -1), at=100.0)  # nobody above has answered
-    return hear(peer, WAREHOUSE, BenchIs((peer.name,), 0), at=100.0)
+    hear(peer, WAREHOUSE, BenchIs(Bench(vacant=1)), at=100.0)  # nobody above has answered
+    return hear(peer, WAREHOUSE, BenchIs(a_bench(peer.name)), at=100.0)
 
 
 @pytest.mark.parametrize("message", get_args(AnyMessage))
@@ -57,13 +60,14 @@ def test_every_message_is_understood_by_somebody(message: type) -> None:
 
 
 def test_no_two_roles_of_a_peer_understand_the_same_message() -> None:
-    for playing in (Buyer, Seller, Trader):
-        assert not set(Membership.handles) & set(playing.handles)
+    for civil in (Buyer, Seller):
+        for one, other in combinations((Membership, Trader, civil), 2):
+            assert not set(one.handles) & set(other.handles)
 
 
 def test_a_peer_is_what_its_name_says() -> None:
-    assert isinstance(Peer("buyer0", a_plan()).playing, Buyer)
-    assert isinstance(Peer("seller1", a_plan()).playing, Seller)
+    assert [type(role) for role in Peer("buyer0", a_plan()).roles] == [Membership, Buyer]
+    assert [type(role) for role in Peer("seller1", a_plan()).roles] == [Membership, Seller]
 
 
 @pytest.mark.parametrize(
@@ -80,9 +84,9 @@ def test_it_joins_with_its_role(name: str, role: str, verb: str) -> None:
 def test_an_elected_peer_trades_and_neither_buys_nor_sells(name: str) -> None:
     peer = Peer(name, a_plan())
     turn = elect(peer)
-    assert isinstance(peer.playing, Trader)
+    assert Trader in map(type, peer.roles)
     assert noted(turn, "elected") == [{"seat": 0}]
-    assert noted(turn, "ready_for_registration") == [{"seat": 0}]
+    assert noted(turn, "ready_for_registration") == [{}]
     for at in (101.0, 200.0, 1000.0):
         turn = hear(peer, "buyer0", Buy(f"buyer0-{at}", "fish", False), at=at)
         assert not [body for _, body in sent(turn) if isinstance(body, (Buy, Deposit))]
@@ -90,13 +94,15 @@ def test_an_elected_peer_trades_and_neither_buys_nor_sells(name: str) -> None:
 
 def test_the_others_buy_and_sell_as_soon_as_the_bench_is_full() -> None:
     buyer, seller = Peer("buyer0", a_plan()), Peer("seller1", a_plan())
-    assert [type(body) for _, body in sent(hear(buyer, "buyer4", Won(("buyer4",), 0)))] == [Buy]
-    assert [type(body) for _, body in sent(hear(seller, "buyer4", Won(("buyer4",), 0)))] == [Deposit]
+    assert [type(body) for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4"))))] == [Buy]
+    assert [type(body) for _, body in sent(hear(seller, "buyer4", Won(a_bench("buyer4"))))] == [Deposit]
 
 
 def test_while_a_seat_is_free_nobody_trades() -> None:
     buyer = Peer("buyer0", a_plan(traders=2))
-    assert not [body for _, body in sent(hear(buyer, "buyer4", Won(("buyer4",), 0))) if isinstance(body, Buy)]
+    assert not [
+        body for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4", vacant=1)))) if isinstance(body, Buy)
+    ]
 
 
 @pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, ())])
@@ -112,7 +118,7 @@ def test_of_a_sale_the_seller_has_80_percent_to_the_cent() -> None:
 
 
 def test_every_message_is_received_after_it_was_sent_and_before_its_answer() -> None:
-    turn = hear(Peer("buyer0", a_plan()), "buyer4", Won(("buyer4",), 0))
+    turn = hear(Peer("buyer0", a_plan()), "buyer4", Won(a_bench("buyer4")))
     assert all(event.clock > 10 for event in turn.events)
     assert all(letter.clock > 11 for _, letter in turn.sends)
 
@@ -121,5 +127,5 @@ def test_the_orders_of_a_run_are_shared_among_those_who_stay_buyers() -> None:
     placed = {}
     for name in ("buyer0", "buyer2", "buyer4"):
         peer = Peer(name, a_plan(requests=5, window=100))
-        placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(("seller3",), 0))))
+        placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(a_bench("seller3")))))
     assert placed == {"buyer0": 3, "buyer2": 2, "buyer4": 0}  # buyer4 is the one that the election makes a trader

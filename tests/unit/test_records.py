@@ -15,12 +15,13 @@ from bazaar.records import (
     JournalLine,
     Letter,
     MalformedMessage,
+    Won,
     decode,
     document_to_entry,
     encode,
     entry_to_document,
 )
-from tests.builders import a_deposit_entry, a_lot
+from tests.builders import a_bench, a_deposit_entry, a_lot
 
 
 def any_of(kind: Any) -> st.SearchStrategy[Any]:
@@ -132,7 +133,14 @@ def test_a_delivery_with_a_changed_byte_is_a_delivery_or_refused(delivery: Deliv
         (),
         (3,),
         ("Won", "buyer7", 0),
-        ("Won", [7], 0),
+        ("Won", [["buyer7"], 1, 0]),
+        ("Won", [[[7, 0]], 1, 0]),
+        ("Won", [[["buyer7", 0, 0]], 1, 0]),
+        ("Won", [[["buyer7", 0]], 1, 0, 0, 0]),
+        ("Depose", ["buyer7"]),
+        ("Deposed", ["buyer7", 0]),
+        ("TakeOver", None),
+        ("Ask", 1, [["adopt", "buyer7"]]),
         ("Ask", 1, [["ship", ["buyer0-0", "buyer0", "salt", 1], "lot", "more"]]),
         ("Ask", 1.5, []),
         ("Ask", 2**63, [["lend"]]),
@@ -144,6 +152,8 @@ def test_a_message_of_another_shape_is_refused(body: tuple[object, ...]) -> None
 
 def test_the_shape_that_the_refused_ones_differ_from_is_right() -> None:
     assert decode(with_body("Buy", "buyer0-0", "salt", False)) == A_DELIVERY
+    (letter,) = decode(with_body("Won", [[["buyer7", 0], None], 1, 4, 4])).letters
+    assert letter.body == Won(a_bench("buyer7", None, vacant=1, position=4))
 
 
 @pytest.mark.parametrize(

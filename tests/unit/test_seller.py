@@ -130,3 +130,65 @@ def test_told_to_finish_it_brings_nothing_more_but_sees_its_last_deposit_through
     seller.hears("buyer7", Deposited("seller1-d0"))
     assert seller.role.idle
     assert seller.role.deadline == FOREVER
+
+
+# --------------------------------------------------------------------------------------- a trader's death
+def test_a_deposit_that_a_dead_trader_has_not_confirmed_is_handed_to_another_at_once() -> None:
+    seller = AtTheSeller()
+    turn = seller.waits_until(2.0)
+    ((dead, deposit),) = sent(turn)
+    left = tuple(name for name in BENCH if name != dead)
+    turn = Turn(3.0, seller.clock)
+    seller.role.trade(turn, left)
+    ((heir, again),) = sent(turn)
+    assert heir in left
+    assert again == deposit
+    turn = Turn(3.5, seller.clock)
+    seller.role.trade(turn, left)
+    assert sent(turn) == []
+
+
+def test_while_nobody_trades_nothing_is_brought_and_sold_out_is_heard() -> None:
+    seller = AtTheSeller()
+    restocked(seller, 2.0)
+    seller.role.trade(Turn(3.0, seller.clock), ())
+    assert seller.role.deadline == FOREVER
+    turn = seller.hears("buyer7", OutOfStock("salt"), at=4.0)
+    assert sent(turn) == []
+    assert noted(turn, "out_of_stock") == [{"item": "salt"}]
+    assert sent(seller.waits_until(90.0)) == []
+
+
+def test_elected_itself_it_picks_nothing_new_but_is_paid_for_what_is_on_sale() -> None:
+    seller = AtTheSeller()
+    restocked(seller, 2.0)
+    seller.role.retired = True
+    assert sent(seller.waits_until(52.0)) == []
+    turn = seller.hears("buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 0), OutOfStock("salt"))
+    assert noted(turn, "sold")[0]["earned"] == 640
+    assert (sent(turn), noted(turn, "picked")) == ([], [])
+    assert seller.role.deadline == FOREVER
+    seller.role.retired = False  # it has lost its seat
+    assert len(deposits(seller.waits_until(53.0))) == 1
+
+
+def a_further_life(*credited: str) -> AtTheSeller:
+    seller = AtTheSeller()
+    seller.role = Seller("seller1", "salt", Settings(), random.Random(1), 700, frozenset(credited))
+    seller.role.trade(Turn(0.0, seller.clock), BENCH)
+    return seller
+
+
+def test_in_a_further_life_no_name_is_used_twice() -> None:
+    seller = a_further_life()
+    assert [deposit.deposit_id for deposit in deposits(seller.waits_until(0.0))] == ["seller1-d700"]
+    seller.hears("buyer7", Deposited("seller1-d700"))
+    assert [deposit.deposit_id for deposit in deposits(seller.waits_until(20.0))] == ["seller1-d701"]
+
+
+def test_in_a_further_life_no_sale_is_credited_twice() -> None:
+    seller = a_further_life("buyer0-0")
+    turn = seller.hears(
+        "buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 9), Sold("buyer0-1", "salt", "buyer0", 800, 8)
+    )
+    assert [sold["order"] for sold in noted(turn, "sold")] == ["buyer0-1"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,12 @@ from bazaar.core.turn import Turn
 from bazaar.records import (
     ITEMS,
     WAREHOUSE,
+    Adopt,
+    Adopted,
     Answer,
     AnyMessage,
     Ask,
+    AskAgain,
     Buy,
     CacheUpdate,
     Closed,
@@ -20,7 +24,7 @@ from bazaar.records import (
     Item,
     JournalLine,
     Lot,
-    NotATrader,
+    Opened,
     OutOfStock,
     Oversold,
     Promised,
@@ -28,14 +32,18 @@ from bazaar.records import (
     Queued,
     Read,
     Registered,
+    Reopened,
     Reply,
+    Seat,
     Shelves,
     Ship,
     Shipped,
     Sold,
     Stock,
     Stocked,
+    TakeOver,
     Unavailable,
+    WhoTrades,
 )
 from peers import trader as trader_module
 from peers.role import FOREVER
@@ -52,13 +60,17 @@ class AtTheTrader(Stage):
     role: Trader
 
     def __init__(
-        self, *, open_: bool = True, lots: Sequence[Lot] = (), journal: Iterable[JournalLine] = (), **settings: object
+        self, *, open_: bool = True, lots: Sequence[Lot] = (), elected: bool = True, since: int = 0, **settings: object
     ) -> None:
         super().__init__(
-            Trader("buyer4", NAMES, some_settings(**{"peers": 5, "traders": 2, "pull_every": 0, **settings}), journal)
+            Trader(
+                Seat("buyer4", since),
+                NAMES,
+                some_settings(**{"peers": 5, "traders": 2, "pull_every": 0, **settings}),
+            )
         )
         turn = Turn(0.0, self.clock)
-        self.role.elected(turn, 0)
+        self.role.start(turn, elected)
         self.role.trade(turn, BENCH)
         self.begun = turn
         if open_:
@@ -77,6 +89,16 @@ class AtTheTrader(Stage):
 
     def hears(self, source: str, *bodies: AnyMessage, at: float | None = None, clock: int = 0) -> Turn:
         turn = super().hears(source, *bodies, at=at, clock=clock)
+        return self._remember(turn)
+
+    def inherits(self, seat: Seat, *lines: JournalLine) -> Turn:
+        """The journal of this tenure, as it was asked for."""
+        turn = Turn(self.now, self.clock)
+        self.role.inherit(turn, seat, lines)
+        self.role.tick(turn)
+        return self._remember(turn)
+
+    def _remember(self, turn: Turn) -> Turn:
         for question in questions(turn):
             self.asked = question
         return turn
@@ -99,12 +121,12 @@ def to(turn: Turn, who: str) -> list[AnyMessage]:
 
 
 # ------------------------------------------------------------------------------------------- opening
-def test_an_elected_trader_is_ready_for_registration_once() -> None:
-    trader = AtTheTrader()
-    again = Turn(0.0, trader.clock)
-    trader.role.elected(again, 0)
-    assert noted(trader.begun, "ready_for_registration") == [{"seat": 0}]
-    assert again.events == []
+def test_an_elected_trader_opens_its_journal_and_is_ready_for_registration() -> None:
+    begun = AtTheTrader(since=7).begun
+    assert noted(begun, "ready_for_registration") == [{}]
+    assert begun.kept == [Opened(7)]
+    assert begun.reads == []
+    assert sent(begun) == [(WAREHOUSE, WhoTrades())]  # it is told what is to be taken over
 
 
 def test_nothing_is_served_before_every_seller_has_goods_on_sale() -> None:
@@ -155,7 +177,7 @@ def test_a_sale_is_told_to_buyer_and_seller_and_the_order_closed() -> None:
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800)]
     assert to(turn, "seller1") == [Sold("buyer0-0", "salt", "buyer0", 800, 2)]
-    assert turn.kept == [Closed("buyer0-0")]
+    assert turn.kept_afterwards == [Closed("buyer0-0")]
     assert noted(turn, "traded")[0]["by"] == "warehouse"
 
 
@@ -171,7 +193,7 @@ def test_a_refusal_is_told_to_the_buyer() -> None:
     trader.order("buyer0-0")
     turn = trader.answered(Denied("unavailable"))
     assert to(turn, "buyer0") == [Unavailable("buyer0-0", "salt")]
-    assert turn.kept == [Closed("buyer0-0")]
+    assert turn.kept_afterwards == [Closed("buyer0-0")]
     assert trader.role.idle
 
 
@@ -207,7 +229,7 @@ def test_the_second_answer_to_a_repeated_question_changes_nothing() -> None:
     answer = Answer(trader.asked.number, (Denied("unavailable"), Shelves(("salt",), ())))
     trader.hears(WAREHOUSE, answer)
     turn = trader.hears(WAREHOUSE, answer)
-    assert (turn.sends, turn.kept) == ([], [])
+    assert (turn.sends, turn.kept, turn.kept_afterwards) == ([], [], [])
 
 
 def test_an_order_that_is_repeated_while_it_is_in_hand_is_taken_once() -> None:
@@ -232,24 +254,24 @@ def test_more_orders_than_the_queue_holds_are_turned_away(monkeypatch: pytest.Mo
     assert turn.kept == []
 
 
-def test_acting_without_a_seat_ends_the_process() -> None:
+def test_an_answer_to_something_else_ends_the_process() -> None:
     trader = AtTheTrader()
     trader.order("buyer0-0")
-    with pytest.raises(RuntimeError, match="without a seat"):
-        trader.answered(NotATrader())
+    with pytest.raises(RuntimeError, match="the warehouse answered"):
+        trader.answered(Stocked("seller1-d0"))
 
 
 # ---------------------------------------------------------------------------------------- the caches
 def test_a_hit_is_promised_kept_and_confirmed_with_the_next_question() -> None:
     trader = AtTheTrader(lots=[a_lot(count=3)])
     turn = trader.order("buyer0-0")
-    assert turn.kept == [Queued(an_order("buyer0-0")), Promised("buyer0-0", a_lot(count=3))]
+    assert turn.kept == [Queued(an_order("buyer0-0")), Promised(an_order("buyer0-0"), a_lot(count=3))]
     assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800)]
     assert requests(turn) == [Ship(an_order("buyer0-0"), "seller1-d0")]
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert to(turn, "buyer0") == []
     assert to(turn, "seller1") == [Sold("buyer0-0", "salt", "buyer0", 800, 2)]
-    assert turn.kept == [Closed("buyer0-0")]
+    assert turn.kept_afterwards == [Closed("buyer0-0")]
 
 
 def test_a_hit_does_not_wait_for_the_warehouse_but_a_miss_does() -> None:
@@ -266,7 +288,7 @@ def test_a_promise_that_the_warehouse_denies_is_taken_back_as_oversold() -> None
     trader.order("buyer0-0")
     turn = trader.answered(Denied("oversold"))
     assert to(turn, "buyer0") == [Oversold("buyer0-0", "salt")]
-    assert turn.kept == [Closed("buyer0-0")]
+    assert turn.kept_afterwards == [Closed("buyer0-0")]
     assert to(trader.order("buyer0-1"), "buyer0") == []  # the cache knows better now
 
 
@@ -331,14 +353,24 @@ def test_a_promise_that_was_carried_out_from_another_lot_is_put_right_with_the_b
     trader = AtTheTrader(lots=[a_lot(count=3)])
     trader.order("buyer0-0")
     turn = trader.answered(Shipped(a_lot("seller9-d0", count=2, price_cents=500), 2))
-    assert to(turn, "buyer0") != []  # it believes in seller1 and 800; the ledger says seller9 and 500
+    assert to(turn, "buyer0") == [AskAgain("buyer0-0", "salt")]  # it believes in seller1 and 800
 
 
 # ------------------------------------------------------------------------------------- a second life
+OWN = Seat("buyer4", 0)
+
+
 def second_life(*journal: JournalLine) -> tuple[AtTheTrader, Turn]:
-    """A trader that was started again on its journal, and its first turn in the open market."""
-    trader = AtTheTrader(open_=False, lots=[a_lot("seller9-d9", count=5)], journal=journal)
-    return trader, trader.hears("buyer3", Registered("seller1"))
+    """A trader that was started again, its journal read, and its first turn in the open market."""
+    trader = AtTheTrader(open_=False, elected=False, lots=[a_lot("seller9-d9", count=5)])
+    return trader, trader.inherits(OWN, *journal)
+
+
+def test_a_trader_that_is_started_again_asks_for_its_own_journal_and_is_not_elected_anew() -> None:
+    trader = AtTheTrader(open_=False, elected=False)
+    assert (trader.begun.kept, trader.begun.reads) == ([Opened(0)], [OWN])
+    assert noted(trader.begun, "ready_for_registration") == []
+    assert not trader.role.idle  # before it has seen what it owes
 
 
 def test_orders_of_a_former_life_are_put_to_the_warehouse() -> None:
@@ -347,13 +379,197 @@ def test_orders_of_a_former_life_are_put_to_the_warehouse() -> None:
 
 
 def test_promises_of_a_former_life_are_confirmed_not_promised_again() -> None:
-    _, turn = second_life(Queued(an_order("buyer0-0")), Promised("buyer0-0", a_lot()))
+    _, turn = second_life(Queued(an_order("buyer0-0")), Promised(an_order("buyer0-0"), a_lot()))
     assert requests(turn)[0] == Ship(an_order("buyer0-0"), "seller1-d0")
     assert to(turn, "buyer0") == []
 
 
 def test_what_was_closed_in_a_former_life_stays_closed() -> None:
-    trader, turn = second_life(Queued(an_order("buyer0-0")), Promised("buyer0-0", a_lot()), Closed("buyer0-0"))
+    order = an_order("buyer0-0")
+    trader, turn = second_life(Queued(order), Promised(order, a_lot()), Closed("buyer0-0"))
     assert requests(turn) == []
     assert trader.role.idle
     assert trader.role.deadline == FOREVER
+
+
+def test_its_own_journal_is_nobodys_succession() -> None:
+    _, turn = second_life(Queued(an_order("buyer0-0")))
+    assert not [request for request in requests(turn) if isinstance(request, Adopt)]
+
+
+def test_an_order_that_was_repeated_before_the_journal_was_read_is_taken_once() -> None:
+    trader = AtTheTrader(open_=False, elected=False)
+    trader.order("buyer0-0", again=True)
+    turn = trader.inherits(OWN, Queued(an_order("buyer0-0")))
+    assert (ships(turn), turn.kept) == ([], [])
+
+
+# ------------------------------------------------------------------------------- taking over, and stepping down
+DEAD = Seat("buyer3", 1)
+
+
+def an_heir(**values: Any) -> AtTheTrader:
+    """buyer4, open, has been told that the queue of buyer3 is its own to carry out, and asked for the journal."""
+    trader = AtTheTrader(**values)
+    turn = trader.hears(WAREHOUSE, TakeOver(DEAD))
+    assert turn.reads == [DEAD]
+    assert not trader.role.idle
+    return trader
+
+
+def adoptions(turn: Turn) -> list[Adopt]:
+    return [request for request in requests(turn) if isinstance(request, Adopt)]
+
+
+def test_what_is_taken_over_is_kept_before_the_adoption_is_asked_for() -> None:
+    """What a turn keeps is durable before anything that it sends leaves."""
+    order, promised = an_order("buyer0-0", clock=4), an_order("buyer2-0", clock=3)
+    trader = an_heir()
+    turn = trader.inherits(DEAD, Queued(order), Queued(promised), Promised(promised, a_lot()))
+    assert turn.kept == [Queued(order), Queued(promised), Promised(promised, a_lot())]
+    assert requests(turn)[:3] == [Adopt(DEAD), Ship(promised, "seller1-d0"), Ship(order, None)]
+    assert noted(turn, "took_over")[0]["peer"] == "buyer3"
+    assert noted(turn, "took_over")[0]["orders"] == 2
+    assert to(turn, "buyer2") == []  # it was told by the dead trader, or will be by the warehouse's answer
+
+
+def test_a_queue_is_merged_into_the_heirs_own_by_clock() -> None:
+    trader = an_heir()
+    trader.order("buyer0-9")  # keeps the warehouse busy
+    trader.order("buyer0-0", clock=20)
+    trader.inherits(DEAD, *(Queued(an_order(f"buyer2-{clock}", clock=clock)) for clock in (30, 10)))
+    turn = trader.answered(Denied("unavailable"))
+    assert [taken["order"] for taken in noted(turn, "taken")] == ["buyer2-10", "buyer0-0", "buyer2-30"]
+    assert adoptions(turn) == [Adopt(DEAD)]
+
+
+def test_what_is_taken_over_is_answered_by_the_warehouse_alone_and_told_to_buyer_and_seller() -> None:
+    trader = an_heir(lots=[a_lot(count=3)])
+    turn = trader.inherits(DEAD, Queued(an_order()))
+    assert to(turn, "buyer0") == []
+    turn = trader.answered(Adopted(), Shipped(a_lot(count=2), 2))
+    assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800)]
+    assert to(turn, "seller1") == [Sold("buyer0-0", "salt", "buyer0", 800, 2)]
+    assert turn.kept_afterwards == [Closed("buyer0-0")]
+    assert trader.role.idle
+
+
+def test_a_promise_that_is_taken_over_and_denied_is_taken_back() -> None:
+    trader = an_heir()
+    trader.inherits(DEAD, Queued(an_order()), Promised(an_order(), a_lot()))
+    turn = trader.answered(Adopted(), Denied("oversold"))
+    assert to(turn, "buyer0") == [Oversold("buyer0-0", "salt")]
+
+
+def test_what_was_closed_is_not_taken_over() -> None:
+    order = an_order()
+    turn = an_heir().inherits(DEAD, Queued(order), Promised(order, a_lot()), Closed("buyer0-0"))
+    assert turn.kept == []
+    assert requests(turn) == [Adopt(DEAD)]
+    assert noted(turn, "took_over")[0]["orders"] == 0
+
+
+def test_what_was_closed_and_then_asked_again_is_taken_over() -> None:
+    turn = an_heir().inherits(DEAD, Queued(an_order()), Closed("buyer0-0"), Queued(an_order(clock=7)))
+    assert turn.kept == [Queued(an_order(clock=7))]
+    assert ships(turn) == [Ship(an_order(clock=7), None)]
+    assert noted(turn, "took_over")[0]["orders"] == 1
+
+
+def test_what_was_closed_and_is_not_in_the_journal_any_more_does_not_count() -> None:
+    turn = an_heir().inherits(DEAD, Closed("buyer0-9"), Queued(an_order()))
+    assert noted(turn, "took_over")[0]["orders"] == 1
+
+
+def test_an_order_that_the_buyer_has_repeated_here_already_is_taken_once() -> None:
+    trader = an_heir()
+    trader.order("buyer0-0", again=True)
+    turn = trader.inherits(DEAD, Queued(an_order()))
+    assert turn.kept == []
+    turn = trader.answered(Denied("unavailable"))
+    assert ships(turn) == []
+    assert adoptions(turn) == [Adopt(DEAD)]
+
+
+def test_an_empty_queue_and_one_that_is_not_there_are_adopted_as_well() -> None:
+    trader = an_heir()
+    assert requests(trader.inherits(DEAD)) == [Adopt(DEAD)]
+    trader.answered(Adopted())
+    assert trader.role.idle
+
+
+def test_a_take_over_that_is_told_twice_is_done_once() -> None:
+    trader = AtTheTrader()
+    assert trader.hears(WAREHOUSE, TakeOver(DEAD)).reads == [DEAD]
+    first = trader.inherits(DEAD, Queued(an_order()))
+    assert len(adoptions(first)) == 1
+    again = trader.hears(WAREHOUSE, TakeOver(DEAD))
+    assert (again.reads, again.kept, again.sends) == ([], [], [])
+
+
+def test_a_take_over_that_is_told_twice_in_a_breath_is_done_once() -> None:
+    trader = AtTheTrader()
+    assert trader.hears(WAREHOUSE, TakeOver(DEAD), TakeOver(DEAD)).reads == [DEAD]
+
+
+def test_several_queues_are_taken_over_at_once() -> None:
+    other = Seat("seller1", 5)
+    trader = AtTheTrader()
+    assert trader.hears(WAREHOUSE, TakeOver(DEAD), TakeOver(other)).reads == [DEAD, other]
+    trader.inherits(DEAD, Queued(an_order("buyer0-0")))
+    trader.inherits(other, Queued(an_order("buyer2-0")))
+    assert not trader.role.idle
+    turn = trader.answered(Adopted(), Denied("unavailable"))
+    assert adoptions(turn) == [Adopt(other)]
+    trader.answered(Adopted(), Denied("unavailable"))
+    assert trader.role.idle
+
+
+def test_a_queue_is_taken_over_before_the_market_is_open() -> None:
+    trader = AtTheTrader(open_=False)
+    trader.hears(WAREHOUSE, TakeOver(DEAD))
+    turn = trader.inherits(DEAD, Queued(an_order()))
+    assert requests(turn) == [Adopt(DEAD)]
+
+
+def test_a_trader_that_is_elected_later_opens_at_once() -> None:
+    """All the sellers have sold before; nobody will register with it for a long time."""
+    trader = AtTheTrader(open_=False, since=9)
+    assert ships(trader.order("buyer0-0")) == [Ship(an_order("buyer0-0"), None)]
+
+
+def test_stepping_down_it_has_every_buyer_ask_again_that_it_had_promised_something() -> None:
+    trader = AtTheTrader(lots=[a_lot(count=3)])
+    trader.order("buyer0-0")
+    trader.order("buyer2-0")
+    trader.order("buyer2-1", "fish")  # not promised: the buyer repeats it by itself
+    turn = Turn(1.0, trader.clock)
+    trader.role.step_down(turn)
+    assert sent(turn) == [("buyer0", AskAgain("buyer0-0", "salt")), ("buyer2", AskAgain("buyer2-0", "salt"))]
+    assert noted(turn, "stepped_down") == [{"promised": 2}]
+    assert turn.kept == turn.kept_afterwards == []  # the journal is the successor's
+
+
+def test_what_the_warehouse_has_confirmed_is_not_asked_again() -> None:
+    trader = AtTheTrader(lots=[a_lot(count=3)])
+    trader.order("buyer0-0")
+    trader.answered(Shipped(a_lot(count=2), 2))
+    turn = Turn(1.0, trader.clock)
+    trader.role.step_down(turn)
+    assert sent(turn) == []
+
+
+def test_a_warehouse_that_was_started_again_is_asked_the_same_again() -> None:
+    trader = AtTheTrader()
+    first = questions(trader.order("buyer0-0"))
+    assert questions(trader.hears(WAREHOUSE, Reopened())) == first
+    trader.answered(Denied("unavailable"))
+    assert questions(trader.hears(WAREHOUSE, Reopened())) == []
+
+
+def test_an_order_is_closed_only_when_its_buyer_and_seller_have_been_told() -> None:
+    trader = AtTheTrader()
+    trader.order("buyer0-0")
+    turn = trader.answered(Shipped(a_lot(count=2), 2))
+    assert turn.kept == []
+    assert turn.kept_afterwards == [Closed("buyer0-0")]

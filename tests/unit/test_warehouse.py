@@ -3,30 +3,42 @@ from __future__ import annotations
 from bazaar.core.turn import Turn
 from bazaar.records import (
     WAREHOUSE,
+    Adopt,
+    Adopted,
+    AdoptEntry,
     Answer,
     AnyMessage,
     Appoint,
     Ask,
+    Bench,
     BenchIs,
     Claim,
     Denied,
+    Depose,
+    Deposed,
+    DeposeEntry,
     Letter,
-    NotATrader,
     Ok,
     Read,
+    Reopened,
+    Seat,
     Ship,
     Shipped,
     Stock,
     Stocked,
+    TakeOver,
     WhoTrades,
 )
 from bazaar.warehouse import Warehouse
-from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, noted, sent
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent
+
+NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")
+TWO = Bench((Seat("buyer7", 0), Seat("seller6", 2)), 0, 2, 2)
 
 
 def a_warehouse() -> Warehouse:
     """With two seats, of which buyer7 has the first, and three salt of seller1."""
-    return Warehouse(2, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
+    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
 
 
 def ask(warehouse: Warehouse, source: str, *bodies: AnyMessage) -> Turn:
@@ -45,29 +57,29 @@ def test_it_says_that_it_has_reached_its_store() -> None:
 
 
 def test_whoever_asks_is_told_the_bench() -> None:
-    assert sent(ask(a_warehouse(), "seller1", WhoTrades())) == [("seller1", BenchIs(("buyer7",), 0))]
+    assert sent(ask(a_warehouse(), "seller1", WhoTrades())) == [("seller1", BenchIs(a_bench("buyer7", vacant=1)))]
 
 
 def test_a_seat_is_given_and_kept_in_the_ledger() -> None:
-    turn = ask(a_warehouse(), "seller6", Claim(0))
+    turn = ask(a_warehouse(), "seller6", Claim(0, 1))
     assert turn.kept == [Appoint(2, "seller6", 1)]
-    assert sent(turn) == [("seller6", BenchIs(("buyer7", "seller6"), 2))]
+    assert sent(turn) == [("seller6", BenchIs(TWO))]
 
 
 def test_of_two_claims_for_one_seat_one_is_granted() -> None:
     warehouse = a_warehouse()
-    ask(warehouse, "seller6", Claim(0))
-    turn = ask(warehouse, "buyer5", Claim(0))
+    ask(warehouse, "seller6", Claim(0, 1))
+    turn = ask(warehouse, "buyer5", Claim(0, 1))
     assert turn.kept == []
-    assert sent(turn) == [("buyer5", BenchIs(("buyer7", "seller6"), 2))]
+    assert sent(turn) == [("buyer5", BenchIs(TWO))]
 
 
 def test_a_claim_that_is_repeated_gets_the_same_seat() -> None:
     warehouse = a_warehouse()
-    ask(warehouse, "seller6", Claim(0))
-    turn = ask(warehouse, "seller6", Claim(0))
+    ask(warehouse, "seller6", Claim(0, 1))
+    turn = ask(warehouse, "seller6", Claim(0, 1))
     assert turn.kept == []
-    assert sent(turn) == [("seller6", BenchIs(("buyer7", "seller6"), 2))]
+    assert sent(turn) == [("seller6", BenchIs(TWO))]
 
 
 def test_the_requests_of_one_question_are_answered_in_their_order() -> None:
@@ -82,7 +94,7 @@ def test_the_requests_of_one_question_are_answered_in_their_order() -> None:
 
 def test_questions_of_several_traders_become_one_append() -> None:
     warehouse = a_warehouse()
-    ask(warehouse, "seller6", Claim(0))
+    ask(warehouse, "seller6", Claim(0, 1))
     turn = Turn(0.0, warehouse.clock)
     warehouse.receive(turn, "buyer7", Letter(10, Ask(1, (Ship(an_order("buyer0-0"), None),))))
     warehouse.receive(turn, "seller6", Letter(10, Ask(1, (Ship(an_order("buyer0-1"), None),))))
@@ -124,11 +136,14 @@ def test_what_happens_to_the_stock_is_told() -> None:
     assert noted(turn, "unavailable") == [{"order": "buyer0-1", "item": "boar", "buyer": "buyer0"}]
 
 
-def test_requests_of_a_peer_without_a_seat_change_nothing() -> None:
-    question = Ask(1, (Ship(an_order(), None), Stock(a_lot("seller2-d0")), Read(("salt",))))
-    turn = ask(a_warehouse(), "buyer5", question)
+def test_requests_of_a_peer_without_a_seat_change_nothing_and_are_answered_with_the_bench() -> None:
+    warehouse = a_warehouse()
+    question = Ask(1, (Ship(an_order(), None), Stock(a_lot("seller2-d0")), Read(("salt",)), Adopt(Seat("buyer7", 0))))
+    turn = ask(warehouse, "buyer5", question)
     assert turn.kept == []
-    assert sent(turn) == [("buyer5", Answer(1, (NotATrader(), NotATrader(), NotATrader())))]
+    assert sent(turn) == [("buyer5", BenchIs(a_bench("buyer7", vacant=1)))]
+    assert noted(turn, "fenced") == [{"peer": "buyer5", "requests": 4}]
+    assert (warehouse.ledger.position, warehouse.ledger.stock()) == (2, {("seller1", "salt"): (3, 800)})
 
 
 def test_a_message_that_is_not_for_a_warehouse_changes_nothing() -> None:
@@ -141,10 +156,120 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     predecessor = a_warehouse()
     kept = ask(predecessor, "buyer7", Ask(1, (Ship(an_order(), None),))).kept
     entries = [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3)), *kept]
-    successor = Warehouse(2, entries)
+    successor = Warehouse(NAMES, 2, entries)
     assert kept == [a_sale(2, an_order(), a_lot())]
     assert sent(ask(successor, "buyer7", Ask(1, (Ship(an_order(), None),)))) == [
         ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),)))
     ]
     assert successor.ledger.position == 3
     assert successor.name == WAREHOUSE
+
+
+# -------------------------------------------------------------------------------------- deaths and heirs
+FIRST = Seat("buyer7", 0)
+
+
+def two_traders() -> Warehouse:
+    """buyer7 and seller6 trade; three salt of seller1 are there."""
+    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=3))])
+
+
+def test_whose_depose_comes_first_is_told_that_it_is_done_and_what_is_its_own_to_carry_out() -> None:
+    turn = ask(two_traders(), "seller6", Depose(FIRST))
+    bench = a_bench(None, "seller6", position=3)
+    assert turn.kept == [DeposeEntry(3, "buyer7", 0, 0, "seller6")]
+    assert sent(turn) == [("seller6", Deposed(FIRST, bench)), ("seller6", TakeOver(FIRST))]
+    assert noted(turn, "deposed") == [{"peer": "buyer7", "seat": 0}]
+
+
+def test_whose_depose_comes_second_learns_the_bench_and_nothing_happens() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    for late in ("buyer0", "seller6", "buyer7"):
+        turn = ask(warehouse, late, Depose(FIRST))
+        assert turn.kept == []
+        assert sent(turn) == [(late, BenchIs(a_bench(None, "seller6", position=3)))]
+
+
+def test_a_civil_peer_that_deposes_tells_the_others_and_a_trader_takes_over() -> None:
+    turn = ask(two_traders(), "buyer0", Depose(FIRST))
+    assert sent(turn) == [
+        ("buyer0", Deposed(FIRST, a_bench(None, "seller6", position=3))),
+        ("seller6", TakeOver(FIRST)),
+    ]
+
+
+def test_who_resigns_tells_the_others_itself() -> None:
+    turn = ask(two_traders(), "buyer7", Depose(FIRST))
+    assert turn.kept == [DeposeEntry(3, "buyer7", 0, 0, "buyer7")]
+    assert sent(turn) == [
+        ("buyer7", Deposed(FIRST, a_bench(None, "seller6", position=3))),
+        ("seller6", TakeOver(FIRST)),
+    ]
+
+
+def test_when_the_last_trader_dies_nobody_takes_over_before_one_is_elected_and_asks() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    turn = ask(warehouse, "buyer0", Depose(Seat("seller6", 1)))
+    assert [to for to, _ in sent(turn)] == ["buyer0"]
+    assert warehouse.ledger.bench.vacant == 2
+    ask(warehouse, "buyer5", Claim(4, 0))
+    turn = ask(warehouse, "buyer5", WhoTrades())
+    told = [body for to, body in sent(turn) if to == "buyer5"]
+    assert told[1:] == [TakeOver(FIRST), TakeOver(Seat("seller6", 1))]
+
+
+def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    first, again = (ask(warehouse, "seller6", Ask(number, (Adopt(FIRST),))) for number in (1, 2))
+    assert first.kept == [AdoptEntry(4, "buyer7", 0, "seller6")]
+    assert noted(first, "adopted") == [{"peer": "buyer7", "by": "seller6"}]
+    assert again.kept == []
+    assert (sent(first), sent(again)) == (
+        [("seller6", Answer(1, (Adopted(),)))],
+        [("seller6", Answer(2, (Adopted(),)))],
+    )
+
+
+def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_its_heir() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "buyer7", Ask(1, (Ship(an_order(), None),)))
+    ask(warehouse, "seller6", Depose(FIRST))
+    turn = ask(warehouse, "seller6", Ask(1, (Adopt(FIRST), Ship(an_order(), None))))
+    assert [type(entry) for entry in turn.kept] == [AdoptEntry]
+    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2))))]
+
+
+def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    before = warehouse.ledger.stock()
+    question = Ask(
+        9, (Ship(an_order(), None), Ship(an_order("buyer2-0"), "seller1-d0"), Stock(a_lot("seller3-d0")), Adopt(FIRST))
+    )
+    turn = ask(warehouse, "buyer7", question)
+    assert turn.kept == []
+    assert sent(turn) == [("buyer7", BenchIs(a_bench(None, "seller6", position=3)))]
+    assert noted(turn, "fenced") == [{"peer": "buyer7", "requests": 4}]
+    assert (warehouse.ledger.stock(), warehouse.ledger.position) == (before, 4)
+
+
+def test_started_again_it_tells_every_trader_to_ask_again_and_who_has_to_take_over() -> None:
+    entries = [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), DeposeEntry(2, "buyer7", 0, 0, "seller6")]
+    warehouse = Warehouse(NAMES, 2, entries)
+    turn = Turn(0.0, warehouse.clock)
+    warehouse.begin(turn)
+    assert sent(turn) == [("seller6", Reopened()), ("seller6", TakeOver(FIRST))]
+    settled = Warehouse(NAMES, 2, [*entries, AdoptEntry(3, "buyer7", 0, "seller6")])
+    turn = Turn(0.0, settled.clock)
+    settled.begin(turn)
+    assert sent(turn) == [("seller6", Reopened())]
+
+
+def test_in_its_first_life_it_tells_nobody() -> None:
+    warehouse = Warehouse(NAMES, 2)
+    turn = Turn(0.0, warehouse.clock)
+    warehouse.begin(turn)
+    assert sent(turn) == []
