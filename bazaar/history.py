@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from bazaar.core.turn import Event
+from bazaar.records import FormerLife
 
 HISTORY_FILE = "history.jsonl"
 
@@ -46,8 +47,7 @@ class History:
 
     def __init__(self, folder: Path, process: str) -> None:
         self._process = process
-        self.last_clock = max((happened.clock for happened in read_history(folder)), default=0)
-        """Where a former life of this process had come to."""
+        self.former_life = recall(read_history(folder))
         _end_line(folder / HISTORY_FILE)
         self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -88,6 +88,17 @@ def read_history(folder: Path) -> Iterator[Happening]:
         for line in file:
             if line.endswith(b"\n"):
                 yield decode_line(line)
+
+
+def recall(history: Iterable[Happening]) -> FormerLife:
+    """What a process can know of its former life."""
+    clock, placed, credited = 0, 0, set()
+    for happened in history:
+        clock = max(clock, happened.clock)
+        placed += happened.what == "ordered"
+        if happened.what == "sold":
+            credited.add(happened.facts["order"])
+    return FormerLife(clock, placed, frozenset(credited))
 
 
 def merge(histories: Iterable[Iterable[Happening]]) -> list[Happening]:

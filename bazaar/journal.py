@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -47,11 +48,13 @@ class Journal:
 
     def write(self, records: Sequence[JournalLine]) -> None:
         """Appends the records; they are on the disk when this returns."""
-        for record in records:
-            self._fold(record)
-        self._append(record for record in records if not isinstance(record, Opened))
-        if any(not isinstance(record, Closed) for record in records):
-            os.fdatasync(self._file)
+        for opens, group in groupby(records, key=lambda record: isinstance(record, Opened)):
+            for record in (lines := list(group)):
+                self._fold(record)
+            if not opens:
+                self._append(lines)
+                if any(not isinstance(record, Closed) for record in lines):
+                    os.fdatasync(self._file)
         if self._lines > COMPACT_ABOVE and self._lines > 4 * len(self._live):
             os.close(self._file)
             self._rewrite()

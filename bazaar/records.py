@@ -518,3 +518,14 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 JournalLine = Opened | Queued | Promised | Closed
+
+
+class FormerLife(Record, frozen=True):
+    """What a process that is started again finds in its own history."""
+
+    clock: int = 0
+    """Where its Lamport clock had come to; its names for orders and deposits go on from there."""
+    placed: int = 0
+    """How many orders it had placed."""
+    credited: frozenset[str] = frozenset()
+    """The orders whose sale it was paid for."""

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from bazaar.history import History, read_history
+from bazaar.history import History
 from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE, JournalLine, Seat
@@ -23,8 +23,7 @@ def main() -> None:
     folder = Path.cwd()
     journal = Journal(folder)
     history = History(folder, name)
-    credited = frozenset(line.facts["order"] for line in read_history(folder) if line.what == "sold")
-    peer = Peer(name, plan, history.last_clock, credited)
+    peer = Peer(name, plan, history.former_life)
 
     def journal_of(seat: Seat) -> list[JournalLine]:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, AskAgain, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.records import ITEMS, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
 from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
@@ -28,15 +28,21 @@ class Buyer(Trading):
     """Keeps `window` orders outstanding until its quota is answered."""
 
     def __init__(
-        self, me: str, item: Item, settings: Settings, quota: float, rng: random.Random, first_serial: int = 0
+        self,
+        me: str,
+        item: Item,
+        settings: Settings,
+        quota: float,
+        rng: random.Random,
+        former: FormerLife = FormerLife(),
     ) -> None:
         self._me = me
         self._settings = settings
         self._rng = rng
-        self._quota = first_serial + quota  # orders to place; infinity for no end
+        self._quota = former.clock + quota - former.placed  # orders to place; infinity for no end
         self._next_item = item
         self._traders: tuple[str, ...] = ()
-        self._serial = first_serial
+        self._serial = former.clock
         self._outstanding: dict[str, Outstanding] = {}
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
         self._in_doubt: set[str] = set()  # orders that are asked again although they were answered

@@ -162,7 +162,8 @@ class Host:
         self._key = key
         self._known = frozenset(known)
         self._journal_of = journal_of
-        actor.clock.witness(history.last_clock + FURTHER_LIFE if history.last_clock else 0)
+        if history.former_life.clock:
+            actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
         self._inbox: queue.SimpleQueue[Callable[[Turn], None]] = queue.SimpleQueue()
         self._accepted = Inbox(actor.name)
         self._incarnation = time.time_ns()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan
-from bazaar.records import JournalLine, Letter, Seat, is_seller
+from bazaar.records import FormerLife, JournalLine, Letter, Seat, is_seller
 from peers.buyer import Buyer
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
@@ -24,8 +24,8 @@ MOST_EARLY = 1_000
 class Peer:
     """One participant."""
 
-    def __init__(self, name: str, plan: Plan, first_serial: int = 0, credited: frozenset[str] = frozenset()) -> None:
-        """Of a former life: where to go on numbering orders and deposits, and the orders whose sale was credited."""
+    def __init__(self, name: str, plan: Plan, former: FormerLife = FormerLife()) -> None:
+        """`former`: if it is started again."""
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings)
@@ -33,9 +33,9 @@ class Peer:
         rng = plan.random_for(name)
         self._civil: Trading
         if is_seller(name):
-            self._civil = Seller(name, plan.goods[name], plan.settings, rng, first_serial, credited)
+            self._civil = Seller(name, plan.goods[name], plan.settings, rng, former)
         else:
-            self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, first_serial)
+            self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, former)
         self._trader: Trader | None = None
         self._position = NOBODY
         self._early: list[tuple[str, Letter]] = []  # for the trader that this peer may be without knowing it yet

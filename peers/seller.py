@@ -40,12 +40,12 @@ class Seller(Trading):
         self._rng = rng
         self._item = item
         self._traders: tuple[str, ...] = ()
-        self._first_serial = self._serial = first_serial
+        self._first_serial = self._serial = former.clock
         self._handed: dict[str, Handed] = {}
         self._restock_at = FOREVER
         self._finished = False
         self.retired = False
-        self._credited = set(credited)  # the orders: a retry may be told by a second trader
+        self._credited = set(former.credited)  # the orders: a retry may be told by a second trader
 
     @property
     def idle(self) -> bool:

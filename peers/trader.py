@@ -122,22 +122,20 @@ class Trader(Trading):
     def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
         """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
         self._reading.discard(seat)
-        orders = {line.order.order_id: line.order for line in lines if isinstance(line, Queued)}
-        lots = {line.order.order_id: line for line in lines if isinstance(line, Promised)}
-        closed = {line.order_id for line in lines if isinstance(line, Closed)}
+        orders, promises = still_open(lines)
         for order_id, order in orders.items():
-            if order_id in closed or order_id in self._undecided:
+            if order_id in self._undecided:
                 continue
             self._undecided.add(order_id)
             turn.keep(Queued(order))
-            if order_id in lots:
-                turn.keep(lots[order_id])
-                self._cache.promised(lots[order_id].lot)
-                self._promise_later(lots[order_id])
+            if order_id in promises:
+                turn.keep(promises[order_id])
+                self._cache.promised(promises[order_id].lot)
+                self._promise_later(promises[order_id])
             else:
                 turn.note("inherited", order=order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=SURE)
                 self._queue.put(SURE, order)
-        turn.note("took_over", peer=seat.peer, orders=len(orders) - len(closed), promised=len(lots))
+        turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
 
@@ -335,7 +333,7 @@ class Trader(Trading):
         self._deposits.append(Stock(lot))
 
     def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
-        if body.seat not in self._adoptions:
+        if body.seat not in self._adoptions and body.seat not in self._reading:
             self._read(turn, body.seat)
 
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
@@ -359,3 +357,21 @@ class Trader(Trading):
         Registered: on_registered,
         CacheUpdate: on_cache_update,
     }
+
+
+def still_open(lines: Iterable[JournalLine]) -> tuple[dict[str, Order], dict[str, Promised]]:
+    """Of a journal: the orders that are not closed, and the promises made for some of them."""
+    orders: dict[str, Order] = {}
+    promises: dict[str, Promised] = {}
+    for line in lines:
+        match line:
+            case Queued(order):
+                orders[order.order_id] = order
+                promises.pop(order.order_id, None)
+            case Promised(order):
+                orders[order.order_id] = order
+                promises[order.order_id] = line
+            case Closed(order_id):
+                orders.pop(order_id, None)
+                promises.pop(order_id, None)
+    return orders, promises

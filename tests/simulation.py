@@ -27,12 +27,13 @@ from bazaar.audit import Evidence, Report, judge
 from bazaar.core.channel import Afterwards, Inbox, Outbox
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Actor, Turn
-from bazaar.history import Happening, encode_line, happening
+from bazaar.history import Happening, encode_line, happening, recall
 from bazaar.narration import Narrator
 from bazaar.plan import Plan, draw_plan
 from bazaar.records import WAREHOUSE, AnyEntry, Delivery, JournalLine, Opened, Seat, decode, encode
 from bazaar.settings import Settings, with_pace
 from bazaar.warehouse import Warehouse
+from peers.host import FURTHER_LIFE
 from peers.peer import Peer
 
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
@@ -130,7 +131,7 @@ class World:
 
     def _create(self, name: str) -> None:
         settings = self.plan.settings
-        last_clock = max((line.clock for line in self.histories[name]), default=0)
+        former = recall(self.histories[name])
         self._lives[name] += 1
         self._inboxes[name] = Inbox(name)
         self._afterwards[name] = Afterwards()
@@ -139,10 +140,9 @@ class World:
                 self.plan.names, settings.traders, self.entries, settings.election == "simultaneous"
             )
         else:
-            credited = frozenset(line.facts["order"] for line in self.histories[name] if line.what == "sold")
-            self.actors[name] = Peer(name, self.plan, last_clock, credited)
-        if last_clock:
-            self.actors[name].clock.witness(last_clock + 10_000)
+            self.actors[name] = Peer(name, self.plan, former)
+        if former.clock:
+            self.actors[name].clock.witness(former.clock + FURTHER_LIFE)
 
     def _die(self, name: str) -> None:
         self.killed.add(name)

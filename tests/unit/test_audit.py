@@ -17,7 +17,7 @@ import pytest
 from bazaar.audit import CHECKS, MOST_STORIES, Evidence, judge
 from bazaar.history import Happening
 from bazaar.plan import Plan
-from bazaar.records import AnyEntry, Appoint, Denial, Item
+from bazaar.records import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry, Item
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
 
 NAMES = ("buyer0", "seller1", "seller2", "buyer3", "buyer4")
@@ -184,6 +184,8 @@ def two_waiting_and_the_later_one_taken() -> Lie:
     )
 
 
+DEATH: tuple[AnyEntry, ...] = (Appoint(7, "buyer3", 1), DeposeEntry(8, TRADER, 0, 0, "buyer3"))
+
 LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     # The check, the lie, the checks that catch it, and what the story must name.
     (
@@ -272,6 +274,31 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     ("only_traders_trade", entry(5, trader="buyer3"), {"only_traders_trade"}, ["entry 5", "buyer3"]),
     ("only_traders_trade", further(Appoint(7, "buyer3", 0)), {"only_traders_trade"}, ["entry 7", "seat 0", "buyer3"]),
     ("only_traders_trade", further(Appoint(7, TRADER, 1)), {"only_traders_trade"}, ["entry 7", "seat 1", TRADER]),
+    (
+        "only_traders_trade",
+        further(DeposeEntry(7, "buyer3", 0, 0, TRADER)),
+        {"only_traders_trade"},
+        ["entry 7", "buyer3"],
+    ),
+    (
+        "only_traders_trade",
+        further(*DEATH, AdoptEntry(9, TRADER, 0, "buyer3"), a_deposit_entry(10, a_lot("seller1-d9", count=1), TRADER)),
+        {"only_traders_trade", "goods_add_up"},
+        ["entry 10", TRADER],
+    ),
+    ("queues_were_taken_over", further(*DEATH), {"queues_were_taken_over"}, [TRADER, "since 0", "entry 8"]),
+    (
+        "queues_were_taken_over",
+        further(*DEATH, *(AdoptEntry(position, TRADER, 0, "buyer3") for position in (9, 10))),
+        {"queues_were_taken_over"},
+        ["entry 10", "buyer3", TRADER],
+    ),
+    (
+        "queues_were_taken_over",
+        further(Appoint(7, "buyer3", 1), AdoptEntry(8, TRADER, 0, "buyer3")),
+        {"queues_were_taken_over"},
+        ["entry 8", TRADER, "not open"],
+    ),
     (
         "traders_neither_buy_nor_sell",
         also(TRADER, 90, "picked", item="salt"),
@@ -368,3 +395,52 @@ def test_what_the_cache_takes_may_pass_over_what_only_the_warehouse_can_serve() 
 def test_stories_are_told_only_so_many_times() -> None:
     claims = [Appoint(position, TRADER, 0) for position in range(7, 7 + 5 * MOST_STORIES)]
     assert len(judge(further(*claims)(a_market())).violations["only_traders_trade"]) == MOST_STORIES
+
+
+# ------------------------------------------------------------------------------------------ deaths
+def test_a_queue_that_was_taken_over_once_holds_and_is_counted() -> None:
+    report = judge(further(*DEATH, AdoptEntry(9, TRADER, 0, "buyer3"))(a_market()))
+    assert report.violations == {}
+    assert (report.exercised["traders_deposed"], report.exercised["queues_taken_over"]) == (1, 1)
+
+
+def test_where_nobody_is_left_nobody_takes_over() -> None:
+    assert judge(further(DeposeEntry(7, TRADER, 0, 0, "buyer0"))(a_market())).violations == {}
+
+
+@pytest.mark.parametrize(
+    ("who", "lie", "check"),
+    [
+        (
+            "buyer0",
+            also("buyer0", 95, "ordered", order="buyer0-4", item="salt", trader=TRADER),
+            "no_order_lost",
+        ),
+        ("buyer0", without("buyer0", "purchased", "buyer0-0"), "no_order_lost"),
+        ("buyer0", without("buyer0", "revoked", "buyer0-3"), "buyers_were_told_the_truth"),
+        ("seller1", without("seller1", "sold", "buyer0-1"), "money_adds_up"),
+        (TRADER, without(TRADER, "traded", "buyer0-0"), "money_adds_up"),
+    ],
+)
+def test_what_a_killed_process_had_not_written_down_is_excused_and_nobody_elses(who: str, lie: Lie, check: str) -> None:
+    told = lie(a_market())
+    others = frozenset({"buyer0", "seller1", "seller2", "buyer3", TRADER, "warehouse"} - {who})
+    assert judge(changed(told, killed=frozenset({who}))).violations.keys() - {"window_kept"} == set()
+    assert check in judge(told).violations
+    assert check in judge(changed(told, killed=others)).violations
+
+
+LEDGER_LIES = [
+    ("no_product_below_zero", a_third_sale_from_an_empty_lot()),
+    ("goods_add_up", stock(seller2=3)),
+    ("each_order_decided_once", further(Denial(7, "buyer0-2", "buyer0", "fish", "unavailable", 61, TRADER))),
+    ("only_what_was_asked", entry(5, item="boar")),
+    ("only_traders_trade", entry(5, trader="buyer3")),
+    ("queues_were_taken_over", further(*DEATH)),
+]
+
+
+@pytest.mark.parametrize(("check", "lie"), LEDGER_LIES)
+def test_what_the_ledger_says_is_excused_by_nobodys_death(check: str, lie: Lie) -> None:
+    everybody = frozenset({*NAMES, "warehouse"})
+    assert check in judge(changed(lie(a_market()), killed=everybody)).violations

@@ -121,7 +121,7 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def warehouse(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     shelf = Shelf()
     key = make_key(run_folder / "key")
-    server = NameServer("localhost", 0, key)
+    server = NameServer("localhost", 0, key, lambda: None)
     threading.Thread(target=server.serve, daemon=True).start()
     inside, outside = os.pipe()
     monkeypatch.setattr(database, "MongoLedger", lambda uri, name: MemoryLedger(shelf))

@@ -156,3 +156,43 @@ def test_a_rewriting_that_a_kill_cut_short_leaves_the_old_file(tmp_path: Path) -
     left_behind(tmp_path, queued("buyer0-0"))
     (tmp_path / JOURNAL_FILE).with_suffix(".new").write_bytes(b'{"line":"que')
     assert read(tmp_path) == (queued("buyer0-0"),)
+
+
+# ------------------------------------------------------------------------------------------- tenures
+def test_every_tenure_has_a_journal_of_its_own(tmp_path: Path) -> None:
+    journal = a_journal(tmp_path, 4)
+    journal.write([queued("buyer0-0")])
+    journal.write([Opened(9), queued("buyer2-0")])
+    journal.close()
+    assert read_journal(journal_file(tmp_path, 4)) == [queued("buyer0-0")]
+    assert read_journal(journal_file(tmp_path, 9)) == [queued("buyer2-0")]
+
+
+def test_a_tenure_that_goes_on_in_another_life_goes_on_in_its_journal(tmp_path: Path) -> None:
+    left_behind(tmp_path, queued("buyer0-0"))
+    journal = Journal(tmp_path)
+    journal.write([Opened(SINCE), queued("buyer2-0")])
+    journal.close()
+    assert read_journal(journal_file(tmp_path, SINCE)) == [queued("buyer0-0"), queued("buyer2-0")]
+
+
+def test_a_tenure_in_which_nothing_was_kept_has_an_empty_journal(tmp_path: Path) -> None:
+    assert read_journal(journal_file(tmp_path, SINCE)) == []
+
+
+def test_a_journal_can_be_read_while_its_owner_is_paused_in_the_midst_of_a_line(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"))
+    os.truncate(path, path.stat().st_size - 3)
+    before = path.read_bytes()
+    assert read_journal(path) == [queued("buyer0-0")]
+    assert path.read_bytes() == before  # it is not the reader's to mend
+
+
+def test_what_is_kept_before_a_tenure_begins_belongs_to_the_former_one(tmp_path: Path) -> None:
+    """Orders that are closed by letters of the former tenure, which were delivered only now."""
+    journal = a_journal(tmp_path, 4)
+    journal.write([queued("buyer0-0")])
+    journal.write([Closed("buyer0-0"), Opened(9), queued("buyer0-0")])
+    journal.close()
+    assert read_journal(journal_file(tmp_path, 4)) == [queued("buyer0-0"), Closed("buyer0-0")]
+    assert read_journal(journal_file(tmp_path, 9)) == [queued("buyer0-0")]

@@ -3,7 +3,22 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import WAREHOUSE, AnyMessage, Bench, BenchIs, Claim, Election, Heartbeat, Ok, WhoTrades, Won
+from bazaar.records import (
+    WAREHOUSE,
+    AnyMessage,
+    Bench,
+    BenchIs,
+    Claim,
+    Depose,
+    Deposed,
+    Election,
+    Heartbeat,
+    Ok,
+    Seat,
+    TraderDead,
+    WhoTrades,
+    Won,
+)
 from bazaar.settings import Settings
 from peers.membership import Membership
 from peers.role import FOREVER
@@ -190,3 +205,149 @@ def test_a_claim_against_an_old_bench_ends_with_the_new_one() -> None:
     member.hears("seller3", Won(a_bench("seller3", vacant=1)))
     turn = member.hears("buyer2", Election(0))
     assert sent(turn) == [("buyer2", Ok(0)), (WAREHOUSE, Claim(0, 1))]
+
+
+# --------------------------------------------------------------------------------------------- deaths
+THREE = a_bench("buyer4", "seller3", "buyer2")
+FALLEN = Bench((None, Seat("seller3", 1), Seat("buyer2", 2)), 0, 3, 3)
+
+
+def seated(me: str) -> Member:
+    """A peer that has known since 10 that buyer4, seller3 and buyer2 trade."""
+    member = Member(me)
+    member.hears(WAREHOUSE, BenchIs(THREE), at=10.0)
+    return member
+
+
+def goes_on(member: Member, until: float, heard: tuple[str, ...] = ()) -> list[tuple[float, str, AnyMessage]]:
+    """Lives from deadline to deadline and hears heartbeats of `heard` all the time; what it sends, and when."""
+    said_: list[tuple[float, str, AnyMessage]] = []
+    while (now := min(member.role.deadline, until)) < until:
+        for name in heard:
+            member.role.heard(Turn(now, member.clock), name)
+        said_ += [(now, to, body) for to, body in sent(member.waits_until(now))]
+    return said_
+
+
+def test_a_trader_beats_for_the_other_traders_and_now_and_then_for_everybody() -> None:
+    beats = [(to, now) for now, to, _ in goes_on(seated("buyer4"), 16.0, ("seller3", "buyer2"))]
+    assert [now for to, now in beats if to == "seller3"] == [11.0, 12.0, 13.0, 14.0, 15.0]
+    assert [now for to, now in beats if to == "buyer0"] == [15.0]
+
+
+def test_a_trader_suspects_another_that_is_silent_and_asks_the_warehouse_to_depose_it() -> None:
+    suspected = [
+        (now, to, body) for now, to, body in goes_on(seated("seller3"), 19.0, ("buyer2",)) if isinstance(body, Depose)
+    ]
+    assert suspected == [(15.0, WAREHOUSE, Depose(Seat("buyer4", 0)))]
+
+
+def test_who_is_no_trader_leaves_it_to_the_traders_as_long_as_it_can() -> None:
+    suspected = [(now, body) for now, _, body in goes_on(seated("buyer0"), 29.0, ("seller3", "buyer2"))]
+    assert suspected == [(25.0, Depose(Seat("buyer4", 0)))]
+
+
+def test_any_letter_is_a_sign_of_life() -> None:
+    member = seated("seller3")
+    for now in range(11, 40):
+        turn = Turn(float(now), member.clock)
+        for name in ("buyer4", "buyer2"):
+            member.role.heard(turn, name)
+        member.role.tick(turn)
+        assert noted(turn, "suspected") == []
+
+
+def test_a_deposal_without_an_answer_is_asked_for_again() -> None:
+    deposals = [now for now, _, body in goes_on(seated("seller3"), 26.0, ("buyer2",)) if isinstance(body, Depose)]
+    assert deposals == [15.0, 20.0, 25.0]
+
+
+def test_whose_deposal_came_first_announces_the_death() -> None:
+    turn = seated("seller3").hears(WAREHOUSE, Deposed(Seat("buyer4", 0), FALLEN))
+    assert said(turn) == [(name, TraderDead("buyer4", FALLEN)) for name in NAMES if name != "seller3"]
+    assert noted(turn, "trader_died") == [{"peer": "buyer4", "traders": ["seller3", "buyer2"], "left": "several"}]
+
+
+@pytest.mark.parametrize(("me", "left"), [("seller3", "alone"), ("buyer0", "several")])
+def test_a_trader_that_is_left_alone_says_so(me: str, left: str) -> None:
+    alone = Bench((None, Seat("seller3", 1)), 0, 4, 4)
+    (died,) = noted(seated(me).hears(WAREHOUSE, Deposed(Seat("buyer4", 0), alone)), "trader_died")
+    assert (died["left"], died["traders"]) == (left, ["seller3"])
+
+
+def test_when_the_last_one_dies_there_is_none_and_an_election_follows() -> None:
+    member = seated("buyer0")
+    nobody = Bench((None, None, None), 1, 6, 6)
+    turn = member.hears(WAREHOUSE, Deposed(Seat("buyer2", 2), nobody), at=20.0)
+    assert noted(turn, "trader_died")[0]["left"] == "none"
+    assert not member.role.complete
+    assert started_at(member) == 22.0
+
+
+def test_whoever_hears_of_a_death_drops_the_trader() -> None:
+    member = seated("buyer0")
+    turn = member.hears("seller3", TraderDead("buyer4", FALLEN))
+    assert noted(turn, "heard_death") == [{"peer": "buyer4", "by": "seller3"}]
+    assert member.role.bench.traders == ("seller3", "buyer2")
+    assert member.role.complete
+
+
+def test_who_asked_second_learns_the_bench_and_announces_nothing() -> None:
+    turn = seated("buyer2").hears(WAREHOUSE, BenchIs(FALLEN))
+    assert said(turn) == []
+    assert noted(turn, "trader_died") == []
+
+
+def test_a_death_that_is_told_late_changes_nothing() -> None:
+    member = seated("buyer0")
+    newer = Bench((Seat("buyer4", 5), Seat("seller3", 1), Seat("buyer2", 2)), 0, 5, 5)
+    member.hears("buyer4", Won(newer))
+    member.hears("seller3", TraderDead("buyer4", FALLEN))
+    assert member.role.bench == newer
+
+
+def test_a_trader_that_has_slept_through_its_deposal_is_told_at_its_first_heartbeat() -> None:
+    member = seated("seller3")
+    member.hears(WAREHOUSE, Deposed(Seat("buyer4", 0), FALLEN))
+    assert said(member.hears("buyer4", Heartbeat())) == [("buyer4", BenchIs(FALLEN))]
+    assert said(member.hears("buyer2", Heartbeat())) == []
+
+
+def test_a_trader_that_learns_of_its_deposal_is_an_ordinary_peer() -> None:
+    member = seated("buyer4")
+    assert member.role.seat == Seat("buyer4", 0)
+    turn = member.hears("seller3", BenchIs(FALLEN), at=40.0)
+    assert member.role.seat is None
+    assert said(turn) == []
+    assert not [body for _, _, body in goes_on(member, 54.0, ("seller3", "buyer2")) if isinstance(body, Heartbeat)]
+
+
+# ----------------------------------------------------------------------------------------- resignation
+def test_a_trader_that_resigns_asks_for_its_own_deposal() -> None:
+    member = seated("buyer4")
+    turn = Turn(11.0, member.clock)
+    member.role.resign(turn)
+    assert sent(turn) == [(WAREHOUSE, Depose(Seat("buyer4", 0)))]
+    assert noted(turn, "resigned") == [{}]
+
+
+def test_that_it_has_resigned_it_announces_itself_and_does_not_call_itself_dead() -> None:
+    turn = seated("buyer4").hears(WAREHOUSE, Deposed(Seat("buyer4", 0), FALLEN))
+    assert said(turn) == [(name, TraderDead("buyer4", FALLEN)) for name in NAMES[:-1]]
+    assert noted(turn, "trader_died") == []
+
+
+def test_who_has_resigned_stands_for_no_other_seat() -> None:
+    member = seated("buyer4")
+    member.role.resign(Turn(11.0, member.clock))
+    nobody = Bench((None, None, None), 1, 6, 6)
+    member.hears("seller3", TraderDead("seller3", nobody), at=12.0)
+    assert said(member.hears("buyer0", Election(6))) == []
+    assert started_at(member) == FOREVER
+
+
+def test_who_has_no_seat_has_none_to_give_up() -> None:
+    member = seated("buyer0")
+    turn = Turn(11.0, member.clock)
+    member.role.resign(turn)
+    assert (turn.sends, turn.events) == ([], [])

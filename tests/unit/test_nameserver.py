@@ -22,8 +22,14 @@ KEY = b"the key of this run"
 
 
 @pytest.fixture
-def server() -> Iterator[NameServer]:
-    server = NameServer("localhost", 0, KEY)
+def strangers() -> threading.Semaphore:
+    """One for each who was refused."""
+    return threading.Semaphore(0)
+
+
+@pytest.fixture
+def server(strangers: threading.Semaphore) -> Iterator[NameServer]:
+    server = NameServer("localhost", 0, KEY, strangers.release)
     threading.Thread(target=server.serve, daemon=True).start()
     yield server
     server.close()
@@ -53,11 +59,15 @@ def test_a_name_that_nobody_entered_is_unreachable(server: NameServer) -> None:
         a_directory(server).lookup("seller9")
 
 
-def test_whoever_has_not_the_key_is_refused_and_the_others_go_on(server: NameServer) -> None:
+def test_whoever_has_not_the_key_is_refused_and_counted_and_the_others_go_on(
+    server: NameServer, strangers: threading.Semaphore
+) -> None:
     a_directory(server).register("buyer0", "PYRO:buyer0@localhost:4711")
     with pytest.raises(Unreachable):
         a_directory(server, b"another key").register("buyer0", "PYRO:thief@localhost:666")
     assert a_directory(server).lookup("buyer0") == "PYRO:buyer0@localhost:4711"
+    assert strangers.acquire(timeout=10)
+    assert not strangers.acquire(blocking=False)
 
 
 def test_somebody_who_says_nothing_or_rubbish_holds_nobody_up(server: NameServer) -> None:
@@ -76,13 +86,13 @@ def test_without_a_name_server_everything_is_unreachable(server: NameServer) -> 
 
 def test_a_port_that_is_taken_is_told_in_one_line(server: NameServer) -> None:
     with pytest.raises(UsageError, match=f"cannot have port {server.port} on localhost") as caught:
-        NameServer("localhost", server.port, KEY)
+        NameServer("localhost", server.port, KEY, lambda: None)
     assert "\n" not in str(caught.value)
 
 
 def test_a_host_that_is_not_this_machine_is_told_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"cannot listen on host 192\.0\.2\.7") as caught:
-        NameServer("192.0.2.7", 0, KEY)
+        NameServer("192.0.2.7", 0, KEY, lambda: None)
     assert "\n" not in str(caught.value)
 
 

@@ -11,13 +11,16 @@ from bazaar.records import (
     WAREHOUSE,
     Answer,
     AnyMessage,
+    Ask,
     Bench,
     BenchIs,
     Buy,
     Deposit,
     Election,
     Letter,
+    Opened,
     Purchased,
+    Seat,
     Sold,
     Won,
 )
@@ -129,3 +132,70 @@ def test_the_orders_of_a_run_are_shared_among_those_who_stay_buyers() -> None:
         peer = Peer(name, a_plan(requests=5, window=100))
         placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(a_bench("seller3")))))
     assert placed == {"buyer0": 3, "buyer2": 2, "buyer4": 0}  # buyer4 is the one that the election makes a trader
+
+
+# ------------------------------------------------------------------------------------------ losing a seat
+def without(bench: Bench, position: int) -> Bench:
+    """Its only trader has fallen."""
+    return Bench((None,) * len(bench.seats), 1, position, position)
+
+
+def test_a_trader_that_is_deposed_steps_down_and_buys_again() -> None:
+    peer = Peer("buyer4", a_plan(traders=2))
+    peer.begin(Turn(0.0, peer.clock))
+    hear(peer, "buyer0", Election(-1))
+    hear(peer, WAREHOUSE, BenchIs(a_bench("buyer4", vacant=1)))
+    turn = hear(peer, "seller3", Won(a_bench("buyer4", "seller3")))
+    assert Trader in map(type, peer.roles)
+    assert not [body for _, body in sent(turn) if isinstance(body, Buy)]
+    left = Bench((None, a_bench("buyer4", "seller3").seats[1]), 0, 5, 5)
+    turn = hear(peer, "seller3", BenchIs(left), at=60.0)
+    assert [type(role) for role in peer.roles] == [Membership, Buyer]
+    assert noted(turn, "stepped_down") == [{"promised": 0}]
+    assert [to for to, body in sent(turn) if isinstance(body, Buy)] == ["seller3"]
+
+
+def test_a_peer_that_is_elected_again_begins_a_new_tenure() -> None:
+    peer = Peer("buyer4", a_plan())
+    elect(peer)
+    hear(peer, "buyer0", Buy("buyer0-0", "salt", False), at=100.0)
+    hear(peer, "buyer0", BenchIs(without(peer.membership.bench, 3)), at=101.0)
+    turn = hear(peer, WAREHOUSE, BenchIs(Bench((Seat("buyer4", 4),), 0, 4, 4)), at=200.0)
+    assert Opened(4) in turn.kept
+    assert not [
+        body for _, body in sent(turn) if isinstance(body, Ask)
+    ]  # its former queue is taken over, or not at all
+
+
+def test_what_was_asked_for_comes_too_late_for_one_that_has_stepped_down() -> None:
+    peer = Peer("buyer4", a_plan())
+    elect(peer)
+    hear(peer, "buyer0", BenchIs(without(peer.membership.bench, 3)), at=101.0)
+    turn = Turn(102.0, peer.clock)
+    peer.inherit(turn, Seat("seller3", 1), [])
+    assert (turn.sends, turn.kept, turn.events) == ([], [], [])
+
+
+def test_a_trader_of_a_former_life_goes_on_with_its_own_journal() -> None:
+    peer = Peer("buyer4", a_plan(), 500)
+    peer.begin(Turn(0.0, peer.clock))
+    turn = hear(peer, WAREHOUSE, BenchIs(a_bench("buyer4")))
+    assert turn.kept == [Opened(0)]
+    assert turn.reads == [Seat("buyer4", 0)]
+    assert noted(turn, "elected") == []
+
+
+def test_a_peer_of_a_further_life_numbers_on_and_credits_no_sale_twice() -> None:
+    buyer = Peer("buyer0", a_plan(), 500)
+    seller = Peer("seller1", a_plan(), 500, frozenset({"buyer0-3"}))
+    (order,) = [b for _, b in sent(hear(buyer, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Buy)]
+    (deposit,) = [b for _, b in sent(hear(seller, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Deposit)]
+    assert (order.order_id, deposit.deposit_id) == ("buyer0-500", "seller1-d500")
+    assert noted(hear(seller, "buyer4", Sold("buyer0-3", "salt", "buyer0", 800, 3)), "sold") == []
+
+
+def test_the_civil_part_of_a_trader_hears_the_answers_to_what_it_had_begun() -> None:
+    peer = Peer("seller3", a_plan())
+    elect(peer)
+    turn = hear(peer, "buyer4", Sold("buyer0-3", "salt", "buyer0", 800, 3))
+    assert noted(turn, "sold")[0]["earned"] == 640

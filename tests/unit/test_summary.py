@@ -114,3 +114,59 @@ def test_its_fields_are_those_that_scripts_depend_on() -> None:
 def test_a_sale_is_shipped_whoever_heard_of_it() -> None:
     sale: Sale = a_sale(0, an_order(), a_lot())
     assert a_summary(entries=(sale,)).goods_shipped == 1
+
+
+# ------------------------------------------------------------------------------------------------ faults
+def a_fault(time: float, text: str, name: str) -> Happening:
+    kind = text.partition(":")[0]
+    return Happening(time, "launcher", int(time), "fault", {"fault": text, "kind": kind, "name": name, "for_s": 0.0})
+
+
+def a_death(time: float, peer: str, by: str) -> Happening:
+    return Happening(time, by, int(time), "trader_died", {"peer": peer, "traders": [by], "left": "alone"})
+
+
+def a_trade(time: float, trader: str) -> Happening:
+    return Happening(time, trader, int(time), "traded", {"order": "buyer0-0", "by": "warehouse"})
+
+
+def test_a_fault_is_told_with_how_long_it_took_to_notice_and_to_sell_again() -> None:
+    summary = a_summary(
+        at(101.0, "ordered"),
+        a_fault(105.0, "kill:trader0@4", "buyer7"),
+        a_trade(105.5, "seller6"),  # goes on selling, but has not noticed yet
+        a_death(107.25, "buyer7", by="seller6"),
+        a_trade(107.3, "buyer7"),  # its own last one, late
+        a_trade(108.0, "seller6"),
+    )
+    assert summary.faults == [{"what": "kill:trader0@4", "at_s": 4.0, "detected_s": 2.25, "recovered_s": 3.0}]
+
+
+def test_a_fault_that_nobody_noticed_has_no_such_figures() -> None:
+    summary = a_summary(at(101.0, "ordered"), a_fault(102.0, "pause:buyer0@1+2", "buyer0"), a_trade(103.0, "buyer7"))
+    assert summary.faults == [{"what": "pause:buyer0@1+2", "at_s": 1.0, "detected_s": None, "recovered_s": None}]
+
+
+def test_after_the_death_of_the_last_one_there_may_be_no_survivor_to_sell() -> None:
+    summary = a_summary(
+        at(101.0, "ordered"), a_fault(102.0, "kill:trader0@1", "buyer7"), a_death(104.0, "buyer7", by="buyer0")
+    )
+    assert summary.faults == [{"what": "kill:trader0@1", "at_s": 1.0, "detected_s": 2.0, "recovered_s": None}]
+
+
+def test_faults_are_told_in_their_order_each_with_its_own_death() -> None:
+    summary = a_summary(
+        at(101.0, "ordered"),
+        a_fault(110.0, "kill:trader1@9", "seller6"),
+        a_fault(102.0, "kill:trader0@1", "buyer7"),
+        a_death(104.0, "buyer7", by="buyer5"),
+        a_death(113.0, "seller6", by="buyer5"),
+    )
+    assert [(fault["what"], fault["detected_s"]) for fault in summary.faults] == [
+        ("kill:trader0@1", 2.0),
+        ("kill:trader1@9", 3.0),
+    ]
+
+
+def test_without_faults_there_are_none() -> None:
+    assert a_summary(at(101.0, "ordered")).faults == []

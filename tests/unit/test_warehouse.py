@@ -7,6 +7,7 @@ from bazaar.records import (
     Adopted,
     AdoptEntry,
     Answer,
+    AnyEntry,
     AnyMessage,
     Appoint,
     Ask,
@@ -257,7 +258,11 @@ def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None
 
 
 def test_started_again_it_tells_every_trader_to_ask_again_and_who_has_to_take_over() -> None:
-    entries = [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), DeposeEntry(2, "buyer7", 0, 0, "seller6")]
+    entries: list[AnyEntry] = [
+        Appoint(0, "buyer7", 0),
+        Appoint(1, "seller6", 1),
+        DeposeEntry(2, "buyer7", 0, 0, "seller6"),
+    ]
     warehouse = Warehouse(NAMES, 2, entries)
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
