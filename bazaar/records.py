@@ -529,3 +529,6 @@ class FormerLife(Record, frozen=True):
     """How many orders it had placed."""
     credited: frozenset[str] = frozenset()
     """The orders whose sale it was paid for."""
+
+
+FIRST_LIFE = FormerLife()

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
+from bazaar.records import FIRST_LIFE, ITEMS, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
 from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
@@ -34,7 +34,7 @@ class Buyer(Trading):
         settings: Settings,
         quota: float,
         rng: random.Random,
-        former: FormerLife = FormerLife(),
+        former: FormerLife = FIRST_LIFE,
     ) -> None:
         self._me = me
         self._settings = settings

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan
-from bazaar.records import FormerLife, JournalLine, Letter, Seat, is_seller
+from bazaar.records import FIRST_LIFE, FormerLife, JournalLine, Letter, Seat, is_seller
 from peers.buyer import Buyer
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
@@ -24,7 +24,7 @@ MOST_EARLY = 1_000
 class Peer:
     """One participant."""
 
-    def __init__(self, name: str, plan: Plan, former: FormerLife = FormerLife()) -> None:
+    def __init__(self, name: str, plan: Plan, former: FormerLife = FIRST_LIFE) -> None:
         """`former`: if it is started again."""
         self.name = name
         self.clock = LamportClock()

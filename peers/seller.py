@@ -27,13 +27,7 @@ class Seller(Trading):
     """Every `restock_every_s`, and whenever a product is sold out, it picks an item other than its last one."""
 
     def __init__(
-        self,
-        me: str,
-        item: Item,
-        settings: Settings,
-        rng: random.Random,
-        first_serial: int = 0,
-        credited: frozenset[str] = frozenset(),
+        self, me: str, item: Item, settings: Settings, rng: random.Random, former: FormerLife = FIRST_LIFE
     ) -> None:
         self._me = me
         self._settings = settings
