@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, Deposit, Deposited, Item, OutOfStock, Sold, sellers_share
+from bazaar.records import FIRST_LIFE, ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
 from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
