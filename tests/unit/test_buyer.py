@@ -5,7 +5,7 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, AnyMessage, AskAgain, Buy, Item, Oversold, Purchased, Unavailable
+from bazaar.records import ITEMS, AnyMessage, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
 from bazaar.settings import Settings
 from peers.buyer import Buyer
 from peers.role import FOREVER
@@ -250,7 +250,14 @@ def test_told_to_ask_again_what_it_is_asking_already_it_does_nothing() -> None:
 
 
 def test_in_a_further_life_no_name_is_used_twice() -> None:
-    role = Buyer("buyer0", "salt", Settings(window=3), FOREVER, random.Random(1), first_serial=700)
+    role = Buyer("buyer0", "salt", Settings(window=3), FOREVER, random.Random(1), FormerLife(clock=700, placed=20))
     buyer = Stage(role)
     role.trade(Turn(0.0, buyer.clock), BENCH)
     assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701", "buyer0-702"]
+
+
+def test_a_further_life_places_only_what_is_left_of_the_quota() -> None:
+    role = Buyer("buyer0", "salt", Settings(window=5), 22, random.Random(1), FormerLife(clock=700, placed=20))
+    buyer = Stage(role)
+    role.trade(Turn(0.0, buyer.clock), BENCH)
+    assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701"]

@@ -7,6 +7,7 @@ import pytest
 
 from bazaar.core.turn import Event
 from bazaar.history import HISTORY_FILE, Happening, History, decode_line, encode_line, happening, merge, read_history
+from bazaar.records import FIRST_LIFE
 
 STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
 HEARD = Event(9, "purchased", "buyer7", 8, {"price": 800, "traders": ["buyer7"]})
@@ -43,7 +44,7 @@ def test_it_is_with_the_operating_system_when_write_returns(tmp_path: Path) -> N
 def test_a_second_life_goes_on_and_knows_how_far_the_first_came(tmp_path: Path) -> None:
     left_behind(tmp_path, STARTED, HEARD)
     history = History(tmp_path, "buyer0")
-    assert history.last_clock == 9
+    assert history.former_life.clock == 9
     history.close()
     left_behind(tmp_path, STARTED)
     assert [happened.clock for happened in read_history(tmp_path)] == [4, 9, 4]
@@ -52,7 +53,7 @@ def test_a_second_life_goes_on_and_knows_how_far_the_first_came(tmp_path: Path) 
 def test_a_first_life_begins_at_zero(tmp_path: Path) -> None:
     history = History(tmp_path, "buyer0")
     history.close()
-    assert history.last_clock == 0
+    assert history.former_life == FIRST_LIFE
     assert list(read_history(tmp_path)) == []
 
 

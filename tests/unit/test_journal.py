@@ -120,13 +120,6 @@ def test_damage_in_the_middle_is_refused_with_its_place(damaged: bytes, tmp_path
         a_journal(tmp_path)
 
 
-def test_a_promise_of_an_order_that_is_not_there_is_damage(tmp_path: Path) -> None:
-    path = left_behind(tmp_path, queued("buyer0-0"), promised("buyer0-0"))
-    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
-    with pytest.raises(DamagedJournal):
-        read_journal(path)
-
-
 # ------------------------------------------------------------------------------------------- compaction
 def test_a_journal_of_mostly_closed_orders_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "COMPACT_ABOVE", 20)

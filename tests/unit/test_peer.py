@@ -17,6 +17,7 @@ from bazaar.records import (
     Buy,
     Deposit,
     Election,
+    FormerLife,
     Letter,
     Opened,
     Purchased,
@@ -177,7 +178,7 @@ def test_what_was_asked_for_comes_too_late_for_one_that_has_stepped_down() -> No
 
 
 def test_a_trader_of_a_former_life_goes_on_with_its_own_journal() -> None:
-    peer = Peer("buyer4", a_plan(), 500)
+    peer = Peer("buyer4", a_plan(), FormerLife(clock=500))
     peer.begin(Turn(0.0, peer.clock))
     turn = hear(peer, WAREHOUSE, BenchIs(a_bench("buyer4")))
     assert turn.kept == [Opened(0)]
@@ -186,8 +187,8 @@ def test_a_trader_of_a_former_life_goes_on_with_its_own_journal() -> None:
 
 
 def test_a_peer_of_a_further_life_numbers_on_and_credits_no_sale_twice() -> None:
-    buyer = Peer("buyer0", a_plan(), 500)
-    seller = Peer("seller1", a_plan(), 500, frozenset({"buyer0-3"}))
+    buyer = Peer("buyer0", a_plan(), FormerLife(clock=500))
+    seller = Peer("seller1", a_plan(), FormerLife(clock=500, credited=frozenset({"buyer0-3"})))
     (order,) = [b for _, b in sent(hear(buyer, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Buy)]
     (deposit,) = [b for _, b in sent(hear(seller, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Deposit)]
     assert (order.order_id, deposit.deposit_id) == ("buyer0-500", "seller1-d500")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, Deposit, Deposited, Item, OutOfStock, Sold, sellers_share
+from bazaar.records import ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
 from bazaar.settings import Settings
 from peers.role import FOREVER
 from peers.seller import Seller
@@ -174,7 +174,9 @@ def test_elected_itself_it_picks_nothing_new_but_is_paid_for_what_is_on_sale() -
 
 def a_further_life(*credited: str) -> AtTheSeller:
     seller = AtTheSeller()
-    seller.role = Seller("seller1", "salt", Settings(), random.Random(1), 700, frozenset(credited))
+    seller.role = Seller(
+        "seller1", "salt", Settings(), random.Random(1), FormerLife(clock=700, credited=frozenset(credited))
+    )
     seller.role.trade(Turn(0.0, seller.clock), BENCH)
     return seller
 
