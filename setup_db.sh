@@ -21,7 +21,12 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
 
+# Without these, bash would run the EXIT trap within the signal's handler, where $(...) gives wrong results.
+trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
+
 say() { echo "setup_db.sh: $*" >&2; }
 fail() { say "$*"; exit 2; }
 
@@ -49,9 +54,9 @@ start() {
     else  # there was none, or it was just being killed
         trap 'end_all KILL' EXIT
         start_server "$owner"
-        trap - EXIT
     fi
     echo "mongodb://127.0.0.1:$port/?replicaSet=bazaar&directConnection=true"
+    trap - EXIT
 }
 
 stop() { [[ ! -d $dir ]] || { lock && end_all TERM; }; }
@@ -209,7 +214,7 @@ end_guard() {  # and its `sleep`: they are a group
     local pid
     if pid=$(process_in guard.pid); then
         kill -KILL -- "-$pid" || kill -KILL "$pid" || true
-        while is_running "$pid"; do sleep 0.02; done
+        for _ in {1..100}; do is_running "$pid" || break; sleep 0.02; done
     fi
     rm -f "$dir/guard.pid"
 } 2>/dev/null
@@ -274,6 +279,7 @@ process_in() {
 
 is_running() {  # no for one that has ended but that nobody has collected yet; starts no program
     local stat
+    [[ $1 == [1-9]* ]] || return
     if [[ -d /proc/self ]]; then read -r stat <"/proc/$1/stat" && [[ ${stat##*) } != Z* ]]; else kill -0 "$1"; fi
 } 2>/dev/null
 

@@ -261,7 +261,8 @@ def test_stop_ends_the_guard_too_and_leaves_the_folder(folder: Path, owner: Owne
 def test_an_owner_that_is_not_there_is_refused(folder: Path, owner: Owner) -> None:
     owner.kill()
     owner.wait()
-    assert "not a running process" in refused(folder, owner.pid)
+    for nobody in (owner.pid, "self", "-1", "x"):
+        assert "not a running process" in refused(folder, nobody)
     assert not folder.exists()
 
 
@@ -390,6 +391,18 @@ def test_ctrl_c_while_it_starts(folder: Path, machine: Machine, owner: Owner) ->
     os.killpg(call.pid, signal.SIGINT)
     output, _ = call.communicate(timeout=30)
     assert (call.returncode, output) == (130, b"")
+    assert processes_of(folder) == []
+
+
+def test_nobody_is_left_to_take_the_uri(folder: Path) -> None:
+    call = subprocess.Popen(
+        ["bash", str(SETUP_DB), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+    )
+    assert call.stdout
+    assert call.stderr
+    call.stdout.close()
+    call.stderr.close()
+    assert call.wait(timeout=60) != 0
     assert processes_of(folder) == []
 
 
