@@ -13,7 +13,7 @@ from bazaar.audit import Report
 from bazaar.history import Happening, read_history
 from bazaar.launcher import Bazaar
 from bazaar.plan import Plan
-from bazaar.records import AnyEntry, Denial, DepositEntry, Sale
+from bazaar.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.settings import Settings, with_pace
 from bazaar.summary import Summary
 
@@ -49,6 +49,14 @@ class Traded(NamedTuple):
     @property
     def denials(self) -> list[Denial]:
         return [entry for entry in self.entries if isinstance(entry, Denial)]
+
+    @property
+    def deposed(self) -> list[DeposeEntry]:
+        return [entry for entry in self.entries if isinstance(entry, DeposeEntry)]
+
+    @property
+    def adopted(self) -> list[AdoptEntry]:
+        return [entry for entry in self.entries if isinstance(entry, AdoptEntry)]
 
     def history(self, name: str) -> list[Happening]:
         return list(read_history(self.out / name))

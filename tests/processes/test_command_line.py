@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from tests.processes.command import ended, environment, launch, processes_of, run
+from tests.processes.command import Command, ended, environment, launch, processes_of, run
 from tests.processes.market import ROOT, ledger_of, sentences_of
 from tests.waiting import wait_until
 
@@ -63,7 +63,7 @@ def test_a_run_leaves_all_its_files(tmp_path: Path, mongo_uri: str) -> None:
         assert (out / name / "history.jsonl").stat().st_size > 0
         assert (out / name / "stderr.txt").read_text() == ""
     for name in plan["names"]:
-        assert (out / name / "queue.jsonl").exists()
+        assert len(list((out / name).glob("queue-*.jsonl"))) == (name in summary["traders"])
     assert stat.S_IMODE((out / "key").stat().st_mode) == 0o600
 
     assert "\x1b" not in said  # piped: no colours, no cursor movements
@@ -137,21 +137,42 @@ def test_without_a_uri_it_starts_a_mongodb_and_ends_it(tmp_path: Path) -> None:
     assert json.loads((out / "summary.json").read_text())["verdict"] == "held"
 
 
-def test_a_peer_that_dies_is_a_failure(tmp_path: Path, mongo_uri: str) -> None:
-    """Exit status 1, one line that names it; and it is judged all the same."""
+def _runs(tmp_path: Path, mongo_uri: str, *arguments: object) -> tuple[Command, dict[str, int]]:
+    """A run that trades, and the process ids behind the names of its processes."""
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, "localhost", 5, 1, "--pace", "fast", "--out", out) as command:
-        history = out / "warehouse" / "history.jsonl"
-        wait_until(lambda: history.exists() and "shipped" in history.read_text(), 60)
-        name = json.loads((out / "bazaar.json").read_text())["names"][0]
-        (pid,) = [pid for pid, line in processes_of(out).items() if f"-m peers {name} " in line]
-        os.kill(pid, signal.SIGKILL)
-        status, _, complained = ended(command)
+    command = launch(tmp_path, mongo_uri, "localhost", 5, 1, "--pace", "fast", "--out", out, *arguments)
+    history = out / "warehouse" / "history.jsonl"
+    wait_until(lambda: history.exists() and "shipped" in history.read_text(), 60)
+    pids = {line.partition("-m peers ")[2].partition(" ")[0]: pid for pid, line in processes_of(out).items()}
+    pids["nameserver"] = next(pid for pid, line in processes_of(out).items() if "nameserver.py" in line)
+    return command, pids
+
+
+def test_a_buyer_that_is_killed_by_hand_is_no_failure(tmp_path: Path, mongo_uri: str) -> None:
+    """The bazaar does without it, and is judged."""
+    command, pids = _runs(tmp_path, mongo_uri, "--buyers", 3, "--seed", 4)
+    plan = json.loads((tmp_path / "run" / "bazaar.json").read_text())
+    name = next(name for name in plan["names"] if name.startswith("buyer"))
+    os.kill(pids[name], signal.SIGKILL)
+    said = tmp_path / "run" / "launcher" / "history.jsonl"
+    wait_until(lambda: '"fell"' in said.read_text(), 60)
+    command.send_signal(signal.SIGINT)
+    status, output, complained = ended(command)
+    assert (status, complained) == (0, ""), output
+    assert f"{name} was killed" in sentences_of(tmp_path / "run" / "output.txt")
+    assert processes_of(tmp_path) == {}
+
+
+def test_a_name_server_that_dies_is_a_failure(tmp_path: Path, mongo_uri: str) -> None:
+    """Exit status 1, one line that names it; and it is judged all the same."""
+    command, pids = _runs(tmp_path, mongo_uri)
+    os.kill(pids["nameserver"], signal.SIGKILL)
+    status, _, complained = ended(command)
     assert status == 1
     assert complained.count("\n") == 1
-    assert name in complained
-    assert (out / "summary.json").exists()
-    assert processes_of(out) == {}
+    assert "name server" in complained
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert processes_of(tmp_path) == {}
 
 
 # ------------------------------------------------------------------------------------------- wrong usage
@@ -195,6 +216,7 @@ WRONG = {
     "negative goods": (("localhost", "8", "3", "--restock-count", "-10"), "--restock-count"),
     "restocking all the time": (("localhost", "8", "3", "--restock-every", "0"), "--restock-every"),
     "restocking back in time": (("localhost", "8", "3", "--restock-every", "-1"), "--restock-every"),
+    "an unknown election": (("localhost", "8", "3", "--election", "quick"), "quick"),
     "a seed that is no number": (("localhost", "8", "3", "--seed", "lucky"), "lucky"),
 }
 
@@ -333,6 +355,16 @@ def test_an_out_that_is_empty_is_used_and_kept(tmp_path: Path, mongo_uri: str) -
 def test_help_is_no_wrong_usage(tmp_path: Path) -> None:
     status, said, complained = run(tmp_path, None, "--help")
     assert (status, complained) == (0, "")
-    for option in ("--cache", "--pace", "--duration", "--requests", "--window", "--seed", "--out"):
+    for option in (
+        "--cache",
+        "--pace",
+        "--duration",
+        "--requests",
+        "--window",
+        "--election",
+        "--fault",
+        "--seed",
+        "--out",
+    ):
         assert option in said
     assert list(tmp_path.iterdir()) == []

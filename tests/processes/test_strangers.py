@@ -243,7 +243,12 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
     lot = Lot(f"{seller}-d99", seller, "fish", 1, 1, 10**6)
     order = Order(f"{buyer}-4711", buyer, "fish", 1)
     for name, bodies in {
-        WAREHOUSE: (Election(0), Buy(order.order_id, "fish", False), Claim(0), Ask(1, (Stock(lot), Ship(order, None)))),
+        WAREHOUSE: (
+            Election(0),
+            Buy(order.order_id, "fish", False),
+            Claim(0, 0),
+            Ask(1, (Stock(lot), Ship(order, None))),
+        ),
         buyer: (Deposit("x", "fish", 1, 1), Buy("x", "fish", False), Purchased("no such order", "fish", "x", 1)),
     }.items():
         delivery = Delivery(seller, name, time.time_ns(), 0, tuple(Letter(3, body) for body in bodies))

@@ -88,8 +88,15 @@ def test_what_the_seeds_exercise() -> None:
         cached = {"sold from a cache" for entry in evidence.entries if isinstance(entry, Sale) and entry.cached}
         seeds_with.update(happened | refused | cached)
     for what in (
-        "denied as oversold", "denied as unavailable", "revoked", "found_unavailable", "repeated", "pulled", "pushed",
-        "heard_push", "sold from a cache", "out_of_stock", "seller_loop", "reelection", "heard_ok",
+        "denied as oversold", "denied as unavailable", "revoked", "found_unavailable", "pulled", "pushed", "heard_push",
+        "sold from a cache", "out_of_stock", "seller_loop", "reelection", "heard_ok",
     ):  # fmt: skip
         assert seeds_with[what], f"no seed has {what}"
     assert seeds_with["purchased"] == 100
+
+
+def test_what_impatient_seeds_exercise() -> None:
+    for seed in range(5):
+        evidence, report = simulate(seed, answer_timeout_s=0.03, window=5)
+        assert report.exercised["orders_repeated"]
+        assert any(line.what == "repeated" for history in evidence.histories.values() for line in history)

@@ -7,6 +7,7 @@ least. Unbroken, the same seeds hold (`test_faults.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from bazaar.audit import judge
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.records import AdoptEntry, Answer, Ask, JournalLine, Promised, Queued, Sale, Seat
+from bazaar.records import AdoptEntry, Answer, Ask, DeposeEntry, JournalLine, Promised, Queued, Sale, Seat
 from bazaar.warehouse import Warehouse
 from peers.trader import Trader
 from tests.simulation import World, draw_world
@@ -31,14 +32,25 @@ def kill_a_trader(world: World) -> None:
 
 
 def mute_a_trader(world: World) -> None:
-    """It goes on trading, but nobody hears its heartbeats any more: deposed, it has yet to learn it."""
+    """Its heartbeats stop; and whoever deposes it is cut off then, so that for a while nobody learns of it.
+
+    So the buyers go on ordering from it, and it goes on asking the warehouse.
+    """
 
     def mute() -> None:
         membership: Any = world.actors[world.plan.names[-1]].membership  # type: ignore[attr-defined] # of a Peer
         membership._beat = lambda turn: setattr(membership, "_beat_at", turn.now + 60)
 
-    world.at(0.5, mute)
-    world.quiet_after_s = 6.0
+    def cut_off_who_deposes(known: int) -> None:
+        fallen = [entry for entry in world.entries[known:] if isinstance(entry, DeposeEntry)]
+        if fallen:
+            world.part(frozenset({fallen[0].by}), 0.5)
+        else:
+            world.at(world.now + 0.0005, partial(cut_off_who_deposes, len(world.entries)))
+
+    world.at(0.3, mute)
+    world.at(0.3, partial(cut_off_who_deposes, 0))
+    world.quiet_after_s = 3.0
 
 
 def no_fence(patch: Patch) -> None:
@@ -114,8 +126,17 @@ def read_then_set_stock(patch: Patch) -> None:
             no_fence,
             mute_a_trader,
             "only_traders_trade",
-            21,
-            {"cache": "none", "window": 3, "requests": 1_500},
+            11,
+            {
+                "cache": "none",
+                "window": 4,
+                "requests": 800,
+                "think_s": 0.05,
+                "heartbeat_s": 0.2,
+                "suspect_after_s": 0.6,
+                "restock_every_s": 2.0,
+                "restock_count": 50,
+            },
         ),
         (no_journal, kill_a_trader, "buyers_were_told_the_truth", 3, {"cache": "weak", "window": 5}),
         (adopted_twice, kill_a_trader, "queues_were_taken_over", 11, {}),

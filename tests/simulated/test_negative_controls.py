@@ -23,7 +23,6 @@ from bazaar.records import (
     ITEMS,
     AnyEntry,
     Appoint,
-    Bench,
     Buy,
     Denial,
     DepositEntry,
@@ -34,6 +33,7 @@ from bazaar.records import (
     Oversold,
     Purchased,
     Sale,
+    Seat,
     Sold,
     Unavailable,
 )
@@ -239,7 +239,9 @@ def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
     def append(warehouse: Warehouse, turn: Turn, entry: AnyEntry) -> None:
         if isinstance(entry, Appoint):
             ledger = warehouse.ledger
-            ledger.bench, ledger.bench_position = (*ledger.bench, entry.peer), ledger.bench_position + 1
+            position, ledger.position = ledger.position, ledger.bench.position + 1
+            ledger._seat(entry.seat, Seat(entry.peer, entry.position), ledger.bench.vacant - 1)
+            ledger.position = position
         else:
             honest(warehouse, turn, entry)
 
@@ -250,33 +252,20 @@ def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
 def one_seat_is_given_to_two(patch: Patch) -> None:
     honest = Ledger.decide_seat
 
-    def decide_seat(ledger: Ledger, peer: str, position: int, seats: int) -> Appoint | None:
-        appoint = honest(ledger, peer, position, seats)
+    def decide_seat(ledger: Ledger, peer: str, election: int, seat: int) -> Appoint | None:
+        appoint = honest(ledger, peer, election, seat)
         return appoint and Appoint(appoint.position, peer, 0)
 
-    def bench(ledger: Ledger) -> Bench:
-        return tuple(ledger.__dict__.get("seated", ()))
-
-    def sit_down(ledger: Ledger, bench: Bench) -> None:
-        ledger.__dict__.setdefault("seated", []).extend(name for name in bench if name not in ledger.bench)
-
     patch.setattr(Ledger, "decide_seat", decide_seat)
-    patch.setattr(Ledger, "bench", property(bench, sit_down), raising=False)
 
 
 @control("traders_neither_buy_nor_sell", 60)
 def a_trader_goes_on_with_its_old_trade(patch: Patch) -> None:
-    def roles(peer: Peer) -> tuple[Any, ...]:
-        playing = peer.playing
-        return (peer.membership, playing) if playing is peer._civil else (peer.membership, playing, peer._civil)
-
     def follow(peer: Peer, turn: Turn) -> None:
         honest(peer, turn)
-        if peer.membership.complete and peer.playing is not peer._civil:
-            peer._civil.trade(turn, peer.membership.traders)
+        peer._civil.retired = False
 
     honest = Peer._follow
-    patch.setattr(Peer, "roles", property(roles))
     patch.setattr(Peer, "_follow", follow)
 
 

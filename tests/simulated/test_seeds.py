@@ -22,9 +22,9 @@ def told(seed: int, **fixed: float | str) -> list[str]:
         wrong.append("no order was answered")
     highest = world.plan.names[: -world.plan.settings.traders - 1 : -1]
     for name in world.plan.names:
-        bench = world.actors[name].membership.bench  # type: ignore[attr-defined] # an actor that is a Peer
-        if bench != highest:
-            wrong.append(f"{name} takes {bench} for the traders, not {highest}")
+        traders = world.actors[name].membership.bench.traders  # type: ignore[attr-defined] # an actor that is a Peer
+        if traders != highest:
+            wrong.append(f"{name} takes {traders} for the traders, not {highest}")
     return [f"seed {seed}: {'; '.join(wrong)}\n  replay with {replay_command(seed, **fixed)}"] if wrong else []
 
 
