@@ -19,6 +19,7 @@ from bazaar.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 RUNS = Path("runs")
+LAST_REPORTS_S = 0.5  # answers are reported a moment after they are given
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,7 +122,7 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
     except ProcessDied as error:
         died = error
     except KeyboardInterrupt:
-        if not bazaar.answered:
+        if not bazaar.wait_until(lambda: bazaar.answered > 0, LAST_REPORTS_S):
             raise
         bazaar.finish()
     summary, report = bazaar.collect()

@@ -36,8 +36,10 @@ class MirroredLedger:
             self._mirror_at = time.monotonic() + MIRROR_EVERY_S
 
     def close(self) -> None:
-        """Mirrors the last state, and lets go."""
-        self._ledger.mirror(self._warehouse.ledger.stock())
+        """Mirrors the last state (a server that was just started again may need a moment), and lets go."""
+        deadline = time.monotonic() + MIRROR_EVERY_S
+        while not self._ledger.mirror(self._warehouse.ledger.stock()) and time.monotonic() < deadline:
+            pass  # the driver waits for the server by itself
         self._ledger.close()
 
 

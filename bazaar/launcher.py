@@ -75,8 +75,8 @@ class Bazaar:
         self._port = ""
         self._history: History | None = None
         self._clock = 0
-        self._trading_since = float("inf")
-        self._schedule: list[tuple[float, Callable[[], None]]] = []  # what is to be done to whom, and when
+        self._faults: list[Fault] = []  # to be done when trading has begun
+        self._schedule: list[tuple[float, Callable[[], None]]] = []  # what is to be done, and when (monotonic)
         self._paused: dict[str, int] = {}  # name -> process id
         self._lost_answers = 0  # those that killed processes had reported
         self.killed: set[str] = set()
@@ -208,8 +208,7 @@ class Bazaar:
             if status == 2:
                 raise UsageError(process.last_words())
             raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
-        now = time.monotonic() - self._trading_since
-        while self._schedule and self._schedule[0][0] <= now:
+        while self._schedule and self._schedule[0][0] <= time.monotonic():
             self._schedule.pop(0)[1]()
         self._watch(self)
 
@@ -225,10 +224,8 @@ class Bazaar:
 
     # ------------------------------------------------------------------------------------------ faults
     def schedule(self, faults: Iterable[Fault]) -> None:
-        """To be done to the bazaar while it trades."""
-        for fault in faults:
-            self._schedule.append((fault.at_s, partial(self.inflict, fault)))
-        self._schedule.sort(key=lambda entry: entry[0])
+        """To be done to the bazaar while it trades, each at its time."""
+        self._faults += faults
 
     def inflict(self, fault: Fault) -> None:
         """Does it, now; what cannot be done is put down in `missed`."""
@@ -267,7 +264,7 @@ class Bazaar:
         return seats[name]
 
     def _later(self, after_s: float, act: Callable[[], None]) -> None:
-        self._schedule.append((time.monotonic() - self._trading_since + after_s, act))
+        self._schedule.append((time.monotonic() + after_s, act))
         self._schedule.sort(key=lambda entry: entry[0])
 
     def _fell(self, process: Process) -> None:
@@ -313,8 +310,9 @@ class Bazaar:
         """Runs the market for as long as the settings say: the time counts from the first answer."""
         self.wait_until(lambda: self.answered > 0 or self._all_asked())
         self.phase = "trading"
-        self._trading_since = time.monotonic()
-        self._schedule.sort(key=lambda entry: entry[0])
+        for fault in self._faults:
+            self._later(fault.at_s, partial(self.inflict, fault))
+        self._faults.clear()
         self.wait_until(self._all_asked, self.settings.duration_s)
 
     def _all_asked(self) -> bool:
@@ -335,7 +333,9 @@ class Bazaar:
             if not (isinstance(act, partial) and act.func == self.inflict):
                 act()
         self.missed += [f"{act.args[0]}: the run ended before" for _, act in self._schedule if isinstance(act, partial)]
+        self.missed += [f"{fault}: the run ended before" for fault in self._faults]
         self._schedule.clear()
+        self._faults.clear()
 
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""

@@ -119,8 +119,8 @@ class MongoLedger:
                 raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
             return len(held)
 
-    def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
-        """Writes what is left into `stock`, for people to look at."""
+    def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> bool:
+        """Writes what is left into `stock`, for people to look at; False if the server is not there for it."""
         updates = [
             UpdateOne(
                 {"seller_id": seller, "item": item},
@@ -130,7 +130,11 @@ class MongoLedger:
             for (seller, item), (count, price_cents) in stock.items()
         ]
         if updates:
-            self._stock.bulk_write(updates, ordered=False)
+            try:
+                self._stock.bulk_write(updates, ordered=False)
+            except PyMongoError:
+                return False  # the ledger is the truth; this picture of it can wait for the next occasion
+        return True
 
     def mirrored(self) -> dict[tuple[str, Item], int]:
         """How many of each product the mirror shows."""

@@ -81,8 +81,8 @@ class Terminal:
     """Shows a run while it goes on, and what came of it."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, emoji=False, soft_wrap=True)
+        self._errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         self._narrator = Narrator()
         self._follower: Follower | None = None
         self._skipped = 0

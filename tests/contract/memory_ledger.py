@@ -40,10 +40,11 @@ class MemoryLedger:
                 raise Replaced(f"the ledger has an entry {position} of another warehouse")
             self._shelf.documents[position] = document
 
-    def mirror(self, stock: Stock) -> None:
+    def mirror(self, stock: Stock) -> bool:
         for (seller, item), (count, price_cents) in stock.items():
             shown = {"seller_id": seller, "item": item, "count": count, "price": price_cents / 100}
             self._shelf.stock[seller, item] = shown
+        return True
 
     def mirrored(self) -> dict[tuple[str, Item], int]:
         return {product: int(str(shown["count"])) for product, shown in self._shelf.stock.items()}

@@ -315,6 +315,7 @@ def caught(fixed: dict[str, Any]) -> Counter[str]:
 
 @pytest.mark.parametrize("broken", CONTROLS, ids=lambda broken: broken.spoil.__name__)
 def test_what_is_broken_is_seen(broken: Control, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("tests.simulation.LONGEST_S", 60.0)  # an order that is lost is waited for in vain
     broken.spoil(monkeypatch)
     tellings = caught(broken.fixed)
     print(f"{broken.spoil.__name__}: {broken.check} tells of {tellings[broken.check]} seeds of {len(SEEDS)}")
@@ -329,7 +330,8 @@ def test_what_is_not_broken_holds(fixed: dict[str, Any]) -> None:
 
 
 def test_every_check_has_seen_something_broken() -> None:
-    assert {broken.check for broken in CONTROLS} == set(CHECKS)
+    seen_under_faults = {"queues_were_taken_over"}  # test_fault_controls.py
+    assert {broken.check for broken in CONTROLS} | seen_under_faults == set(CHECKS)
 
 
 def test_a_seller_that_is_told_nothing_of_its_empty_shelf_is_no_violation(monkeypatch: Patch) -> None:
