@@ -33,7 +33,8 @@ def main() -> int:
 
 
 def _say(server: NameServer, refused: int) -> None:
-    print(json.dumps({"ready": True, "port": server.port, "refused": refused}), flush=True)
+    line = json.dumps({"ready": True, "port": server.port, "refused": refused}) + "\n"
+    os.write(sys.stdout.fileno(), line.encode())  # in one piece: several threads may say something at once
 
 
 if __name__ == "__main__":
