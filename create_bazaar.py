@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings, out, faults = parse(arguments)
         with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
-            bazaar.schedule(faults)
+            bazaar.injector.schedule(faults)
             return run(bazaar, terminal)
     except UsageError as error:
         terminal.complain(str(error))

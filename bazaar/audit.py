@@ -25,6 +25,7 @@ from bazaar.records import (
     DepositEntry,
     Item,
     Sale,
+    buyer_of,
     index_of,
     sellers_share,
 )
@@ -45,6 +46,8 @@ class Evidence(msgspec.Struct, frozen=True):
     stock: Stock
     killed: frozenset[str] = frozenset()
     """Processes that were killed, once or more: what they had heard and not yet written down is lost."""
+    missed: Sequence[str] = ()
+    """Faults that were to be done and could not be, each with the reason."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -54,6 +57,8 @@ class Report(msgspec.Struct, frozen=True):
     audit: dict[str, bool]
     violations: dict[str, list[str]]
     exercised: dict[str, int]
+    missed: Sequence[str] = ()
+    """Faults that were not done: the run does not show what it was to show, so it cannot have held."""
 
 
 def judge(evidence: Evidence) -> Report:
@@ -65,11 +70,13 @@ def judge(evidence: Evidence) -> Report:
             violations[name] = stories
     exercised = _exercised(evidence)
     verdict: Literal["held", "violated", "unknown"]
-    verdict = "violated" if violations else "held" if exercised["orders_answered"] else "unknown"
-    return Report(verdict, {name: name not in violations for name in CHECKS}, violations, exercised)
+    shown = exercised["orders_answered"] and not evidence.missed
+    verdict = "violated" if violations else "held" if shown else "unknown"
+    return Report(verdict, {name: name not in violations for name in CHECKS}, violations, exercised, evidence.missed)
 
 
 def _exercised(evidence: Evidence) -> dict[str, int]:
+    under_way = list(_under_way_at_faults(evidence))
     kinds = Counter(type(entry).__name__ for entry in evidence.entries)
     whats = Counter(happened.what for happened in _all(evidence))
     return {
@@ -83,8 +90,31 @@ def _exercised(evidence: Evidence) -> dict[str, int]:
         "orders_answered": whats["purchased"] + whats["found_unavailable"],
         "orders_repeated": whats["repeated"],
         "sales_from_cache": sum(isinstance(entry, Sale) and entry.cached for entry in evidence.entries),
+        "orders_unanswered": len(
+            {h.facts["order"] for h in _events(evidence, "ordered")}
+            - {h.facts["order"] for h in _events(evidence, *ANSWERS)}
+        ),
+        "faults": len(under_way),
+        "faults_that_hit_the_busy": sum(concerned > 0 for concerned in under_way),
+        "orders_hit_by_faults": sum(under_way),
         "messages_checked": sum(happened.sent is not None for happened in _all(evidence)),
     }
+
+
+def _under_way_at_faults(evidence: Evidence) -> Iterator[int]:
+    """For each fault, how many orders without an answer its victim had to do with at that moment."""
+    handling: dict[str, str] = {}  # order -> the trader that it was sent to last
+    whats = {"ordered", "repeated", "purchased", "found_unavailable", "fault"}
+    for happened in sorted((h for h in _all(evidence) if h.what in whats), key=lambda h: h.at):
+        match happened.what:
+            case "ordered" | "repeated":
+                handling[happened.facts["order"]] = happened.facts["trader"]
+            case "fault":
+                hit = happened.facts["name"]
+                all_pass_it = hit not in evidence.plan.names  # the warehouse, mongod
+                yield sum(all_pass_it or hit in (trader, buyer_of(order)) for order, trader in handling.items())
+            case _:
+                handling.pop(happened.facts["order"], None)
 
 
 def _all(evidence: Evidence) -> Iterator[Happening]:
@@ -167,7 +197,7 @@ def money_adds_up(evidence: Evidence) -> Iterator[str]:
         price, share = (sale.price_cents, sellers_share(sale.price_cents)) if sale else (0, 0)
         # What a process that was killed had heard and not written down is lost.
         accounts = (
-            ("the buyer paid", paid.get(order, 0), price, order.rpartition("-")[0]),
+            ("the buyer paid", paid.get(order, 0), price, buyer_of(order)),
             ("the seller earned", earned[order], share, sale and sale.seller),
             ("the trader kept", kept.get(order, 0), price - share, sale and sale.trader),
         )

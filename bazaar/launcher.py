@@ -16,8 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ import msgspec
 from bazaar import plan as plans
 from bazaar.audit import Evidence, Report, judge
 from bazaar.core.turn import Event
-from bazaar.faults import MONGOD, Fault
 from bazaar.history import Happening, History, read_history
+from bazaar.injector import Injector
+from bazaar.mongod import START_PATIENCE_S, Mongod
 from bazaar.narration import Narrator
 from bazaar.process import ROOT, Process
 from bazaar.records import WAREHOUSE, AnyEntry, Item
@@ -36,7 +36,6 @@ from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary, summarize
 
 NAME_SERVER = "nameserver"
-START_PATIENCE_S = 60.0
 END_PATIENCE_S = 20.0  # for orders that are under way when the run is to end
 EXIT_PATIENCE_S = 3.0
 DRAWING_PATIENCE_S = 15.0
@@ -55,9 +54,13 @@ class Bazaar:
         settings: Settings,
         out: Path,
         mongo_uri: str | None = None,
-        watch: Callable[[Bazaar], None] | None = None,
+        watch: Callable[[Bazaar], None] = lambda bazaar: None,
+        pictures: bool = True,
     ) -> None:
-        """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second."""
+        """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
+
+        Without `pictures` nothing is drawn: that takes seconds of a processor, while the run is being measured.
+        """
         self.settings = settings
         self.plan = plans.draw_plan(settings)
         self.out = out
@@ -65,23 +68,19 @@ class Bazaar:
         self.phase = "starting"
         self.processes: dict[str, Process] = {}
         self._mongo_uri = mongo_uri
-        self._mongo_folder = out / "mongodb"
+        self.mongod = Mongod(out / "mongodb")
+        self.injector = Injector(self)
         self._database = "bazaar_" + re.sub(r"\W", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
-        self._watch = watch or (lambda bazaar: None)
+        self._watch = watch
+        self._pictures = pictures
         self._selector = selectors.DefaultSelector()
         self._drawing: list[subprocess.Popen[bytes]] = []
         self._ends_expected = False
-        self._owns_folder = False
         self._port = ""
         self._history: History | None = None
         self._clock = 0
-        self._faults: list[Fault] = []  # to be done when trading has begun
-        self._schedule: list[tuple[float, Callable[[], None]]] = []  # what is to be done, and when (monotonic)
-        self._paused: dict[str, int] = {}  # name -> process id
         self._lost_answers = 0  # those that killed processes had reported
         self.killed: set[str] = set()
-        self.missed: list[str] = []
-        """Faults that could not be carried out, each with the reason."""
 
     def __enter__(self) -> Bazaar:
         return self
@@ -96,7 +95,6 @@ class Bazaar:
         Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
         """
         made = _make_run_folder(self.out)
-        self._owns_folder = True
         try:
             self._start_all()
         except UsageError:
@@ -111,21 +109,23 @@ class Bazaar:
         plans.save(self.plan, self.out / "bazaar.json")
         make_key(self.out / "key")
         self._history = History(self._folder("launcher"), "launcher")
-        database = None if self._mongo_uri else self._start_database()
+        if self._mongo_uri is None:
+            self.mongod.start()  # side by side with the name server
         server = self._start(
             NAME_SERVER,
             [str(ROOT / "nameserver.py"), self.settings.host, str(self.settings.port), str(self.out / "key")],
         )
         self._await_ready([server])
         self._port = str(server.said.port)
-        if database is not None:
-            self._mongo_uri = self._await_database(database)
+        if self._mongo_uri is None:
+            self.phase = "starting MongoDB"
+            self._mongo_uri = self.mongod.uri()
         self.phase = "opening the warehouse"
         self._await_ready([self._start_warehouse()])
         self.phase = "starting the peers"
         names = self.plan.names
         self._await_ready([self._start_peer(name) for name in names])
-        self._note("drawn")
+        self.note("drawn")
         self.phase = "electing the traders"
         for process in self.processes.values():
             process.tell("begin")
@@ -133,32 +133,13 @@ class Bazaar:
 
     def _draw(self, picture: str) -> None:
         """Draws in a process of its own: the libraries take longer to import than the bazaar to start."""
+        if not self._pictures:
+            return
         command = [sys.executable, "-m", f"bazaar.{picture}", str(self.out)]
         quiet = subprocess.DEVNULL
         self._drawing.append(
             subprocess.Popen(command, cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
         )
-
-    def _start_database(self) -> subprocess.Popen[str]:
-        """`setup_db.sh`, side by side with the name server."""
-        return subprocess.Popen(
-            ["bash", str(ROOT / "setup_db.sh"), str(self._mongo_folder), str(os.getpid())],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def _await_database(self, starting: subprocess.Popen[str]) -> str:
-        self.phase = "starting MongoDB"
-        try:
-            uri, complaint = starting.communicate(timeout=START_PATIENCE_S)
-        finally:
-            if starting.poll() is None:
-                starting.kill()
-        if starting.returncode != 0:
-            raise UsageError(complaint.strip() or "setup_db.sh failed")
-        return uri.strip()
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
@@ -173,7 +154,8 @@ class Bazaar:
     def _start_peer(self, name: str) -> Process:
         return self._start(name, ["-m", "peers", name, str(self.out), self._port])
 
-    def _note(self, what: str, **facts: Any) -> None:
+    def note(self, what: str, **facts: Any) -> None:
+        """Writes into the launcher's own history."""
         assert self._history is not None
         self._clock += 1
         self._history.write(time.time(), [Event(self._clock, what, None, 0, facts)])
@@ -208,8 +190,7 @@ class Bazaar:
             if status == 2:
                 raise UsageError(process.last_words())
             raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
-        while self._schedule and self._schedule[0][0] <= time.monotonic():
-            self._schedule.pop(0)[1]()
+        self.injector.act()
         self._watch(self)
 
     @property
@@ -223,54 +204,15 @@ class Bazaar:
         return [self.processes[name] for name in self.plan.names if name in self.processes]
 
     # ------------------------------------------------------------------------------------------ faults
-    def schedule(self, faults: Iterable[Fault]) -> None:
-        """To be done to the bazaar while it trades, each at its time."""
-        self._faults += faults
-
-    def inflict(self, fault: Fault) -> None:
-        """Does it, now; what cannot be done is put down in `missed`."""
-        name = self._peer_behind(fault.name)
-        if fault.kind == "restart" and name not in self.processes:
-            self.restart(name)
-        elif name == MONGOD and self._mongo_process() is not None:
-            self._inflict_on_mongod(fault)
-        elif name in self.processes and fault.kind != "restart":
-            self._note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
-            process = self.processes[name]
-            match fault.kind:
-                case "kill":
-                    process.signal(signal.SIGKILL)
-                case "pause":
-                    process.signal(signal.SIGSTOP)
-                    self._later(fault.for_s, lambda: process.signal(signal.SIGCONT))
-                case "resign":
-                    process.tell("resign")
-        else:
-            self.missed.append(f"{fault}: {name} was not there")
-
     def restart(self, name: str) -> None:
         """Starts a peer again that was killed, in its own folder."""
-        self._note("fault", fault=f"restart:{name}", kind="restart", name=name, for_s=0.0)
         process = self._start_peer(name)
         process.tell("begin")
-
-    def _peer_behind(self, name: str) -> str:
-        """Who holds the seat `traderI` now; other names are their own."""
-        seats = {name: name}
-        for peer in self.plan.names:
-            for happened in read_history(self.out / peer):
-                if happened.what == "elected":
-                    seats[f"trader{happened.facts['seat']}"] = peer
-        return seats[name]
-
-    def _later(self, after_s: float, act: Callable[[], None]) -> None:
-        self._schedule.append((time.monotonic() + after_s, act))
-        self._schedule.sort(key=lambda entry: entry[0])
 
     def _fell(self, process: Process) -> None:
         """A process was killed: the run goes on without it; the warehouse is started again."""
         name = process.name
-        self._note("fell", name=name)
+        self.note("fell", name=name)
         self.killed.add(name)
         self._lost_answers += process.said.answered
         process.end(time.monotonic())
@@ -279,22 +221,6 @@ class Bazaar:
             raise ProcessDied("the name server was killed; nobody can find anybody any more")
         if name == WAREHOUSE:
             self._start_warehouse().tell("begin")
-
-    def _mongo_process(self) -> int | None:
-        """The process id of the mongod that is ours."""
-        path = self._mongo_folder / "mongod.pid"
-        return int(path.read_text()) if path.exists() else None
-
-    def _inflict_on_mongod(self, fault: Fault) -> None:
-        process = self._mongo_process()
-        assert process is not None
-        self._note("fault", fault=str(fault), kind=fault.kind, name=MONGOD, for_s=fault.for_s)
-        if fault.kind == "kill":
-            os.kill(process, signal.SIGKILL)
-            self._start_database()  # on the same data, at the same port
-        else:
-            os.kill(process, signal.SIGSTOP)
-            self._later(fault.for_s, lambda: os.kill(process, signal.SIGCONT))
 
     # ---------------------------------------------------------------------------------------- waiting
     def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
@@ -310,9 +236,7 @@ class Bazaar:
         """Runs the market for as long as the settings say: the time counts from the first answer."""
         self.wait_until(lambda: self.answered > 0 or self._all_asked())
         self.phase = "trading"
-        for fault in self._faults:
-            self._later(fault.at_s, partial(self.inflict, fault))
-        self._faults.clear()
+        self.injector.begin()
         self.wait_until(self._all_asked, self.settings.duration_s)
 
     def _all_asked(self) -> bool:
@@ -322,20 +246,10 @@ class Bazaar:
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"
-        self._undo_faults()
+        self.injector.undo()
         for process in self.processes.values():
             process.tell("finish")
         self.wait_until(lambda: all(peer.said.idle for peer in self.peers), END_PATIENCE_S)
-
-    def _undo_faults(self) -> None:
-        """What is stopped goes on; what has not been done yet will not be."""
-        for _, act in self._schedule:
-            if not (isinstance(act, partial) and act.func == self.inflict):
-                act()
-        self.missed += [f"{act.args[0]}: the run ended before" for _, act in self._schedule if isinstance(act, partial)]
-        self.missed += [f"{fault}: the run ended before" for fault in self._faults]
-        self._schedule.clear()
-        self._faults.clear()
 
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""
@@ -357,13 +271,7 @@ class Bazaar:
             drawing.kill()
             drawing.wait()
         self._selector.close()
-        if self._owns_folder and self._mongo_folder.exists():
-            subprocess.run(
-                ["bash", str(ROOT / "setup_db.sh"), "stop", str(self._mongo_folder)],
-                capture_output=True,
-                check=False,
-            )
-            shutil.rmtree(self._mongo_folder, ignore_errors=True)
+        self.mongod.stop()
 
     # -------------------------------------------------------------------------------------- collecting
     def collect(self) -> tuple[Summary, Report]:
@@ -381,10 +289,8 @@ class Bazaar:
                 file.write(msgspec.json.encode(entry) + b"\n")
         histories = {name: list(read_history(self.out / name)) for name in ("launcher", WAREHOUSE, *self.plan.names)}
         self._draw("timeline")
-        evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed))
+        evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed), self.injector.missed)
         report = judge(evidence)
-        if self.missed and report.verdict == "held":  # what it was to withstand did not happen
-            report = msgspec.structs.replace(report, verdict="unknown")
         summary = summarize(evidence, report, self.launched_at)
         _write_json(self.out / "audit.json", report)
         _write_json(self.out / "summary.json", summary)

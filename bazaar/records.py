@@ -39,6 +39,11 @@ def is_seller(name: str) -> bool:
     return name.startswith("seller")
 
 
+def buyer_of(order_id: str) -> str:
+    """Who placed an order: a buyer's orders are called `buyer0-0`, `buyer0-1`, …"""
+    return order_id.rpartition("-")[0]
+
+
 def sellers_share(price_cents: int) -> int:
     """What the seller earns of a sale, in cents; the trader keeps the rest, so no cent is lost by rounding."""
     return price_cents * SELLER_SHARE_PERCENT // 100

@@ -147,7 +147,7 @@ class Terminal:
                 + (f"a survivor sold after {fault['recovered_s']:g} s" if fault["recovered_s"] is not None else ""),
                 markup=False,
             )
-        for missed in bazaar.missed:
+        for missed in report.missed:
             self._console.print(f"not done: {missed}", markup=False)
         for check, stories in report.violations.items():
             self._console.print(f"violated: {check}")

@@ -73,7 +73,7 @@ class Traded(NamedTuple):
 
 def trade(settings: Settings, out: Path, mongo_uri: str, enough: Callable[[Bazaar], bool] | None = None) -> Traded:
     """A whole run. It ends after the requests or the duration of the settings, or when `enough` says so."""
-    with Bazaar(settings, out, mongo_uri) as bazaar:
+    with Bazaar(settings, out, mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         if enough is None:
             bazaar.trade()

@@ -34,13 +34,13 @@ def wary(**values: Any) -> Settings:
 
 def suffered(settings: Settings, out: Path, mongo_uri: str | None, story: Story) -> Traded:
     """A run in which this happens while it trades, and which trades afterwards, and is judged."""
-    with Bazaar(settings, out, mongo_uri) as bazaar:
+    with Bazaar(settings, out, mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         goes_on(bazaar)
         story(bazaar)
         goes_on(bazaar)
         bazaar.finish()
-        assert bazaar.missed == []
+        assert bazaar.injector.missed == []
         return left_behind(bazaar.plan, out, *bazaar.collect())
 
 
@@ -63,7 +63,7 @@ def comes_to(bazaar: Bazaar, condition: Callable[[], object]) -> None:
 def kill(bazaar: Bazaar, name: str) -> None:
     """SIGKILL; returns when the launcher has seen it."""
     process = bazaar.processes[name]
-    bazaar.inflict(Fault("kill", name, 0.0))
+    bazaar.injector.inflict(Fault("kill", name, 0.0))
     comes_to(bazaar, lambda: bazaar.processes.get(name) is not process)
 
 
@@ -126,9 +126,9 @@ def test_one_of_two_traders_is_killed_under_load(cache: str, tmp_path: Path, mon
 
 def test_a_trader_that_is_paused_past_the_timeout_does_no_harm_when_it_wakes_up(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    with Bazaar(wary(duration_s=14.0), out, mongo_uri) as bazaar:
+    with Bazaar(wary(duration_s=14.0), out, mongo_uri, pictures=False) as bazaar:
         name, heir = bazaar.plan.names[-1], bazaar.plan.names[-2]
-        bazaar.schedule([Fault("pause", name, 1.0, 7.0)])
+        bazaar.injector.schedule([Fault("pause", name, 1.0, 7.0)])
         bazaar.start()
         bazaar.trade()
         comes_to(bazaar, lambda: noted(bazaar, "stepped_down", name))
@@ -154,8 +154,8 @@ def test_a_trader_that_is_paused_past_the_timeout_does_no_harm_when_it_wakes_up(
 
 def test_a_pause_within_the_timeout_deposes_nobody(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    with Bazaar(wary(duration_s=6.0, suspect_after_s=20.0), out, mongo_uri) as bazaar:
-        bazaar.schedule([Fault("pause", "trader0", 1.0, 2.0)])
+    with Bazaar(wary(duration_s=6.0, suspect_after_s=20.0), out, mongo_uri, pictures=False) as bazaar:
+        bazaar.injector.schedule([Fault("pause", "trader0", 1.0, 2.0)])
         bazaar.start()
         bazaar.trade()
         goes_on(bazaar)
@@ -217,9 +217,9 @@ def test_mongod_is_killed(times: int, tmp_path: Path) -> None:
 
     def story(bazaar: Bazaar) -> None:
         for _ in range(times):
-            before = bazaar._mongo_process()
-            bazaar.inflict(Fault("kill", MONGOD, 0.0))
-            comes_to(bazaar, lambda before=before: bazaar._mongo_process() not in (before, None))  # type: ignore[misc]
+            before = bazaar.mongod.pid
+            bazaar.injector.inflict(Fault("kill", MONGOD, 0.0))
+            comes_to(bazaar, lambda before=before: bazaar.mongod.pid not in (before, None))  # type: ignore[misc]
             goes_on(bazaar)
 
     traded = suffered(wary(window=20), tmp_path / "run", None, story)
@@ -232,8 +232,8 @@ def test_mongod_is_killed(times: int, tmp_path: Path) -> None:
 
 def test_mongod_is_paused(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with Bazaar(wary(duration_s=8.0), out) as bazaar:
-        bazaar.schedule([Fault("pause", MONGOD, 1.0, 4.0)])
+    with Bazaar(wary(duration_s=8.0), out, pictures=False) as bazaar:
+        bazaar.injector.schedule([Fault("pause", MONGOD, 1.0, 4.0)])
         bazaar.start()
         bazaar.trade()
         goes_on(bazaar)
@@ -247,7 +247,7 @@ def test_mongod_is_paused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------ resigning, restarting
 def test_a_trader_resigns(tmp_path: Path, mongo_uri: str) -> None:
     def story(bazaar: Bazaar) -> None:
-        bazaar.inflict(Fault("resign", "trader1", 0.0))
+        bazaar.injector.inflict(Fault("resign", "trader1", 0.0))
         comes_to(bazaar, lambda: noted(bazaar, "stepped_down") and noted(bazaar, "took_over"))
 
     traded = suffered(wary(), tmp_path / "run", mongo_uri, story)

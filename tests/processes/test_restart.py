@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 def kill(bazaar: Bazaar, name: str) -> None:
     """SIGKILL; returns when the launcher has seen it."""
-    bazaar.inflict(Fault("kill", name, 0.0))
+    bazaar.injector.inflict(Fault("kill", name, 0.0))
     assert bazaar.wait_until(lambda: name not in bazaar.processes, PATIENCE_S)
 
 
@@ -35,7 +35,7 @@ def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Pa
         peers=4 + traders, traders=traders, buyers=3, cache=cache, window=20, restock_count=50, seed=9,
         answer_timeout_s=1.0, suspect_after_s=30.0,
     )  # fmt: skip
-    with Bazaar(settings, tmp_path / "run", mongo_uri) as bazaar:
+    with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         name = bazaar.plan.names[-1]
         for life in range(2, 5):
@@ -67,7 +67,7 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
         peers=4, traders=1, buyers=2, cache="none", window=50, restock_count=1000, seed=10, answer_timeout_s=60.0,
         suspect_after_s=30.0,
     )  # fmt: skip
-    with Bazaar(settings, tmp_path / "run", mongo_uri) as bazaar:
+    with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         name = bazaar.plan.names[-1]
         assert bazaar.wait_until(lambda: bazaar.answered > 50, PATIENCE_S)

@@ -45,7 +45,7 @@ Market = tuple[Bazaar, Directory, bytes]
 def market(request: pytest.FixtureRequest, tmp_path: Path, mongo_uri: str) -> Iterator[Market]:
     """A bazaar that trades; at the end of the test it still does, and is judged."""
     settings = quick(peers=5, traders=2, cache=request.param, seed=8, restock_count=1000, think_s=0.005)
-    with Bazaar(settings, tmp_path / "run", mongo_uri) as bazaar:
+    with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         assert bazaar.wait_until(lambda: bazaar.answered > 20, PATIENCE_S)
         key = read_key(bazaar.out / "key")

@@ -357,7 +357,43 @@ def test_an_honest_market_holds_and_says_what_it_exercised() -> None:
         "orders_repeated": 0,
         "sales_from_cache": 1,
         "messages_checked": 11,
+        "orders_unanswered": 0,
+        "faults": 0,
+        "faults_that_hit_the_busy": 0,
+        "orders_hit_by_faults": 0,
     }
+
+
+def fault(name: str, clock: int) -> Lie:
+    """The launcher did something to `name`."""
+    return also("launcher", clock, "fault", fault=f"pause:{name}@1+2", kind="pause", name=name, for_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("faults", "hit", "orders"),
+    [
+        ([fault(TRADER, 45)], 1, 1),  # buyer0-1 was placed at 40 and answered at 48
+        ([fault("buyer0", 45)], 1, 1),
+        ([fault("warehouse", 45)], 1, 1),
+        ([fault("mongod", 45), fault(TRADER, 65)], 2, 2),
+        ([fault("buyer3", 45)], 0, 0),
+        ([fault(TRADER, 50), fault("warehouse", 51)], 0, 0),  # between two orders
+    ],
+)
+def test_it_says_how_many_orders_the_faults_hit(faults: list[Lie], hit: int, orders: int) -> None:
+    report = judge(all_of(*faults)(a_market()))
+    assert report.verdict == "held"
+    told = [report.exercised[what] for what in ("faults", "faults_that_hit_the_busy", "orders_hit_by_faults")]
+    assert told == [len(faults), hit, orders]
+
+
+def test_a_run_that_was_spared_a_fault_is_unknown() -> None:
+    """It does not show what it was to show; but a violation remains one."""
+    spared = changed(a_market(), missed=("kill:warehouse@9: the run ended before",))
+    assert judge(spared).verdict == "unknown"
+    assert judge(spared).missed == spared.missed
+    lying = changed(spared, entries=(*ENTRIES, Appoint(7, TRADER, 0)))
+    assert judge(lying).verdict == "violated"
 
 
 def test_a_run_in_which_nothing_was_answered_is_unknown() -> None:
