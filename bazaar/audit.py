@@ -355,6 +355,7 @@ def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
                     lives > 1 or happened.what == "stepped_down"
                 ):  # the queue is inherited from the journal, or not at all
                     waiting.clear()
+                    heaps.clear()  # an order that is inherited has the same key, but stands in another lane
             elif happened.what == "taken":
                 heap = heaps[ALL if happened.facts["to"] == "warehouse" else lanes[order]]
                 while heap and waiting.get(heap[0][2]) != heap[0]:

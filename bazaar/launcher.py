@@ -36,7 +36,7 @@ from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary, summarize
 
 NAME_SERVER = "nameserver"
-END_PATIENCE_S = 20.0  # for orders that are under way when the run is to end
+END_PATIENCE_S = 20.0  # for what is under way when the run is to end
 EXIT_PATIENCE_S = 3.0
 DRAWING_PATIENCE_S = 15.0
 POLL_S = 0.1
@@ -247,9 +247,11 @@ class Bazaar:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"
         self.injector.undo()
-        for process in self.processes.values():
-            process.tell("finish")
-        self.wait_until(lambda: all(peer.said.idle for peer in self.peers), END_PATIENCE_S)
+        market = [process for name, process in self.processes.items() if name != NAME_SERVER]
+        for process in market:
+            process.tell(" ".join(["finish", *sorted(self.killed - self.processes.keys())]))
+        patience_s = END_PATIENCE_S + 4 * self.settings.suspect_after_s  # the last deaths have to be noticed
+        self.wait_until(lambda: all(process.said.idle for process in market), patience_s)
 
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""

@@ -51,7 +51,7 @@ class Process:
         self.stdout = self.popen.stdout
 
     def tell(self, word: str) -> None:
-        """Says `begin`, `finish` or `stop` to it."""
+        """Says `begin`, `resign`, `finish …` or `stop` to it."""
         if not self._stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._stdin.fileno(), word.encode() + b"\n")

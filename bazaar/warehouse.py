@@ -47,7 +47,6 @@ class Warehouse:
     name = WAREHOUSE
     deadline = float("inf")
     answered = 0
-    idle = True
     done = True
 
     def __init__(
@@ -57,6 +56,11 @@ class Warehouse:
         self.ledger = Ledger(names, seats, one_round)
         for entry in entries:
             self.ledger.apply(entry)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no queue waits for somebody to take it over."""
+        return not self.ledger.orphans
 
     def begin(self, turn: Turn) -> None:
         """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""

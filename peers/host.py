@@ -5,8 +5,9 @@ everything that is there, runs one turn, makes what was kept durable and the his
 senders. A sender holds what waits for one destination; a destination with something waiting and no call under way is
 one task of the pool, so a hung peer delays nobody else and a hundred destinations need no hundred threads (SPEC A6).
 
-The launcher speaks on standard input (`begin`, `finish`, `stop`; its end, also by a kill -9 of the launcher, is `stop`)
-and listens on standard output: one JSON line whenever the status changes.
+The launcher speaks on standard input (`begin`, `resign`, `finish` with the names of those who will not come back, `stop`;
+its end, also by a kill -9 of the launcher, is `stop`) and listens on standard output: one JSON line whenever the status
+changes.
 """
 
 from __future__ import annotations
@@ -172,6 +173,7 @@ class Host:
         self._retries: list[tuple[float, int, Sender]] = []
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="sender")
         self._finishing = self._stopping = False
+        self._gone: frozenset[str] = frozenset()  # nobody waits at the end for what these have not taken
         self._refused = 0
         self._reported = Status()
         self._unreported = False
@@ -221,19 +223,21 @@ class Host:
 
     def _listen(self) -> None:
         """The launcher's words (a thread of their own)."""
-        acts: dict[str, Callable[[Turn], None]] = {
-            "begin": self._actor.begin,
-            "finish": self._finish,
-            "resign": self._actor.resign,
-        }
         for line in sys.stdin:
-            if (act := acts.get(line.strip())) is None:
-                break
-            self._inbox.put(act)
+            match line.split():
+                case ["begin"]:
+                    self._inbox.put(self._actor.begin)
+                case ["resign"]:
+                    self._inbox.put(self._actor.resign)
+                case ["finish", *gone]:
+                    self._inbox.put(partial(self._finish, frozenset(gone)))
+                case _:
+                    break
         self._inbox.put(self._stop)
 
-    def _finish(self, turn: Turn) -> None:
+    def _finish(self, gone: frozenset[str], turn: Turn) -> None:
         self._finishing = True
+        self._gone = gone
         self._actor.finish(turn)
 
     def _stop(self, turn: Turn) -> None:
@@ -305,8 +309,7 @@ class Host:
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
-        delivered = all(sender.empty for sender in self._senders.values()) if self._finishing else False
-        idle = self._finishing and delivered and self._actor.idle
+        idle = self._finishing and self._actor.idle and self._delivered()
         status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused)
         now = time.monotonic()
         self._unreported = status != self._reported
@@ -320,6 +323,9 @@ class Host:
             self._report_at = now + REPORT_EVERY_S
             with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
                 print(msgspec.json.encode(status).decode(), flush=True)
+
+    def _delivered(self) -> bool:
+        return all(sender.empty for name, sender in self._senders.items() if name not in self._gone)
 
 
 def _wake(turn: Turn) -> None:

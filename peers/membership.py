@@ -54,6 +54,7 @@ class Membership(Role):
         self._beat_at = FOREVER
         self._tell_all_at = FOREVER
         self._resigned = False
+        self._awaited: set[str] = set()  # traders of which a sign of life is wanted before the end
         self.bench = Bench(vacant=settings.traders)
 
     @property
@@ -79,6 +80,16 @@ class Membership(Role):
     def complete(self) -> bool:
         """Whether no trader has yet to be elected."""
         return self.bench.vacant == 0
+
+    @property
+    def idle(self) -> bool:
+        return self._awaited.isdisjoint(self.bench.traders)
+
+    def finish(self, turn: Turn) -> None:
+        """Who has died unnoticed may owe somebody an answer: waits until each trader has shown that it lives, or falls."""
+        self._awaited = {name for name in self.bench.traders if name != self._me}
+        for name in sorted(self._awaited):
+            turn.send(name, WhoTrades())
 
     def begin(self, turn: Turn) -> None:
         """Takes the bench to be empty, and asks: it is not if this peer was started again."""
@@ -125,7 +136,11 @@ class Membership(Role):
             self._tell_all_at = turn.now + self._settings.suspect_after_s
 
     # ------------------------------------------------------------------------------------ the messages
+    def on_who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
+        turn.send(source, BenchIs(self.bench))
+
     def on_bench(self, turn: Turn, source: str, body: BenchIs) -> None:
+        self._awaited.discard(source)
         if self._adopt(turn, body.bench):
             self._tell_everybody(turn, Won(self.bench))
 
@@ -165,6 +180,7 @@ class Membership(Role):
         self._bully.heard_ok(turn, source, body.round)
 
     handles: ClassVar = {
+        WhoTrades: on_who_trades,
         BenchIs: on_bench,
         Won: on_won,
         Election: on_election,

@@ -268,7 +268,7 @@ def test_a_killed_trader_that_is_restarted_takes_part_again(tmp_path: Path, mong
         first, second = bazaar.plan.names[-1], bazaar.plan.names[-2]
         kill(bazaar, first)
         comes_to(bazaar, lambda: noted(bazaar, "took_over", second))
-        bazaar.restart(first)
+        bazaar.injector.inflict(Fault("restart", first, 0.0))
         comes_to(bazaar, lambda: len(noted(bazaar, "joined", first)) == 2)
         goes_on(bazaar)
         kill(bazaar, second)
@@ -293,7 +293,7 @@ def test_a_killed_buyer_or_seller_that_is_restarted_goes_on(role: str, tmp_path:
         kill(bazaar, name)
         goes_on(bazaar)
         before = len(noted(bazaar, done, name))
-        bazaar.restart(name)
+        bazaar.injector.inflict(Fault("restart", name, 0.0))
         comes_to(bazaar, lambda: len(noted(bazaar, done, name)) >= before + 5)
 
     settings = wary(peers=7, restock_count=10, restock_every_s=0.5, think_s=0.005)

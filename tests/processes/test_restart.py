@@ -42,7 +42,7 @@ def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Pa
             before = bazaar.answered
             assert bazaar.wait_until(lambda before=before: bazaar.answered > before + 100, PATIENCE_S)  # type: ignore[misc]
             kill(bazaar, name)
-            bazaar.restart(name)
+            bazaar.injector.inflict(Fault("restart", name, 0.0))
             assert bazaar.wait_until(lambda life=life: _lives(bazaar, name) == life, PATIENCE_S)  # type: ignore[misc]
         before = bazaar.answered
         assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
@@ -85,7 +85,7 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
         waiting = set(_orders(lines, "queued")) - set(_orders(lines, "closed"))
         assert len(waiting) >= 20
         warehouse.send_signal(signal.SIGCONT)
-        bazaar.restart(name)
+        bazaar.injector.inflict(Fault("restart", name, 0.0))
         before = bazaar.answered
         assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
         bazaar.finish()

@@ -1,7 +1,7 @@
 """Broken on purpose, under faults: for every guarantee of take-over, what the audit says when it is not given.
 
-Each control breaks one rule of the product and names the check that has to tell of it, and in how many of the seeds at
-least. Unbroken, the same seeds hold (`test_faults.py`).
+Each control breaks one rule of the product and names the check that has to tell of it, on more than half of the seeds.
+Unbroken, the same seeds hold (`test_faults.py`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,28 @@ from peers.trader import Trader
 from tests.simulation import World, draw_world
 
 Patch = pytest.MonkeyPatch
-SEEDS = range(20)
+SEEDS = range(12)
 TRADERS, PEERS = 2, 7
 
 
 def kill_a_trader(world: World) -> None:
     """In the middle of what it does, with work in its queue."""
     world.at(1.0, lambda: world.kill(world.plan.names[-1]))
+    world.quiet_after_s = 5.0
+
+
+def kill_a_trader_that_owes(world: World) -> None:
+    """When it has promised goods from its cache and not yet told the warehouse, nor can: the warehouse is busy."""
+    name = world.plan.names[-1]
+
+    def look() -> None:
+        trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
+        if trader is not None and trader._promises:
+            world.kill(name)
+        else:
+            world.at(world.now + 0.0005, look)
+
+    world.at(0.3, look)
     world.quiet_after_s = 5.0
 
 
@@ -120,13 +135,12 @@ def read_then_set_stock(patch: Patch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "fault", "check", "at_least", "fixed"),
+    ("spoil", "fault", "check", "fixed"),
     [
         (
             no_fence,
             mute_a_trader,
             "only_traders_trade",
-            11,
             {
                 "cache": "none",
                 "window": 4,
@@ -138,17 +152,16 @@ def read_then_set_stock(patch: Patch) -> None:
                 "restock_count": 50,
             },
         ),
-        (no_journal, kill_a_trader, "buyers_were_told_the_truth", 3, {"cache": "weak", "window": 5}),
-        (adopted_twice, kill_a_trader, "queues_were_taken_over", 11, {}),
-        (carried_out_twice, kill_a_trader, "each_order_decided_once", 11, {"cache": "none", "window": 5}),
-        (read_then_set_stock, kill_a_trader, "no_product_below_zero", 11, {}),
+        (no_journal, kill_a_trader_that_owes, "buyers_were_told_the_truth", {"cache": "weak", "window": 5}),
+        (adopted_twice, kill_a_trader, "queues_were_taken_over", {}),
+        (carried_out_twice, kill_a_trader, "each_order_decided_once", {"cache": "none", "window": 5}),
+        (read_then_set_stock, kill_a_trader, "no_product_below_zero", {}),
     ],
 )
 def test_the_audit_sees_it(
     spoil: Callable[[Patch], None],
     fault: Callable[[World], None],
     check: str,
-    at_least: int,
     fixed: dict[str, Any],
     monkeypatch: Patch,
 ) -> None:
@@ -162,4 +175,5 @@ def test_the_audit_sees_it(
     assert sum(map(caught, SEEDS)) == 0, "seen though nothing is broken"
     spoil(monkeypatch)
     seen = sum(map(caught, SEEDS))
-    assert seen >= at_least, f"{spoil.__name__} was seen by {check} on {seen} of {len(SEEDS)} seeds only"
+    print(f"{spoil.__name__}: {check} tells of {seen} seeds of {len(SEEDS)}")
+    assert seen > len(SEEDS) / 2, f"{spoil.__name__} was seen by {check} on {seen} of {len(SEEDS)} seeds only"

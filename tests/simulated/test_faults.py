@@ -23,7 +23,7 @@ def test_nothing_is_lost_and_nothing_done_twice(first: int) -> None:
         _, report = simulate_faults(seed)
         exercised.update(report.exercised)
         if report.violations:
-            stories.append(f"{replay_command(seed)} --faults\n  {report.violations}")
+            stories.append(f"{replay_command(seed, faults=True)}\n  {report.violations}")
     assert not stories, "\n".join(stories)
     # What these seeds are for did happen.
     assert exercised["traders_deposed"] > CHUNK / 5
@@ -36,4 +36,4 @@ def test_nothing_is_lost_and_nothing_done_twice(first: int) -> None:
 def test_any_number_of_traders(traders: int) -> None:
     for seed in range(40):
         _, report = simulate_faults(seed, traders=traders, peers=9)
-        assert not report.violations, f"{replay_command(seed, traders=traders, peers=9)} --faults"
+        assert not report.violations, replay_command(seed, faults=True, traders=traders, peers=9)

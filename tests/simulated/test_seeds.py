@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bazaar.audit import judge
@@ -13,7 +15,7 @@ IMPATIENT = {"answer_timeout_s": 0.03, "window": 5}
 """Buyers and sellers repeat nearly everything, mostly with another trader, while the first is still at it."""
 
 
-def told(seed: int, **fixed: float | str) -> list[str]:
+def told(seed: int, **fixed: Any) -> list[str]:
     """What is wrong with the run of this seed."""
     world = draw_world(seed, **fixed)
     report = judge(world.run())
