@@ -48,8 +48,9 @@ def main() -> int:
     run_folder, port, database = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     plan = load(run_folder / "bazaar.json")
     key = read_key(run_folder / "key")
+    history = History(Path.cwd(), WAREHOUSE)
     try:
-        ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database)
+        ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=history.former_life.clock > 0)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,7 +58,7 @@ def main() -> int:
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:
-        Host(warehouse, store, History(Path.cwd(), WAREHOUSE), plan.settings.host, directory, key, plan.names).run()
+        Host(warehouse, store, history, plan.settings.host, directory, key, plan.names).run()
     except Replaced as error:
         print(f"this warehouse was replaced and stops: {error}", file=sys.stderr)
         return 3

@@ -187,7 +187,7 @@ class Bazaar:
             if status < 0:  # killed, by us or by somebody at another terminal
                 self._fell(process)
                 continue
-            if status == 2:
+            if status == 2 and process.name not in self.killed:
                 raise UsageError(process.last_words())
             raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
         self.injector.act()
@@ -303,7 +303,7 @@ class Bazaar:
         from bazaar.mongo import MongoLedger  # slow to import, and not needed before the end
 
         assert self._mongo_uri is not None
-        ledger = MongoLedger(self._mongo_uri, self._database)
+        ledger = MongoLedger(self._mongo_uri, self._database, known=True)
         entries, stock = list(ledger.entries()), ledger.mirrored()
         ledger.close()
         return entries, stock

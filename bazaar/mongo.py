@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from pymongo import ASCENDING, MongoClient, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import (
-    AutoReconnect,
     BulkWriteError,
     ConfigurationError,
     InvalidURI,
@@ -29,9 +30,11 @@ from bazaar.records import AnyEntry, Item, document_to_entry, entry_to_document
 from bazaar.settings import UsageError
 
 SELECTION_TIMEOUT_MS = 3_000
-PATIENCE_S = 60.0  # how long a write waits for a server that has gone
+PATIENCE_S = 60.0  # how long to wait for a server that was there and has gone
+RETRY_AFTER_S = 0.05  # one that is just starting refuses at once, and says nothing when it is ready
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 DUPLICATE_KEY = 11000
+R = TypeVar("R")
 
 
 class Replaced(Exception):
@@ -46,8 +49,11 @@ def without_password(uri: str) -> str:
 class MongoLedger:
     """The ledger of one run, in a database of its own."""
 
-    def __init__(self, uri: str, database: str) -> None:
-        """Connects. Raises `UsageError`, in one line, if there is no MongoDB behind the URI that lets us write."""
+    def __init__(self, uri: str, database: str, known: bool = False) -> None:
+        """Connects. Raises `UsageError`, in one line, if there is no MongoDB behind the URI that lets us write.
+
+        One that is `known` to be there is waited for: it may have been killed, and be starting again.
+        """
         shown = without_password(uri)
         try:
             self._client: MongoClient[dict[str, object]] = MongoClient(
@@ -57,7 +63,8 @@ class MongoLedger:
                 "ledger", write_concern=DURABLE
             )
             self._stock = self._client[database].get_collection("stock", write_concern=WriteConcern(w=1))
-            self._ledger.create_index([("order_id", ASCENDING)], unique=True, sparse=True)
+            index = partial(self._ledger.create_index, [("order_id", ASCENDING)], unique=True, sparse=True)
+            _patiently(index, time.monotonic() + PATIENCE_S if known else 0.0)
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise UsageError(f"the MongoDB URI {shown} is wrong ({error}); mend BAZAAR_MONGO_URI") from None
         except ServerSelectionTimeoutError:
@@ -75,7 +82,10 @@ class MongoLedger:
 
     def entries(self) -> Iterator[AnyEntry]:
         """All entries in their order. Raises `ValueError` at a gap: the ledger was tampered with."""
-        for position, document in enumerate(self._ledger.find(sort=[("_id", ASCENDING)])):
+        documents = _patiently(
+            lambda: list(self._ledger.find(sort=[("_id", ASCENDING)])), time.monotonic() + PATIENCE_S
+        )
+        for position, document in enumerate(documents):
             if document["_id"] != position:
                 raise ValueError(f"the ledger has no entry {position}")
             yield document_to_entry(document)
@@ -95,29 +105,18 @@ class MongoLedger:
             except BulkWriteError as error:
                 if any(failure["code"] == DUPLICATE_KEY for failure in error.details["writeErrors"]):
                     raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
-                self._wait(deadline, error)
+                _wait(deadline, error)
             except PyMongoError as error:
-                self._wait(deadline, error)
+                _wait(deadline, error)
             documents = documents[self._carried_out(documents, deadline) :]
-
-    def _wait(self, deadline: float, error: PyMongoError) -> None:
-        if time.monotonic() >= deadline:
-            raise error
-        if isinstance(error, AutoReconnect):
-            return  # the next call waits for the server by itself
-        time.sleep(0.1)
 
     def _carried_out(self, documents: list[dict[str, object]], deadline: float) -> int:
         """How many of these documents, from the first on, the ledger holds. Raises `Replaced` if it holds others."""
-        while True:
-            try:
-                held = list(self._ledger.find({"_id": {"$gte": documents[0]["_id"]}}, sort=[("_id", ASCENDING)]))
-            except PyMongoError as error:
-                self._wait(deadline, error)
-                continue
-            if held != documents[: len(held)]:
-                raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
-            return len(held)
+        tail = {"_id": {"$gte": documents[0]["_id"]}}
+        held = _patiently(lambda: list(self._ledger.find(tail, sort=[("_id", ASCENDING)])), deadline)
+        if held != documents[: len(held)]:
+            raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
+        return len(held)
 
     def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> bool:
         """Writes what is left into `stock`, for people to look at; False if the server is not there for it."""
@@ -147,6 +146,20 @@ class MongoLedger:
     def close(self) -> None:
         """Lets go of the server."""
         self._client.close()
+
+
+def _patiently(act: Callable[[], R], deadline: float) -> R:
+    while True:
+        try:
+            return act()
+        except PyMongoError as error:
+            _wait(deadline, error)
+
+
+def _wait(deadline: float, error: PyMongoError) -> None:
+    if time.monotonic() >= deadline:
+        raise error
+    time.sleep(RETRY_AFTER_S)
 
 
 def drop_database(uri: str, database: str) -> None:

@@ -131,7 +131,7 @@ def event(process: str, what: str, order: str | None, /, **fields: Any) -> Lie:
     return tell
 
 
-def without(process: str, what: str, order: str) -> Lie:
+def without(process: str, what: str, order: str | None = None) -> Lie:
     """It never happened."""
 
     def tell(evidence: Evidence) -> Evidence:
@@ -426,6 +426,28 @@ def test_what_the_cache_takes_may_pass_over_what_only_the_warehouse_can_serve() 
         further(Denial(7, "buyer3-0", "buyer3", "fish", "unavailable", 19, TRADER)),
     )(a_market())
     assert judge(evidence).violations == {}  # buyer0-1 (clock 41) was taken from the cache at 44
+
+
+def test_what_was_inherited_stands_in_its_new_lane_only() -> None:
+    """A trader that is elected again inherits its own queue: the cache no longer serves what only the warehouse may."""
+    fish = {"item": "fish", "buyer": "buyer3"}
+    evidence = all_of(
+        also("buyer3", 8, "ordered", order="buyer3-0", item="fish", trader=TRADER),
+        also("buyer3", 9, "ordered", order="buyer3-1", item="fish", trader=TRADER),
+        also(TRADER, 11, "queued", order="buyer3-0", clock=8, lane="fish", **fish),
+        also(TRADER, 12, "stepped_down"),
+        also(TRADER, 13, "elected", seat=0),
+        also(TRADER, 14, "inherited", order="buyer3-0", clock=8, lane="sure", **fish),
+        also(TRADER, 15, "queued", order="buyer3-1", clock=9, lane="fish", **fish),
+        also(TRADER, 16, "taken", order="buyer3-1", item="fish", to="cache"),
+        also(TRADER, 17, "taken", order="buyer3-0", item="fish", to="warehouse"),
+        also("buyer3", 95, "found_unavailable", order="buyer3-0", item="fish"),
+        also("buyer3", 96, "found_unavailable", order="buyer3-1", item="fish"),
+        further(*(Denial(7 + n, f"buyer3-{n}", "buyer3", "fish", "unavailable", 8 + n, TRADER) for n in (0, 1))),
+    )
+    assert judge(evidence(a_market(window=2))).violations == {}
+    without_inheriting = without(TRADER, "stepped_down")(evidence(a_market(window=2)))
+    assert set(judge(without_inheriting).violations) == {"lowest_clock_served_first"}
 
 
 def test_stories_are_told_only_so_many_times() -> None:

@@ -124,7 +124,7 @@ def warehouse(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run
     server = NameServer("localhost", 0, key, lambda: None)
     threading.Thread(target=server.serve, daemon=True).start()
     inside, outside = os.pipe()
-    monkeypatch.setattr(database, "MongoLedger", lambda uri, name: MemoryLedger(shelf))
+    monkeypatch.setattr(database, "MongoLedger", lambda uri, name, known: MemoryLedger(shelf))
     monkeypatch.setattr(sys, "argv", ["database.py", str(run_folder), str(server.port), "bazaar_test"])
     with os.fdopen(inside) as stdin, os.fdopen(outside, "w", buffering=1) as launcher:
         monkeypatch.setattr(sys, "stdin", stdin)

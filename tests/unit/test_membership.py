@@ -22,7 +22,7 @@ from bazaar.records import (
 from bazaar.settings import Settings
 from peers.membership import Membership
 from peers.role import FOREVER
-from tests.builders import Stage, a_bench, noted, sent
+from tests.builders import Stage, a_bench, a_turn, noted, sent
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
 SETTINGS = Settings(peers=5, traders=2, election_delay_s=1.0, reelection_delay_s=2.0, election_timeout_s=5.0)
@@ -351,3 +351,41 @@ def test_who_has_no_seat_has_none_to_give_up() -> None:
     turn = Turn(11.0, member.clock)
     member.role.resign(turn)
     assert (turn.sends, turn.events) == ([], [])
+
+
+# ------------------------------------------------------------------------------------------- the end
+def test_at_the_end_it_waits_for_a_sign_of_life_of_every_trader() -> None:
+    member = Member("buyer0")
+    member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
+    turn = a_turn()
+    member.role.finish(turn)
+    assert said(turn) == [("buyer4", WhoTrades()), ("seller3", WhoTrades())]
+    assert not member.role.idle
+    member.hears("seller3", BenchIs(member.role.bench))
+    assert not member.role.idle
+    member.hears("buyer4", Heartbeat())  # it may have sent that before
+    assert not member.role.idle
+    member.hears("buyer4", BenchIs(member.role.bench))
+    assert member.role.idle
+
+
+def test_or_for_its_deposal() -> None:
+    member = Member("buyer0")
+    member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
+    member.role.finish(a_turn())
+    member.hears("seller3", BenchIs(member.role.bench))
+    member.hears("seller3", TraderDead("buyer4", a_bench("seller3", position=7)))
+    assert member.role.idle
+
+
+def test_a_trader_that_is_asked_says_who_trades() -> None:
+    trader = Member("buyer4")
+    trader.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
+    assert (("buyer0", BenchIs(trader.role.bench))) in said(trader.hears("buyer0", WhoTrades()))
+
+
+def test_the_only_trader_waits_for_nobody() -> None:
+    trader = Member("buyer4")
+    trader.hears(WAREHOUSE, BenchIs(a_bench("buyer4")))
+    trader.role.finish(a_turn())
+    assert trader.role.idle

@@ -224,7 +224,9 @@ def test_when_the_last_trader_dies_nobody_takes_over_before_one_is_elected_and_a
 def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> None:
     warehouse = two_traders()
     ask(warehouse, "seller6", Depose(FIRST))
+    assert not warehouse.idle
     first, again = (ask(warehouse, "seller6", Ask(number, (Adopt(FIRST),))) for number in (1, 2))
+    assert warehouse.idle
     assert first.kept == [AdoptEntry(4, "buyer7", 0, "seller6")]
     assert noted(first, "adopted") == [{"peer": "buyer7", "by": "seller6"}]
     assert again.kept == []
