@@ -179,7 +179,7 @@ def test_whoever_has_not_the_key_is_not_heard(warehouse: Running) -> None:
 def test_without_a_mongodb_it_says_so_in_one_line_and_ends_with_status_2(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(uri: str, name: str) -> None:
+    def refuse(uri: str, name: str, known: bool) -> None:
         raise UsageError(f"no MongoDB answers at {uri}")
 
     make_key(run_folder / "key")
