@@ -2,8 +2,9 @@
 
 Collection `ledger`: `_id` 0, 1, 2, … without a gap, so two writers cannot both succeed: the second hits a duplicate
 key, knows that it was replaced, and stops. Written with majority and journal, so an acknowledged entry survives a
-kill -9 of the server (the driver's default does not promise that). Collection `stock` mirrors what is left, in the
-shape that the seed's figure shows, for people to look at; nothing reads it.
+kill -9 of the server (with `w=1`, the default for one that stands alone, the last tenth of a second's are lost).
+Collection `stock` mirrors what is left, in the shape that the seed's figure shows, for people to look at; nothing
+reads it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
+from pymongo.write_concern import WriteConcern
 
 from bazaar import mongo as mongo_module
 from bazaar.mongo import MongoLedger, Replaced, drop_database
@@ -74,6 +75,51 @@ def test_killed_in_the_midst_of_writing_it_holds_everything_once(
     stop.set()
     writer.join(30)
     assert list(ledger.entries()) == acknowledged
+
+
+@pytest.mark.parametrize(
+    ("concern", "loses"), [(mongo_module.DURABLE, False), (WriteConcern(w=1), True)], ids=["durable", "w=1"]
+)
+def test_what_was_acknowledged_without_majority_and_journal_is_lost(
+    concern: WriteConcern, loses: bool, mongo: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: what the kills above would show if the ledger was written as drivers do by default.
+
+    (With a server that stands alone, that is. Since MongoDB 5 a replica set, as ours is, has better defaults.)
+    """
+    monkeypatch.setattr(mongo_module, "DURABLE", concern)
+    caught = [lost_by_a_kill(mongo.uri, folder, f"bazaar_test_{concern.document['w']}_{n}") for n in range(3)]
+    print(f"{concern.document}: entries were missing after {sum(caught)} of {len(caught)} kills")
+    assert sum(caught) > len(caught) / 2 if loses else not any(caught)
+
+
+def lost_by_a_kill(uri: str, folder: Path, database: str) -> bool:
+    """Whether entries that were acknowledged are missing after a kill -9 of the server."""
+    ledger = MongoLedger(uri, database)
+    acknowledged: list[AnyEntry] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            entry = a_batch(len(acknowledged), 1)
+            ledger.write(entry)
+            acknowledged.extend(entry)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    wait_until(lambda: len(acknowledged) > 200)
+    os.kill(int((folder / "mongod.pid").read_text()), signal.SIGKILL)
+    before = len(acknowledged)
+    stop.set()
+    assert setup_db(folder, os.getpid()) == uri
+    writer.join(30)
+    try:
+        lost = len(list(ledger.entries())) < before
+    except ValueError:  # a gap: the writer has gone on
+        lost = True
+    ledger.close()
+    drop_database(uri, database)
+    return lost
 
 
 @pytest.mark.parametrize("carried_out", [0, 3, 5])
