@@ -27,10 +27,14 @@ from bazaar.records import (
     AskAgain,
     Buy,
     CacheUpdate,
+    CallBack,
     Closed,
     Denied,
     Deposit,
     Deposited,
+    Draw,
+    Freed,
+    GiveBack,
     Item,
     JournalLine,
     Lot,
@@ -45,6 +49,7 @@ from bazaar.records import (
     Registered,
     Reopened,
     Request,
+    Scarce,
     Seat,
     Shelves,
     Ship,
@@ -61,9 +66,10 @@ from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500
-MOST_PROMISED = 1_000  # orders promised and not yet confirmed: beyond that buyers wait
+MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
 MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
-SURE = "sure"  # the lane of orders that only the warehouse may answer: retries, and those of a former life
+SURE = {item: f"sure {item}" for item in ITEMS}
+"""The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
 
 
 class Trader(Trading):
@@ -91,7 +97,11 @@ class Trader(Trading):
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
         self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
+        self._scarce: set[Item] = set()  # what others hold and are to give back; orders for it wait
+        self._all_served_at = 0.0  # when an order that still waits can have begun to wait
+        self._lease_until = 0.0  # until then what the cache offers is ours to promise
         self._asked: Ask | None = None
+        self._asked_at = 0.0
         self._number = first_number
         self._repeat_at = FOREVER
 
@@ -133,11 +143,15 @@ class Trader(Trading):
                 self._cache.promised(promises[order_id].lot)
                 self._promise_later(promises[order_id])
             else:
-                turn.note("inherited", order=order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=SURE)
-                self._queue.put(SURE, order)
+                self._put(turn, "inherited", SURE[order.item], order)
         turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
+        self._cache.inherited()
+
+    def _put(self, turn: Turn, what: str, lane: str, order: Order) -> None:
+        turn.note(what, order=order.order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=lane)
+        self._queue.put(lane, order)
 
     @property
     def idle(self) -> bool:
@@ -189,12 +203,14 @@ class Trader(Trading):
         free = self._asked is None
         misses: list[Ship] = []
         missed: list[Item] = []
+        if self._cache.leased and turn.now > self._all_served_at + self._settings.answer_timeout_s / 2:
+            self._distrust(turn)
         while len(self._promised) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
-            taken = self._queue.pop(lane for lane in self._queue.lanes() if free or self._offer(lane))
+            taken = self._queue.pop(lane for lane in self._open_lanes() if free or self._offer(turn, lane))
             if taken is None:
                 break
             lane, order = taken
-            lot = self._offer(lane)
+            lot = self._offer(turn, lane)
             if lot is not None:
                 self._promise(turn, order, lot)
             else:
@@ -202,16 +218,35 @@ class Trader(Trading):
                 misses.append(Ship(order, None))
                 missed.append(order.item)
         if free:
+            self._all_served_at = turn.now
             self._put_question(turn, misses, missed)
 
-    def _offer(self, lane: str) -> Lot | None:
-        return None if lane == SURE else self._cache.offer(lane)  # type: ignore[arg-type] # the lane is an item
+    def _open_lanes(self) -> Iterable[str]:
+        shut = [lane for item in self._scarce for lane in (item, SURE[item])]
+        return [lane for lane in self._queue.lanes() if lane not in shut]
+
+    def _distrust(self, turn: Turn) -> None:
+        """An order that has waited for so long may have been repeated with another trader, and refused there."""
+        for item in ITEMS:
+            self._make_sure(turn, item)
+
+    def _make_sure(self, turn: Turn, item: Item, order_id: str | None = None) -> None:
+        for order in self._queue.move(item, SURE[item], order_id):
+            self._put(turn, "requeued", SURE[item], order)
+
+    def _offer(self, turn: Turn, lane: str) -> Lot | None:
+        """The lot from which an order in this lane may be promised."""
+        if lane not in ITEMS or (self._cache.leased and turn.now >= self._lease_until):
+            return None
+        return self._cache.offer(lane)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
         turn.note("taken", order=order.order_id, item=order.item, to="cache")
         promised = Promised(order, lot)
         turn.keep(promised)
-        turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
+        # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
+        before = self._lease_until if self._cache.leased else None
+        turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents), before)
         self._promise_later(promised)
         self._cache.promised(lot)
         self._cache.served()
@@ -223,18 +258,17 @@ class Trader(Trading):
 
     # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
-        promises = list(self._promises.values())[:MOST_IN_ASK]
-        for ship in promises:
-            del self._promises[ship.order.order_id]
-        requests: list[Request] = [*self._adoptions.values(), *self._deposits, *promises, *misses]
+        # All promises go along, so that nothing is given back that was promised.
+        requests: list[Request] = [*self._adoptions.values(), *self._deposits, *self._promises.values(), *misses]
         self._deposits.clear()
-        items = self._cache.wants(missed)
-        if items:
-            requests.append(Read(items))
-            if items == ITEMS:
-                turn.note("pulled")
+        self._promises.clear()
+        wanted = self._cache.wants(missed)
+        requests += wanted
+        if Read(ITEMS) in wanted:
+            turn.note("pulled")
         if requests:
             self._number += 1
+            self._asked_at = turn.now
             self._ask(turn, Ask(self._number, tuple(requests)))
 
     def _ask(self, turn: Turn, ask: Ask) -> None:
@@ -248,6 +282,8 @@ class Trader(Trading):
             return  # the answer to a question that was repeated
         self._asked = None
         self._repeat_at = FOREVER
+        if body.written:
+            self._lease_until = self._asked_at + self._settings.lease_s
         for request, reply in zip(asked.requests, body.replies, strict=True):
             match request, reply:
                 case Ship(order, None), Shipped(lot, left):
@@ -258,6 +294,11 @@ class Trader(Trading):
                 case Ship(order, None), Denied("oversold"):  # the answer to an order that is asked again
                     turn.send(order.buyer, Oversold(order.order_id, order.item))
                     self._close(turn, order)
+                case Ship(order, None), Scarce():
+                    self._put(turn, "requeued", SURE[order.item], order)
+                    if order.item not in self._scarce:
+                        self._scarce.add(order.item)
+                        turn.note("scarce", item=order.item)
                 case Ship(order, None), Denied():
                     self._cache.served()
                     turn.note("unavailable", order=order.order_id, item=order.item)
@@ -266,9 +307,10 @@ class Trader(Trading):
                 case Ship(order, _), Shipped(lot, left):
                     self._settle(turn, order, lot)
                     self._close_sale(turn, order, lot, left, "cache")
-                case Ship(order, _), Denied():
+                case Ship(order, _), Denied(reason):
                     self._cache.settled(self._promised.pop(order.order_id).lot, shipped=False)
-                    turn.send(order.buyer, Oversold(order.order_id, order.item))
+                    oversold = reason == "oversold"  # else it was refused before, to another trader that was asked
+                    turn.send(order.buyer, (Oversold if oversold else AskAgain)(order.order_id, order.item))
                     self._close(turn, order)
                 case Stock(lot), Stocked(deposit_id):
                     self._cache.hear(lot)
@@ -276,7 +318,7 @@ class Trader(Trading):
                     turn.send(lot.seller, Deposited(deposit_id))
                     self._registered.append(lot.seller)
                     self._announce(turn, [lot.seller])
-                case Read(), Shelves(items, lots):
+                case ((Read() | Draw() | GiveBack()), Shelves(items, lots)):
                     self._cache.learn(items, lots)
                 case Adopt(seat), Adopted():
                     self._adoptions.pop(seat, None)
@@ -317,16 +359,18 @@ class Trader(Trading):
     # ------------------------------------------------------------------------------------ the messages
     def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
         if body.order_id in self._undecided:
+            if body.again:
+                self._make_sure(turn, body.item, body.order_id)
             return
         if len(self._queue) >= MOST_QUEUED:
             turn.note("turned_away", order=body.order_id, buyer=source)
             return
         order = Order(body.order_id, source, body.item, turn.sent)
-        lane = SURE if body.again else order.item
-        turn.note("queued", order=order.order_id, item=order.item, buyer=source, clock=order.clock, lane=lane)
+        if not self._queue:
+            self._all_served_at = turn.now
         turn.keep(Queued(order))
         self._undecided.add(order.order_id)
-        self._queue.put(lane, order)
+        self._put(turn, "queued", SURE[order.item] if body.again else order.item, order)
 
     def on_deposit(self, turn: Turn, source: str, body: Deposit) -> None:
         lot = Lot(body.deposit_id, source, body.item, body.price_cents, turn.sent, body.count)
@@ -336,7 +380,19 @@ class Trader(Trading):
         if body.seat not in self._adoptions and body.seat not in self._reading:
             self._read(turn, body.seat)
 
+    def on_call_back(self, turn: Turn, source: str, body: CallBack) -> None:
+        self._cache.called_back(body.item)
+
+    def on_freed(self, turn: Turn, source: str, body: Freed) -> None:
+        self._free(turn, body.item)
+
+    def _free(self, turn: Turn, item: Item) -> None:
+        turn.note("freed", item=item)
+        self._scarce.discard(item)
+
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
+        for item in sorted(self._scarce):  # the new warehouse does not know who waits
+            self._free(turn, item)
         if self._asked is not None:
             self._ask(turn, self._asked)
 
@@ -353,6 +409,8 @@ class Trader(Trading):
         Buy: on_buy,
         Deposit: on_deposit,
         TakeOver: on_take_over,
+        CallBack: on_call_back,
+        Freed: on_freed,
         Reopened: on_reopened,
         Registered: on_registered,
         CacheUpdate: on_cache_update,

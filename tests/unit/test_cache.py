@@ -6,7 +6,7 @@ from typing import get_args
 
 from bazaar.core.cache import POLICIES, Cache, WeakCache
 from bazaar.core.shelf import with_count
-from bazaar.records import ITEMS, Item, Lot
+from bazaar.records import ITEMS, Item, Lot, Read
 from bazaar.settings import CachePolicy
 from tests.builders import a_lot, some_settings
 
@@ -80,7 +80,7 @@ def test_the_lot_with_the_lowest_deposit_clock_is_offered_first() -> None:
 
 def test_a_miss_refreshes_the_item_and_only_that() -> None:
     cache = a_cache()
-    assert cache.wants(["salt", "fish", "salt"]) == ("fish", "salt")
+    assert cache.wants(["salt", "fish", "salt"]) == (Read(("fish", "salt")),)
     assert cache.wants([]) == ()
 
 
@@ -107,7 +107,7 @@ def test_everything_is_read_anew_after_every_k_served_orders() -> None:
         cache.served()
         assert cache.wants([]) == (), round_
         cache.served()
-        assert cache.wants(["salt"]) == ITEMS, round_
+        assert cache.wants(["salt"]) == (Read(ITEMS),), round_
 
 
 def test_zero_means_no_pull() -> None:

@@ -109,7 +109,7 @@ def test_while_a_seat_is_free_nobody_trades() -> None:
     ]
 
 
-@pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, ())])
+@pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, (), False)])
 def test_a_message_for_another_role_changes_nothing(body: AnyMessage) -> None:
     turn = hear(Peer("seller1", a_plan()), "buyer4", body)
     assert noted(turn, "unexpected") == [{"message": type(body).__name__}]

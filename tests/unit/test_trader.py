@@ -85,7 +85,7 @@ class AtTheTrader(Stage):
         """The warehouse answers the question that is under way; where it was also asked to read, that nothing is there."""
         reads = [Shelves(request.items, ()) for request in self.asked.requests if isinstance(request, Read)]
         missing = len(self.asked.requests) - len(replies)
-        return self.hears(WAREHOUSE, Answer(self.asked.number, (*replies, *reads[:missing])))
+        return self.hears(WAREHOUSE, Answer(self.asked.number, (*replies, *reads[:missing]), True))
 
     def hears(self, source: str, *bodies: AnyMessage, at: float | None = None, clock: int = 0) -> Turn:
         turn = super().hears(source, *bodies, at=at, clock=clock)
@@ -226,7 +226,7 @@ def test_a_question_without_an_answer_is_repeated_as_it_was() -> None:
 def test_the_second_answer_to_a_repeated_question_changes_nothing() -> None:
     trader = AtTheTrader()
     trader.order("buyer0-0")
-    answer = Answer(trader.asked.number, (Denied("unavailable"), Shelves(("salt",), ())))
+    answer = Answer(trader.asked.number, (Denied("unavailable"), Shelves(("salt",), ())), True)
     trader.hears(WAREHOUSE, answer)
     turn = trader.hears(WAREHOUSE, answer)
     assert (turn.sends, turn.kept, turn.kept_afterwards) == ([], [], [])

@@ -31,15 +31,16 @@ from bazaar.records import (
     WhoTrades,
 )
 from bazaar.warehouse import Warehouse
-from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")
+SETTINGS = some_settings(peers=8, traders=2)
 TWO = Bench((Seat("buyer7", 0), Seat("seller6", 2)), 0, 2, 2)
 
 
 def a_warehouse() -> Warehouse:
     """With two seats, of which buyer7 has the first, and three salt of seller1."""
-    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
+    return Warehouse(NAMES, SETTINGS, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
 
 
 def ask(warehouse: Warehouse, source: str, *bodies: AnyMessage) -> Turn:
@@ -88,7 +89,7 @@ def test_the_requests_of_one_question_are_answered_in_their_order() -> None:
     question = Ask(4, (Stock(fish), Ship(an_order("buyer0-0", "fish"), None), Ship(an_order("buyer0-1", "fish"), None)))
     turn = ask(a_warehouse(), "buyer7", question)
     gone = a_lot("seller2-d0", item="fish", count=0, clock=0)
-    assert sent(turn) == [("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable"))))]
+    assert sent(turn) == [("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable")), True))]
     assert [type(entry).__name__ for entry in turn.kept] == ["DepositEntry", "Sale", "Denial"]
     assert [entry.position for entry in turn.kept] == [2, 3, 4]
 
@@ -118,12 +119,12 @@ def test_the_same_order_asked_again_gets_the_same_answer_and_ships_nothing() -> 
     assert len(first.kept) == 1
     assert again.kept == []
     assert noted(again, "shipped") == []
-    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),)))]
+    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),), False))]
 
 
 def test_a_promise_of_what_is_not_there_is_denied_as_oversold() -> None:
     turn = ask(a_warehouse(), "buyer7", Ask(1, (Ship(an_order(), "seller9-d9"),)))
-    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),)))]
+    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),), True))]
     assert noted(turn, "oversold") == [{"order": "buyer0-0", "item": "salt", "buyer": "buyer0"}]
 
 
@@ -157,10 +158,10 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     predecessor = a_warehouse()
     kept = ask(predecessor, "buyer7", Ask(1, (Ship(an_order(), None),))).kept
     entries = [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3)), *kept]
-    successor = Warehouse(NAMES, 2, entries)
+    successor = Warehouse(NAMES, SETTINGS, entries)
     assert kept == [a_sale(2, an_order(), a_lot())]
     assert sent(ask(successor, "buyer7", Ask(1, (Ship(an_order(), None),)))) == [
-        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),)))
+        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),), False))
     ]
     assert successor.ledger.position == 3
     assert successor.name == WAREHOUSE
@@ -172,7 +173,9 @@ FIRST = Seat("buyer7", 0)
 
 def two_traders() -> Warehouse:
     """buyer7 and seller6 trade; three salt of seller1 are there."""
-    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=3))])
+    return Warehouse(
+        NAMES, SETTINGS, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=3))]
+    )
 
 
 def test_whose_depose_comes_first_is_told_that_it_is_done_and_what_is_its_own_to_carry_out() -> None:
@@ -231,8 +234,8 @@ def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> Non
     assert noted(first, "adopted") == [{"peer": "buyer7", "by": "seller6"}]
     assert again.kept == []
     assert (sent(first), sent(again)) == (
-        [("seller6", Answer(1, (Adopted(),)))],
-        [("seller6", Answer(2, (Adopted(),)))],
+        [("seller6", Answer(1, (Adopted(),), True))],
+        [("seller6", Answer(2, (Adopted(),), False))],
     )
 
 
@@ -242,7 +245,7 @@ def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_i
     ask(warehouse, "seller6", Depose(FIRST))
     turn = ask(warehouse, "seller6", Ask(1, (Adopt(FIRST), Ship(an_order(), None))))
     assert [type(entry) for entry in turn.kept] == [AdoptEntry]
-    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2))))]
+    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2)), True))]
 
 
 def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None:
@@ -265,18 +268,18 @@ def test_started_again_it_tells_every_trader_to_ask_again_and_who_has_to_take_ov
         Appoint(1, "seller6", 1),
         DeposeEntry(2, "buyer7", 0, 0, "seller6"),
     ]
-    warehouse = Warehouse(NAMES, 2, entries)
+    warehouse = Warehouse(NAMES, SETTINGS, entries)
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
     assert sent(turn) == [("seller6", Reopened()), ("seller6", TakeOver(FIRST))]
-    settled = Warehouse(NAMES, 2, [*entries, AdoptEntry(3, "buyer7", 0, "seller6")])
+    settled = Warehouse(NAMES, SETTINGS, [*entries, AdoptEntry(3, "buyer7", 0, "seller6")])
     turn = Turn(0.0, settled.clock)
     settled.begin(turn)
     assert sent(turn) == [("seller6", Reopened())]
 
 
 def test_in_its_first_life_it_tells_nobody() -> None:
-    warehouse = Warehouse(NAMES, 2)
+    warehouse = Warehouse(NAMES, SETTINGS)
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
     assert sent(turn) == []
