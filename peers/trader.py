@@ -123,10 +123,10 @@ class Trader(Trading):
         """The seat is lost. The queue is the successor's, who has read it from the journal.
 
         Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
-        the ledger says.
+        the ledger says. (Not so under a lease: the successor has waited for its end.)
         """
         turn.note("stepped_down", promised=len(self._promised))
-        for promised in self._promised.values():
+        for promised in () if self._cache.leased else self._promised.values():
             turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
 
     def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
@@ -262,7 +262,7 @@ class Trader(Trading):
         requests: list[Request] = [*self._adoptions.values(), *self._deposits, *self._promises.values(), *misses]
         self._deposits.clear()
         self._promises.clear()
-        wanted = self._cache.wants(missed)
+        wanted = self._cache.wants(missed, turn.now)
         requests += wanted
         if Read(ITEMS) in wanted:
             turn.note("pulled")

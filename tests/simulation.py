@@ -38,6 +38,7 @@ from bazaar.warehouse import Warehouse
 from peers.host import FURTHER_LIFE
 from peers.peer import Peer
 
+TICK_S = 1e-6  # a wake-up comes a moment after its time, never before
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
 
 
@@ -219,7 +220,8 @@ class World:
         if actor.deadline < self._wakes[name]:
             self._wakes[name] = actor.deadline
             life = self._lives[name]
-            self._at(max(0.0, actor.deadline / self.rates[name] - self.now), lambda: self._wake(name, life))
+            delay_s = actor.deadline / self.rates[name] - self.now
+            self._at(max(0.0, delay_s) + TICK_S, lambda: self._wake(name, life))
 
     def _write_down(self, name: str, turn: Turn) -> None:
         self.histories[name] += [happening(self.now, name, event) for event in turn.events]

@@ -1,7 +1,7 @@
 """Cache policies: *may I answer this order from what I know?* and *whom do I tell?*
 
-A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer, no message and
-no time: units in, units out. `POLICIES` is the list that `--cache` chooses from.
+A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer and no clock of
+its own: units in, units out. `POLICIES` is the list that `--cache` chooses from.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Cache:
     def inherited(self) -> None:
         """What was granted to a dead trader is this one's now."""
 
-    def wants(self, missed: Iterable[Item]) -> tuple[Request, ...]:
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
         """What to ask the warehouse along with the next question, given the items that were missed."""
         return ()
 
@@ -103,7 +103,7 @@ class WeakCache(Cache):
         if known is None or lot.count < known.count:
             self._shelves[lot.item].put(lot)
 
-    def wants(self, missed: Iterable[Item]) -> tuple[Request, ...]:
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
         if self._pull_every and self._served >= self._pull_every:
             self._served = 0
             return (Read(ITEMS),)
@@ -125,25 +125,28 @@ class EscrowCache(Cache):
     """As fast as `weak`, and never wrong: it offers only what the ledger has granted to this trader.
 
     After O'Neil, "The Escrow Transactional Method" (TODS 11(4), 1986), and Balegas et al., "Extending Eventually
-    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). How much it asks for follows its own
-    demand: twice as much whenever it runs out, and no more than it got; nothing, after it was called back, until an
-    order misses again.
+    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). It wants to hold what it has sold in the
+    time of a lease, so that it can go on for about as long without the warehouse. Having asked, or given back, it
+    asks again only when there is new demand.
     """
 
     leased = True
 
-    def __init__(self) -> None:
+    def __init__(self, lease_s: float) -> None:
         self._shelves = {item: Shelf() for item in ITEMS}  # what may be promised
         self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
-        self._targets: dict[Item, int] = dict.fromkeys(ITEMS, 0)  # how many units it wants to hold
+        self._demand = {item: Demand(lease_s) for item in ITEMS}
         self._look: set[Item] = set()  # items of which it may hold more than it knows
-        self._called: set[Item] = set()
+        self._called: set[Item] = set()  # to be given back
+        self._wanted: set[Item] = set()  # items that somebody ordered since they were asked for, or called back
 
     def offer(self, item: Item) -> Lot | None:
         return self._shelves[item].first()
 
     def promised(self, lot: Lot) -> None:
         self._pledged[lot.deposit_id] += 1
+        self._demand[lot.item].units += 1
+        self._wanted.add(lot.item)
         self._add(lot, -1)
 
     def settled(self, lot: Lot, shipped: bool) -> None:
@@ -156,12 +159,8 @@ class EscrowCache(Cache):
     def learn(self, items: Iterable[Item], lots: Iterable[Lot]) -> None:
         for item in items:
             self._shelves[item] = Shelf()
-        held: Counter[Item] = Counter()
         for lot in lots:
-            held[lot.item] += lot.count
             self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
-        for item in items:
-            self._targets[item] = min(self._targets[item], held[item])
 
     def called_back(self, item: Item) -> None:
         self._called.add(item)
@@ -169,20 +168,20 @@ class EscrowCache(Cache):
     def inherited(self) -> None:
         self._look.update(ITEMS)
 
-    def wants(self, missed: Iterable[Item]) -> tuple[Request, ...]:
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
         requests: list[Request] = []
-        missing = set(missed)
+        for item in missed:
+            self._demand[item].units += 1
+            self._wanted.add(item)
         for item in ITEMS:
-            available, target = self._available(item), self._targets[item]
+            target = min(MOST_HELD, self._demand[item].in_a_lease(now))
             if item in self._called:
                 requests.append(GiveBack(item))
                 self._shelves[item] = Shelf()
-                self._targets[item] = 0
-            elif item in missing or available < target / 2 or item in self._look:
-                if item in missing or available < target / 2:
-                    target = max(FIRST_TARGET, 2 * target)
-                self._targets[item] = min(target, MOST_HELD)
-                requests.append(Draw(item, self._targets[item]))
+                self._wanted.discard(item)
+            elif item in self._look or (item in self._wanted and self._available(item) < target / 2):
+                requests.append(Draw(item, target))
+                self._wanted.discard(item)
         self._called.clear()
         self._look.clear()
         return tuple(requests)
@@ -195,11 +194,29 @@ class EscrowCache(Cache):
         self._shelves[lot.item].put(with_count(lot, max(0, (known.count if known is not None else 0) + count)))
 
 
-FIRST_TARGET = 4
+class Demand:
+    """How many units of an item are sold in the time of a lease, going by this period of time and the one before."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._until = 0.0
+        self._before = 0
+        self.units = 0
+        """Those of this period."""
+
+    def in_a_lease(self, now: float) -> int:
+        """At the beginning, when the future is unknown, twice what it was so far."""
+        if now >= self._until:
+            self._before = self.units if now < self._until + self._period_s else 0
+            self._until = now + self._period_s
+            self.units = 0
+        return max(2 * self.units, self._before)
+
+
 MOST_HELD = 5_000  # of one item, by one trader
 
 POLICIES: dict[str, Callable[[Settings], Cache]] = {
     "none": lambda settings: Cache(),
     "weak": lambda settings: WeakCache(settings.pull_every, settings.push),
-    "escrow": lambda settings: EscrowCache(),
+    "escrow": lambda settings: EscrowCache(settings.lease_s),
 }

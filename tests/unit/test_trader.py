@@ -17,10 +17,14 @@ from bazaar.records import (
     AskAgain,
     Buy,
     CacheUpdate,
+    CallBack,
     Closed,
     Denied,
     Deposit,
     Deposited,
+    Draw,
+    Freed,
+    GiveBack,
     Item,
     JournalLine,
     Lot,
@@ -34,6 +38,7 @@ from bazaar.records import (
     Registered,
     Reopened,
     Reply,
+    Scarce,
     Seat,
     Shelves,
     Ship,
@@ -573,3 +578,120 @@ def test_an_order_is_closed_only_when_its_buyer_and_seller_have_been_told() -> N
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert turn.kept == []
     assert turn.kept_afterwards == [Closed("buyer0-0")]
+
+
+# --------------------------------------------------------------------------------------------- escrow
+LEASE_S = 10.0
+
+
+def settles(trader: AtTheTrader, *ships: Reply, held: int = 0, written: bool = True, at: float | None = None) -> Turn:
+    """The warehouse answers the question that is under way; the trader holds so much salt then."""
+    answers = iter(ships)
+    lots = (a_lot(count=held),) if held else ()
+    replies = tuple(
+        next(answers) if isinstance(request, Ship) else Shelves((request.item,), lots if request.item == "salt" else ())
+        for request in trader.asked.requests
+        if isinstance(request, (Ship, Draw, GiveBack))
+    )
+    return trader.hears(WAREHOUSE, Answer(trader.asked.number, replies, written), at=at)
+
+
+def with_grant(count: int = 5) -> AtTheTrader:
+    """It has been granted salt at 0, by an answer that it asked for at 0."""
+    trader = AtTheTrader(cache="escrow", lease_s=LEASE_S)
+    trader.order("buyer0-0")
+    settles(trader, Shipped(a_lot(), 9), held=count)
+    return trader
+
+
+def test_what_it_was_granted_it_sells_without_asking() -> None:
+    trader = with_grant()
+    turn = trader.order("buyer0-1")
+    assert Purchased("buyer0-1", "salt", "seller1", 800) in to(turn, "buyer0")
+    assert Promised(an_order("buyer0-1"), a_lot(count=5)) in turn.kept
+    assert noted(turn, "taken") == [{"order": "buyer0-1", "item": "salt", "to": "cache"}]
+
+
+def test_the_buyer_is_told_only_if_the_lease_has_not_run_out_when_the_journal_is_written() -> None:
+    trader = with_grant()
+    turn = trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S - 1, clock=1)
+    told = Purchased("buyer0-1", "salt", "seller1", 800)
+    assert told in [letter.body for _, letter in turn.sends_at(LEASE_S - 0.01)]
+    assert told not in [letter.body for _, letter in turn.sends_at(LEASE_S)]
+
+
+def test_after_the_lease_it_asks() -> None:
+    trader = with_grant()
+    turn = trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S, clock=1)
+    assert ships(turn) == [Ship(an_order("buyer0-1"), None)]
+
+
+def test_the_lease_counts_from_the_asking_and_only_if_something_was_written() -> None:
+    trader = with_grant()
+    trader.hears("buyer0", Buy("buyer0-1", "fish", False), at=6.0, clock=1)  # a miss
+    settles(trader, Denied("unavailable"), held=5, written=False, at=8.0)
+    turn = trader.hears("buyer0", Buy("buyer0-2", "salt", False), at=LEASE_S + 1, clock=2)
+    assert ships(turn) == [Ship(an_order("buyer0-2", clock=2), None)]
+    settles(trader, Shipped(a_lot(), 4), held=5, at=LEASE_S + 3)
+    turn = trader.hears("buyer0", Buy("buyer0-3", "salt", False), at=2 * LEASE_S + 0.9, clock=3)
+    assert noted(turn, "taken") == [{"order": "buyer0-3", "item": "salt", "to": "cache"}]
+    turn = trader.hears("buyer0", Buy("buyer0-4", "salt", False), at=2 * LEASE_S + 1.1, clock=4)
+    assert noted(turn, "taken") == []
+
+
+def test_a_retry_is_the_warehouses_also_if_the_order_waits_here() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1", "fish")  # so that the warehouse is busy
+    trader.order("buyer0-2")
+    turn = trader.order("buyer0-2", again=True)
+    assert [(fact["order"], fact["lane"]) for fact in noted(turn, "requeued")] == [("buyer0-2", "sure salt")]
+
+
+def test_orders_that_have_waited_for_long_are_the_warehouses() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1", "fish")
+    trader.order("buyer0-2")
+    patience_s = some_settings(peers=5, traders=2).answer_timeout_s / 2
+    assert noted(trader.waits_until(patience_s - 0.1), "requeued") == []
+    assert [fact["order"] for fact in noted(trader.waits_until(patience_s + 0.1), "requeued")] == ["buyer0-2"]
+
+
+def test_what_is_scarce_is_asked_again_when_it_is_freed_and_nothing_of_it_before() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1")
+    turn = settles(trader, Scarce())
+    assert noted(turn, "scarce") == [{"item": "salt"}]
+    assert ships(turn) == ships(trader.order("buyer0-2")) == []
+    turn = trader.hears(WAREHOUSE, Freed("salt"))
+    assert {ship.order.order_id for ship in ships(turn)} == {"buyer0-1", "buyer0-2"}
+
+
+def test_a_new_warehouse_does_not_know_who_waits() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1")
+    settles(trader, Scarce())
+    assert [ship.order.order_id for ship in ships(trader.hears(WAREHOUSE, Reopened()))] == ["buyer0-1"]
+
+
+def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1", "fish")
+    trader.order("buyer0-2")  # promised, while the warehouse is busy
+    trader.hears(WAREHOUSE, CallBack("salt"))
+    turn = settles(trader, Denied("unavailable"))
+    assert ships(turn) == [Ship(an_order("buyer0-2"), "seller1-d0")]
+    assert requests(turn)[-1] == GiveBack("salt")
+
+
+def test_a_promise_that_was_refused_to_another_before_is_asked_again() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    assert to(settles(trader, Denied("unavailable")), "buyer0") == [AskAgain("buyer0-1", "salt")]
+
+
+def test_a_deposed_trader_takes_no_leased_promise_back() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    turn = Turn(1.0, trader.clock)
+    trader.role.step_down(turn)
+    assert sent(turn) == []

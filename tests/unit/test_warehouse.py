@@ -13,16 +13,25 @@ from bazaar.records import (
     Ask,
     Bench,
     BenchIs,
+    CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
     DeposeEntry,
+    Draw,
+    Freed,
+    GiveBack,
+    Grant,
     Letter,
     Ok,
     Read,
     Reopened,
+    Return,
+    Sale,
+    Scarce,
     Seat,
+    Shelves,
     Ship,
     Shipped,
     Stock,
@@ -30,7 +39,7 @@ from bazaar.records import (
     TakeOver,
     WhoTrades,
 )
-from bazaar.warehouse import Warehouse
+from bazaar.warehouse import LEASE_MARGIN, Warehouse
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")
@@ -283,3 +292,104 @@ def test_in_its_first_life_it_tells_nobody() -> None:
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
     assert sent(turn) == []
+
+
+# --------------------------------------------------------------------------------------------- escrow
+LATE_S = SETTINGS.lease_s * LEASE_MARGIN
+
+
+def at(warehouse: Warehouse, now: float, source: str, *bodies: AnyMessage) -> Turn:
+    turn = Turn(now, warehouse.clock)
+    for body in bodies:
+        warehouse.receive(turn, source, Letter(10, body))
+    warehouse.tick(turn)
+    return turn
+
+
+def stocked(count: int = 12) -> Warehouse:
+    """buyer7 and seller6 are traders; there is some salt."""
+    return Warehouse(
+        NAMES, SETTINGS, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=count))]
+    )
+
+
+def test_a_trader_is_granted_its_share_of_what_is_free() -> None:
+    turn = ask(stocked(), "buyer7", Ask(1, (Draw("salt", 100),)))
+    assert turn.kept == [Grant(3, "seller1-d0", "salt", 3, "buyer7")]  # of two traders each a half, and half of that
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=3),)),), True))]
+
+
+def test_the_last_unit_can_be_had_and_what_a_trader_holds_already_counts() -> None:
+    warehouse = stocked(1)
+    first, again = (ask(warehouse, "buyer7", Ask(number, (Draw("salt", 1),))) for number in (1, 2))
+    assert [grant.count for grant in first.kept] == [1]
+    assert again.kept == []
+    assert sent(again) == [("buyer7", Answer(2, (Shelves(("salt",), (a_lot(count=1),)),), False))]
+
+
+def test_nobody_is_refused_what_another_trader_holds() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
+    assert turn.kept == []
+    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False)), ("buyer7", CallBack("salt"))]
+    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
+    assert turn.kept == [Return(4, "seller1-d0", "salt", 1, "buyer7")]
+    assert sent(turn)[1:] == [("seller6", Freed("salt"))]
+    assert ask(warehouse, "buyer7", Ask(3, (Draw("salt", 5),))).kept == []  # not while somebody waits for it
+    turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order(), None),)))
+    assert isinstance(turn.kept[0], Sale)
+
+
+def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order("buyer0-0"), None),)))
+    turn = ask(warehouse, "buyer7", Ask(2, (Ship(an_order("buyer2-0"), "seller1-d0"),)))
+    assert ("seller6", Freed("salt")) in sent(turn)
+    turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order("buyer0-0"), None),)))
+    assert sent(turn) == [("seller6", Answer(2, (Denied("unavailable"),), True))]
+
+
+def test_who_has_fallen_waits_for_nothing() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
+    ask(warehouse, "buyer7", Depose(Seat("seller6", 1)))
+    assert CallBack("salt") not in [body for _, body in sent(ask(warehouse, "buyer7", Ask(2, (Read(("fish",)),))))]
+
+
+def test_a_queue_is_handed_on_when_the_lease_has_run_out() -> None:
+    warehouse = stocked()
+    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    turn = at(warehouse, 7.0, "seller6", Depose(FIRST))
+    assert TakeOver(FIRST) not in [body for _, body in sent(turn)]
+    assert warehouse.deadline == 5.0 + LATE_S
+    early = at(warehouse, 5.0 + LATE_S - 0.1, "seller6", WhoTrades())
+    assert TakeOver(FIRST) not in [body for _, body in sent(early)]
+    due = Turn(5.0 + LATE_S, warehouse.clock)
+    warehouse.tick(due)
+    assert sent(due) == [("seller6", TakeOver(FIRST))]
+    assert warehouse.deadline == float("inf")
+
+
+def test_an_answer_that_took_no_entry_renews_no_lease() -> None:
+    """A warehouse that was replaced can give such answers, and its successor would not know."""
+    warehouse = stocked()
+    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    at(warehouse, 6.0, "buyer7", Ask(2, (Read(("salt",)),)))
+    at(warehouse, 7.0, "seller6", Depose(FIRST))
+    assert warehouse.deadline == 5.0 + LATE_S
+
+
+def test_who_holds_nothing_has_no_lease_to_wait_for() -> None:
+    turn = at(stocked(), 7.0, "seller6", Depose(FIRST))
+    assert ("seller6", TakeOver(FIRST)) in sent(turn)
+
+
+def test_a_warehouse_that_is_started_again_takes_every_lease_for_a_new_one() -> None:
+    warehouse = stocked()
+    warehouse.ledger.apply(Grant(3, "seller1-d0", "salt", 2, "buyer7"))
+    warehouse.begin(Turn(50.0, warehouse.clock))
+    at(warehouse, 51.0, "seller6", Depose(FIRST))
+    assert warehouse.deadline == 50.0 + LATE_S
