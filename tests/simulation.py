@@ -274,7 +274,7 @@ class World:
             self._at(self._delay(), lambda: self._arrive(delivery))
         else:
             self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
-        if self._rng.random() < self._network.duplication:
+        if self._rng.random() < self._network.duplication and not parted:
             self._at(self._delay() * 20, lambda: self._accept(delivery))
 
     def _arrive(self, delivery: Delivery) -> None:

@@ -160,7 +160,7 @@ def short_of_everything(seed: int) -> World:
 @pytest.mark.parametrize(
     ("spoil", "make", "check"),
     [
-        (the_lease_is_not_checked, stopped_before_the_journal, "strong_caches_take_nothing_back"),
+        (the_lease_is_not_checked, stopped_before_the_journal, "buyers_were_told_the_truth"),
         (the_successor_does_not_wait, cut_off, "strong_caches_take_nothing_back"),
         (what_is_given_back_is_free_twice, short_of_everything, "no_product_below_zero"),
     ],

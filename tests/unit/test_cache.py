@@ -243,7 +243,7 @@ def test_escrow_asks_for_twice_what_it_has_sold_and_then_for_what_it_sells_in_a_
     cache.wants([], 0.0)
     sell(cache)
     assert cache.wants(["salt", "salt"], 1.0) == (Draw("salt", 6),)
-    cache.learn(["salt"], [a_lot(count=6)])
+    cache.learn(["salt"], [a_lot(count=8)])
     assert cache.wants([], 2.0) == ()  # more than half of it is there
     sell(cache, 4)
     assert cache.wants([], 3.0) == (Draw("salt", 14),)
