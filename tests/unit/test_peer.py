@@ -213,5 +213,5 @@ def test_what_comes_in_before_it_has_begun_is_done_when_it_begins() -> None:
     assert (early.events, early.sends) == ([], [])
     turn = Turn(0.0, peer.clock)
     peer.begin(turn)
-    assert [event.what for event in turn.events][0] == "joined"
+    assert turn.events[0].what == "joined"
     assert noted(turn, "recognized") == [{"coordinator": "buyer4"}]
