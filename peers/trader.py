@@ -67,6 +67,9 @@ from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500
 MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
+SETTLE_AFTER_S = (
+    0.05  # what is sold under a lease can wait so long for company on its way to the ledger: nobody waits for it
+)
 MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
 SURE = {item: f"sure {item}" for item in ITEMS}
 """The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
@@ -94,6 +97,7 @@ class Trader(Trading):
         self._undecided: set[str] = set()  # the names of all orders taken in and not yet closed
         self._deposits: list[Stock] = []
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
+        self._settle_at = FOREVER
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
         self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
@@ -141,7 +145,7 @@ class Trader(Trading):
             if order_id in promises:
                 turn.keep(promises[order_id])
                 self._cache.promised(promises[order_id].lot)
-                self._promise_later(promises[order_id])
+                self._promise_later(turn, promises[order_id])
             else:
                 self._put(turn, "inherited", SURE[order.item], order)
         turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
@@ -161,7 +165,8 @@ class Trader(Trading):
     @property
     def deadline(self) -> float:
         opening = self._open_by if self._awaits_sellers else self._open_at
-        return min(self._repeat_at, FOREVER if self._is_open else opening)
+        settle_at = self._settle_at if self._asked is None else FOREVER
+        return min(self._repeat_at, settle_at, FOREVER if self._is_open else opening)
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """The first traders open as soon as every seller has goods on sale; later ones at once."""
@@ -247,29 +252,33 @@ class Trader(Trading):
         # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
         before = self._lease_until if self._cache.leased else None
         turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents), before)
-        self._promise_later(promised)
+        self._promise_later(turn, promised)
         self._cache.promised(lot)
         self._cache.served()
 
-    def _promise_later(self, promised: Promised) -> None:
+    def _promise_later(self, turn: Turn, promised: Promised) -> None:
         """To be put to the warehouse with the next question."""
+        if not self._promises:
+            self._settle_at = turn.now + (SETTLE_AFTER_S if self._cache.leased else 0.0)
         self._promised[promised.order.order_id] = promised
         self._promises[promised.order.order_id] = Ship(promised.order, promised.lot.deposit_id)
 
     # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
+        wanted = self._cache.wants(missed, turn.now)
+        urgent: list[Request] = [*misses, *wanted]
+        if not (self._adoptions or self._deposits or urgent or turn.now >= self._settle_at):
+            return
         # All promises go along, so that nothing is given back that was promised.
-        requests: list[Request] = [*self._adoptions.values(), *self._deposits, *self._promises.values(), *misses]
+        requests = (*self._adoptions.values(), *self._deposits, *self._promises.values(), *urgent)
         self._deposits.clear()
         self._promises.clear()
-        wanted = self._cache.wants(missed, turn.now)
-        requests += wanted
+        self._settle_at = FOREVER
         if Read(ITEMS) in wanted:
             turn.note("pulled")
-        if requests:
-            self._number += 1
-            self._asked_at = turn.now
-            self._ask(turn, Ask(self._number, tuple(requests)))
+        self._number += 1
+        self._asked_at = turn.now
+        self._ask(turn, Ask(self._number, requests))
 
     def _ask(self, turn: Turn, ask: Ask) -> None:
         self._asked = ask

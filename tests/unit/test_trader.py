@@ -52,7 +52,7 @@ from bazaar.records import (
 )
 from peers import trader as trader_module
 from peers.role import FOREVER
-from peers.trader import Trader
+from peers.trader import SETTLE_AFTER_S, Trader
 from tests.builders import Stage, a_lot, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "buyer3", "buyer4")
@@ -636,7 +636,7 @@ def test_the_lease_counts_from_the_asking_and_only_if_something_was_written() ->
     turn = trader.hears("buyer0", Buy("buyer0-3", "salt", False), at=2 * LEASE_S + 0.9, clock=3)
     assert noted(turn, "taken") == [{"order": "buyer0-3", "item": "salt", "to": "cache"}]
     turn = trader.hears("buyer0", Buy("buyer0-4", "salt", False), at=2 * LEASE_S + 1.1, clock=4)
-    assert noted(turn, "taken") == []
+    assert ships(turn)[-1] == Ship(an_order("buyer0-4", clock=4), None)
 
 
 def test_a_retry_is_the_warehouses_also_if_the_order_waits_here() -> None:
@@ -686,7 +686,17 @@ def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
 def test_a_promise_that_was_refused_to_another_before_is_asked_again() -> None:
     trader = with_grant()
     trader.order("buyer0-1")
+    trader.waits_until(SETTLE_AFTER_S)
     assert to(settles(trader, Denied("unavailable")), "buyer0") == [AskAgain("buyer0-1", "salt")]
+
+
+def test_what_it_has_sold_goes_to_the_ledger_in_company_and_soon() -> None:
+    trader = with_grant(count=20)
+    assert requests(trader.order("buyer0-1")) == []
+    assert requests(trader.order("buyer0-2")) == []
+    assert trader.role.deadline == SETTLE_AFTER_S
+    assert [ship.order.order_id for ship in ships(trader.waits_until(SETTLE_AFTER_S))] == ["buyer0-1", "buyer0-2"]
+    assert not trader.role.idle
 
 
 def test_a_deposed_trader_takes_no_leased_promise_back() -> None:
