@@ -238,12 +238,13 @@ class Buy(Message, frozen=True):
 
 
 class Purchased(Message, frozen=True):
-    """The order is carried out."""
+    """The order is carried out. `final`: so says the ledger; else a cache has promised it."""
 
     order_id: str
     item: Item
     seller: str
     price_cents: int
+    final: bool = True
 
 
 class Unavailable(Message, frozen=True):

@@ -1,8 +1,7 @@
 """A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (SPEC C3, C5, C6).
 
 An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
-Once it was repeated only those count that it was repeated to: they ask the warehouse, while the first may answer from a
-cache, long after another was refused.
+Once it was repeated only the ledger's word counts: a cache may promise what another trader was refused long ago.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ class Outstanding(msgspec.Struct):
     trader: str
     repeat_at: float
     again: bool
-    believed: frozenset[str]
-    """If it is asked `again`: the traders whose answer counts."""
 
 
 class Buyer(Trading):
@@ -102,21 +99,20 @@ class Buyer(Trading):
         self._send(turn, order_id, item, again=False)
 
     def _repeat(self, turn: Turn, order_id: str, item: Item) -> None:
-        former = self._outstanding.pop(order_id, None)
-        believed = former.believed if former is not None and former.again else frozenset()
-        self._send(turn, order_id, item, again=True, believed=believed)
+        self._outstanding.pop(order_id, None)
+        self._send(turn, order_id, item, again=True)
 
-    def _send(self, turn: Turn, order_id: str, item: Item, again: bool, believed: frozenset[str] = frozenset()) -> None:
+    def _send(self, turn: Turn, order_id: str, item: Item, again: bool) -> None:
         trader = self._rng.choice(self._traders)
         turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader)
         turn.send(trader, Buy(order_id, item, again))
         repeat_at = turn.now + self._settings.answer_timeout_s
-        self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again, believed | {trader})
+        self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again)
 
-    def _answered(self, turn: Turn, source: str, order_id: str) -> bool:
+    def _answered(self, turn: Turn, order_id: str, final: bool = True) -> bool:
         """Ends the waiting for this order; False if it had ended already, or the answer does not count."""
         order = self._outstanding.get(order_id)
-        if order is None or (order.again and source not in order.believed):
+        if order is None or (order.again and not final):
             return False
         del self._outstanding[order_id]
         if order_id in self._in_doubt:
@@ -128,17 +124,17 @@ class Buyer(Trading):
 
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
-        if self._answered(turn, source, body.order_id):
+        if self._answered(turn, body.order_id, body.final):
             turn.note("purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
-        if self._answered(turn, source, body.order_id):
+        if self._answered(turn, body.order_id):
             turn.note("found_unavailable", order=body.order_id, item=body.item)
             if self._next_item == body.item:  # it picks another
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
-        self._answered(turn, source, body.order_id)
+        self._answered(turn, body.order_id)
         turn.note("revoked", order=body.order_id, item=body.item)
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
@@ -148,7 +144,7 @@ class Buyer(Trading):
         if self._traders:
             self._repeat(turn, body.order_id, body.item)
         else:  # as soon as there are traders again
-            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True, frozenset())
+            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True)
 
     handles: ClassVar = {
         Purchased: on_purchased,

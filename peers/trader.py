@@ -98,11 +98,11 @@ class Trader(Trading):
         self._deposits: list[Stock] = []
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
         self._settle_at = FOREVER
+        self._asked_again: set[str] = set()  # orders whose buyer believes the ledger alone
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
         self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._scarce: set[Item] = set()  # what others hold and are to give back; orders for it wait
-        self._all_served_at = 0.0  # when an order that still waits can have begun to wait
         self._lease_until = 0.0  # until then what the cache offers is ours to promise
         self._asked: Ask | None = None
         self._asked_at = 0.0
@@ -208,8 +208,6 @@ class Trader(Trading):
         free = self._asked is None
         misses: list[Ship] = []
         missed: list[Item] = []
-        if self._cache.leased and turn.now > self._all_served_at + self._settings.answer_timeout_s / 2:
-            self._distrust(turn)
         while len(self._promised) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
             taken = self._queue.pop(lane for lane in self._open_lanes() if free or self._offer(turn, lane))
             if taken is None:
@@ -223,21 +221,11 @@ class Trader(Trading):
                 misses.append(Ship(order, None))
                 missed.append(order.item)
         if free:
-            self._all_served_at = turn.now
             self._put_question(turn, misses, missed)
 
     def _open_lanes(self) -> Iterable[str]:
         shut = [lane for item in self._scarce for lane in (item, SURE[item])]
         return [lane for lane in self._queue.lanes() if lane not in shut]
-
-    def _distrust(self, turn: Turn) -> None:
-        """An order that has waited for so long may have been repeated with another trader, and refused there."""
-        for item in ITEMS:
-            self._make_sure(turn, item)
-
-    def _make_sure(self, turn: Turn, item: Item, order_id: str | None = None) -> None:
-        for order in self._queue.move(item, SURE[item], order_id):
-            self._put(turn, "requeued", SURE[item], order)
 
     def _offer(self, turn: Turn, lane: str) -> Lot | None:
         """The lot from which an order in this lane may be promised."""
@@ -251,7 +239,8 @@ class Trader(Trading):
         turn.keep(promised)
         # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
         before = self._lease_until if self._cache.leased else None
-        turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents), before)
+        told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
+        turn.send(order.buyer, told, before)
         self._promise_later(turn, promised)
         self._cache.promised(lot)
         self._cache.served()
@@ -318,8 +307,10 @@ class Trader(Trading):
                     self._close_sale(turn, order, lot, left, "cache")
                 case Ship(order, _), Denied(reason):
                     self._cache.settled(self._promised.pop(order.order_id).lot, shipped=False)
-                    oversold = reason == "oversold"  # else it was refused before, to another trader that was asked
-                    turn.send(order.buyer, (Oversold if oversold else AskAgain)(order.order_id, order.item))
+                    refused = (
+                        Unavailable if order.order_id in self._asked_again else AskAgain
+                    )  # before, to another trader
+                    turn.send(order.buyer, (Oversold if reason == "oversold" else refused)(order.order_id, order.item))
                     self._close(turn, order)
                 case Stock(lot), Stocked(deposit_id):
                     self._cache.hear(lot)
@@ -338,7 +329,9 @@ class Trader(Trading):
         """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one."""
         promised = self._promised.pop(order.order_id).lot
         self._cache.settled(promised, shipped=promised.deposit_id == lot.deposit_id)
-        if promised.deposit_id != lot.deposit_id:
+        if order.order_id in self._asked_again:
+            turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
+        elif promised.deposit_id != lot.deposit_id:
             turn.send(order.buyer, AskAgain(order.order_id, order.item))
 
     def _announce(self, turn: Turn, sellers: Iterable[str]) -> None:
@@ -363,20 +356,19 @@ class Trader(Trading):
 
     def _close(self, turn: Turn, order: Order) -> None:
         self._undecided.discard(order.order_id)
+        self._asked_again.discard(order.order_id)
         turn.keep_afterwards(Closed(order.order_id))
 
     # ------------------------------------------------------------------------------------ the messages
     def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
         if body.order_id in self._undecided:
             if body.again:
-                self._make_sure(turn, body.item, body.order_id)
+                self._asked_again.add(body.order_id)
             return
         if len(self._queue) >= MOST_QUEUED:
             turn.note("turned_away", order=body.order_id, buyer=source)
             return
         order = Order(body.order_id, source, body.item, turn.sent)
-        if not self._queue:
-            self._all_served_at = turn.now
         turn.keep(Queued(order))
         self._undecided.add(order.order_id)
         self._put(turn, "queued", SURE[order.item] if body.again else order.item, order)

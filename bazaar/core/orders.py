@@ -37,16 +37,6 @@ class TradeQueue:
         """The lanes in which somebody waits."""
         return [name for name, lane in self._lanes.items() if lane]
 
-    def move(self, lane: str, to: str, order_id: str | None = None) -> list[Order]:
-        """Puts all that wait in one lane, or this one order if it does, into another; says which."""
-        waiting = self._lanes.pop(lane, [])
-        self._lanes[lane] = [entry for entry in waiting if order_id not in (None, entry[2])]
-        heapq.heapify(self._lanes[lane])
-        moved = [entry for entry in waiting if order_id in (None, entry[2])]
-        for entry in moved:
-            heapq.heappush(self._lanes.setdefault(to, []), entry)
-        return [order for *_, order in moved]
-
     def pop(self, open_lanes: Iterable[str]) -> tuple[str, Order] | None:
         """Takes out the order with the lowest clock (ties by the buyer's index) of these lanes, with its lane."""
         heads = [(self._lanes[name][0], name) for name in open_lanes if self._lanes.get(name)]

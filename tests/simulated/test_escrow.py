@@ -145,6 +145,11 @@ def what_is_given_back_is_free_twice(patch: Patch) -> None:
     patch.setattr(Ledger, "apply", generous)
 
 
+def nobody_is_called_back(patch: Patch) -> None:
+    """What is granted to others counts as gone."""
+    patch.setattr(Ledger, "holders", lambda self, item: [])
+
+
 def stopped_before_the_journal(seed: int) -> World:
     return stopped_in_a_sale(seed, 0, 3 * LEASE_S)
 
@@ -162,6 +167,7 @@ def short_of_everything(seed: int) -> World:
     [
         (the_lease_is_not_checked, stopped_before_the_journal, "buyers_were_told_the_truth"),
         (the_successor_does_not_wait, cut_off, "strong_caches_take_nothing_back"),
+        (nobody_is_called_back, short_of_everything, "strong_caches_refuse_nothing_in_stock"),
         (what_is_given_back_is_free_twice, short_of_everything, "no_product_below_zero"),
     ],
 )

@@ -96,17 +96,3 @@ def test_it_behaves_like_a_sorted_list(steps: list[tuple[str, int, int, int] | s
                 model.remove(due)
         assert len(queue) == len(model)
         assert sorted(queue.lanes()) == sorted({lane for _, _, _, lane in model})
-
-
-def test_what_is_moved_keeps_its_place_by_clock() -> None:
-    queue = TradeQueue()
-    for number, clock in enumerate((7, 3, 5)):
-        queue.put("salt", an_order(f"buyer0-{number}", clock=clock))
-    queue.put("sure", an_order("buyer0-9", clock=4))
-    assert [order.order_id for order in queue.move("salt", "sure", "buyer0-2")] == ["buyer0-2"]
-    assert queue.move("salt", "sure", "buyer0-2") == []
-    assert {order.order_id for order in queue.move("salt", "sure")} == {"buyer0-0", "buyer0-1"}
-    assert queue.lanes() == ["sure"]
-    taken = [queue.pop(queue.lanes()) for _ in range(4)]
-    assert [entry and entry[1].clock for entry in taken] == [3, 4, 5, 7]
-    assert len(queue) == 0

@@ -271,7 +271,7 @@ def test_a_hit_is_promised_kept_and_confirmed_with_the_next_question() -> None:
     trader = AtTheTrader(lots=[a_lot(count=3)])
     turn = trader.order("buyer0-0")
     assert turn.kept == [Queued(an_order("buyer0-0")), Promised(an_order("buyer0-0"), a_lot(count=3))]
-    assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800)]
+    assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800, final=False)]
     assert requests(turn) == [Ship(an_order("buyer0-0"), "seller1-d0")]
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert to(turn, "buyer0") == []
@@ -285,7 +285,7 @@ def test_a_hit_does_not_wait_for_the_warehouse_but_a_miss_does() -> None:
     missed = trader.order("buyer2-0", "boar", clock=1)
     turn = trader.order("buyer2-1", "salt", clock=2)
     assert to(missed, "buyer2") == []
-    assert to(turn, "buyer2") == [Purchased("buyer2-1", "salt", "seller1", 800)]
+    assert to(turn, "buyer2") == [Purchased("buyer2-1", "salt", "seller1", 800, final=False)]
 
 
 def test_a_promise_that_the_warehouse_denies_is_taken_back_as_oversold() -> None:
@@ -314,7 +314,7 @@ def test_a_miss_refreshes_the_item() -> None:
     trader = AtTheTrader()
     assert requests(trader.order("buyer0-0")) == [Ship(an_order("buyer0-0"), None), Read(("salt",))]
     trader.answered(Shipped(a_lot(count=2), 2), Shelves(("salt",), (a_lot(count=2),)))
-    assert to(trader.order("buyer0-1"), "buyer0") == [Purchased("buyer0-1", "salt", "seller1", 800)]
+    assert to(trader.order("buyer0-1"), "buyer0") == [Purchased("buyer0-1", "salt", "seller1", 800, final=False)]
 
 
 def test_the_cache_is_pulled_after_every_k_served_orders() -> None:
@@ -341,7 +341,7 @@ def test_promises_without_confirmation_are_bounded(monkeypatch: pytest.MonkeyPat
         turn = trader.order(f"buyer0-{serial}")
     assert to(turn, "buyer0") == []
     turn = trader.answered(Shipped(a_lot(count=8), 8))
-    assert Purchased("buyer0-2", "salt", "seller1", 800) in to(turn, "buyer0")
+    assert Purchased("buyer0-2", "salt", "seller1", 800, final=False) in to(turn, "buyer0")
 
 
 # ----------------------------------------------------------- an order that a second trader has decided
@@ -607,7 +607,7 @@ def with_grant(count: int = 5) -> AtTheTrader:
 def test_what_it_was_granted_it_sells_without_asking() -> None:
     trader = with_grant()
     turn = trader.order("buyer0-1")
-    assert Purchased("buyer0-1", "salt", "seller1", 800) in to(turn, "buyer0")
+    assert Purchased("buyer0-1", "salt", "seller1", 800, final=False) in to(turn, "buyer0")
     assert Promised(an_order("buyer0-1"), a_lot(count=5)) in turn.kept
     assert noted(turn, "taken") == [{"order": "buyer0-1", "item": "salt", "to": "cache"}]
 
@@ -615,7 +615,7 @@ def test_what_it_was_granted_it_sells_without_asking() -> None:
 def test_the_buyer_is_told_only_if_the_lease_has_not_run_out_when_the_journal_is_written() -> None:
     trader = with_grant()
     turn = trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S - 1, clock=1)
-    told = Purchased("buyer0-1", "salt", "seller1", 800)
+    told = Purchased("buyer0-1", "salt", "seller1", 800, final=False)
     assert told in [letter.body for _, letter in turn.sends_at(LEASE_S - 0.01)]
     assert told not in [letter.body for _, letter in turn.sends_at(LEASE_S)]
 
@@ -639,21 +639,21 @@ def test_the_lease_counts_from_the_asking_and_only_if_something_was_written() ->
     assert ships(turn)[-1] == Ship(an_order("buyer0-4", clock=4), None)
 
 
-def test_a_retry_is_the_warehouses_also_if_the_order_waits_here() -> None:
-    trader = with_grant(count=0)
-    trader.order("buyer0-1", "fish")  # so that the warehouse is busy
-    trader.order("buyer0-2")
-    turn = trader.order("buyer0-2", again=True)
-    assert [(fact["order"], fact["lane"]) for fact in noted(turn, "requeued")] == [("buyer0-2", "sure salt")]
+def test_who_asks_again_what_was_promised_is_told_what_the_ledger_says() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    assert to(trader.order("buyer0-1", again=True), "buyer0") == []
+    trader.waits_until(SETTLE_AFTER_S)
+    turn = settles(trader, Shipped(a_lot("seller3-d0", price_cents=500), 9))
+    assert to(turn, "buyer0") == [Purchased("buyer0-1", "salt", "seller3", 500)]
 
 
-def test_orders_that_have_waited_for_long_are_the_warehouses() -> None:
-    trader = with_grant(count=0)
-    trader.order("buyer0-1", "fish")
-    trader.order("buyer0-2")
-    patience_s = some_settings(peers=5, traders=2).answer_timeout_s / 2
-    assert noted(trader.waits_until(patience_s - 0.1), "requeued") == []
-    assert [fact["order"] for fact in noted(trader.waits_until(patience_s + 0.1), "requeued")] == ["buyer0-2"]
+def test_who_asks_again_what_was_promised_and_had_been_refused_is_refused() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    trader.order("buyer0-1", again=True)
+    trader.waits_until(SETTLE_AFTER_S)
+    assert to(settles(trader, Denied("unavailable")), "buyer0") == [Unavailable("buyer0-1", "salt")]
 
 
 def test_what_is_scarce_is_asked_again_when_it_is_freed_and_nothing_of_it_before() -> None:
