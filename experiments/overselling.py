@@ -119,11 +119,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
                 right.line(
                     f"{cache}, N_g {goods}, T_g {every_s} s, pause {think_s} s", _points(some, "oversold_percent")
                 )
-        left.name("buyers a seller", "over-sold, % of the orders", f"over-selling, N_g {GOODS}")
-        middle_panel.name("buyers a seller", "refused though in stock, % of the orders", "under-selling")
-        right.name("buyers a seller", "over-sold, % of the orders", "what moves it")
+        left.name("buyers/sellers", "over-sold, % of the orders", f"over-selling, N_g {GOODS}")
+        middle_panel.name("buyers/sellers", "refused though in stock, % of the orders", "under-selling")
+        right.name("buyers/sellers", "over-sold, % of the orders", "what moves it")
         for panel in (left, middle_panel, right):
-            panel.logarithmic("x")
+            panel.logarithmic("x", ticks={_ratio(ratio): ratio for ratio in kinds(rows, "ratio")})
 
 
 def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
@@ -153,10 +153,11 @@ def _claim(curve: Sequence[Row], cache: str) -> str:
         f"{ratio} {number_text(points[ratio])} % (the seed {SEED[ratio]:g} %)" for ratio in ratios if ratio in SEED
     ]
     return (
-        f"The seed's claim, more buyers a seller, more over-selling, {verdict} with `{cache}`: of {len(pairs)} pairs of ratios, "
-        f"the one with more buyers a seller over-sells more in {up} and less in {down}. By ratio: {', '.join(theirs)}; the "
-        f"median goes from {number_text(points[ratios[0]])} % at {ratios[0]} to {number_text(points[ratios[-1]])} % at "
-        f"{ratios[-1]}, and under-selling from {spread(values(some, 'undersold_percent', ratio=ratios[0]), ' %')} to "
+        f"The seed's claim, more buyers a seller, more over-selling, {verdict} with `{cache}`: of {len(pairs)} pairs "
+        f"of ratios the one with more buyers a seller over-sells more in {up} and less in {down}. By ratio: "
+        f"{', '.join(theirs)}; the median goes from {number_text(points[ratios[0]])} % at {ratios[0]} to "
+        f"{number_text(points[ratios[-1]])} % at {ratios[-1]}, and under-selling from "
+        f"{spread(values(some, 'undersold_percent', ratio=ratios[0]), ' %')} to "
         f"{spread(values(some, 'undersold_percent', ratio=ratios[-1]), ' %')}."
     )
 
@@ -173,8 +174,8 @@ def _moves(rows: Sequence[Row]) -> list[str]:
                     row for row in base if row.labels["cache"] == cache and row.labels["ratio"] in kinds(moved, "ratio")
                 ]
                 said.append(
-                    f"N_g {goods}, T_g {every_s} s, pause {think_s} s: {spread(values(moved, 'oversold_percent'), ' %')} instead "
-                    f"of {spread(values(same, 'oversold_percent'), ' %')}"
+                    f"N_g {goods}, T_g {every_s} s, pause {think_s} s: {spread(values(moved, 'oversold_percent'), ' %')} "
+                    f"instead of {spread(values(same, 'oversold_percent'), ' %')}"
                 )
         if said:
             told.append(f"Over all ratios where both were measured, `{cache}` over-sells with {'; '.join(said)}.")
@@ -183,11 +184,12 @@ def _moves(rows: Sequence[Row]) -> list[str]:
 
 def _why() -> str:
     return (
-        "An order is over-sold when two traders promise the last goods of one deposit before either has heard of the other's "
-        "sale. So two things count: how often a deposit comes to its end (small N_g, few sellers), and how many orders are "
-        "under way at that moment (many buyers, short pauses; a single buyer never competes with anybody). The ratio stands for "
-        "both, which is why it seems to be the cause. Two peers more or a pause between orders change the figure at the same "
-        "ratio: the seed's percentages are one run each, of 40 orders, at a ratio; the spread here shows how little that says."
+        "An order is over-sold when two traders promise the last goods of one deposit before either has heard of the "
+        "other's sale. So two things count: how often a deposit comes to its end (small N_g, few sellers), and how "
+        "many orders are under way at that moment (many buyers, short pauses; a single buyer competes with nobody). "
+        "The ratio stands for both, which is why it seems to be the cause. Two peers more or a pause between orders "
+        "change the figure at the same ratio: the seed's percentages are one run each, of 40 orders, at a ratio; the "
+        "spread here shows how little that says."
     )
 
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:", "*-.")
 GREYS = ("0", "0.35", "0.2", "0.45", "0.1", "0.4", "0.3", "0.5")
@@ -39,11 +40,16 @@ class Panel:
         self._axes.set_ylabel(y)
         self._axes.set_title(title, fontsize=10)
 
-    def logarithmic(self, *axes: str) -> None:
-        """`x`, `y` or both."""
-        for axis in axes:
-            self._axes.set(**{f"{axis}scale": "log"})
-            getattr(self._axes, f"{axis}axis").set_major_formatter(ScalarFormatter())
+    def logarithmic(self, axis: Literal["x", "y"], ticks: Mapping[float, str]) -> None:
+        """A logarithmic axis with these ticks and no other."""
+        self._axes.set(**{f"{axis}scale": "log"})
+        scale = self._axes.xaxis if axis == "x" else self._axes.yaxis
+        scale.set_ticks(list(ticks), list(ticks.values()))
+        scale.set_ticks([], minor=True)
+
+    def whole_numbers(self) -> None:
+        """No ticks between whole numbers on the x axis."""
+        self._axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def line(self, label: str, points: Mapping[float, Sequence[float]]) -> None:
         """The median at each x, from the lowest to the highest; named at its end."""

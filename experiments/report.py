@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from bazaar.settings import UsageError
-from experiments import overselling, throughput
+from experiments import election, failover, overselling, response, sync, throughput
 from experiments.sweep import OUT, WRONG_USAGE, publish, section, table_of
 
-EXPERIMENTS = (throughput.EXPERIMENT, overselling.EXPERIMENT)
+EXPERIMENTS = tuple(module.EXPERIMENT for module in (throughput, overselling, failover, response, sync, election))
 INTRODUCTION = """# What the experiments show
 
 Every number here was measured on a bazaar of real processes, in a run that its audit found to hold, and is in a CSV in

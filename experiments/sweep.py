@@ -32,7 +32,7 @@ from bazaar.mongo import server_version
 from bazaar.mongod import Mongod
 from bazaar.plan import Plan, draw_plan
 from bazaar.process import ROOT
-from bazaar.records import WAREHOUSE, is_seller
+from bazaar.records import ITEMS, WAREHOUSE, is_seller
 from bazaar.settings import CachePolicy, Settings, UsageError
 from bazaar.summary import Summary
 from experiments.rows import Cell, Missing, Row, Table, name_of
@@ -83,19 +83,23 @@ class Experiment(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------- building cells
-def peopled(settings: Settings, buyers: int, sellers: int) -> Settings:
+def peopled(settings: Settings, buyers: int, sellers: int, every_item: bool = False) -> Settings:
     """These settings with exactly so many peers that buy and that sell, beside the traders.
 
-    Which of the named roles become traders is drawn from the seed: it is replaced by the first one that fits.
+    Which of the peers become traders, and what a seller first sells, follow from the seed: it is replaced by the first one
+    that fits. `every_item`: every item is on sale from the beginning.
     """
-    extra = settings.traders
-    for attempt in range(10_000):
+    for attempt in range(100_000):
         made = msgspec.structs.replace(
-            settings, peers=buyers + sellers + extra, buyers=buyers + extra, sellers=sellers,
+            settings,
+            peers=buyers + sellers + settings.traders,
+            buyers=buyers + settings.traders,
+            sellers=sellers,
             seed=settings.seed + 1000 * attempt,
-        )  # fmt: skip
-        civil = draw_plan(made).names[: buyers + sellers]
-        if sum(map(is_seller, civil)) == sellers:
+        )
+        plan = draw_plan(made)
+        selling = [name for name in plan.names[: buyers + sellers] if is_seller(name)]
+        if len(selling) == sellers and (not every_item or {plan.goods[name] for name in selling} == set(ITEMS)):
             return made
     raise AssertionError(f"no seed leaves {buyers} buyers and {sellers} sellers")
 
@@ -184,10 +188,20 @@ def _labels(cell: Cell) -> dict[str, str]:
     return {**cell.labels, "seed": str(cell.seed)}
 
 
-def again(experiment: Experiment, one: Cell | Row, quick: bool) -> str:
+def again(experiment: Experiment, one: Cell | Row) -> str:
     """The command that measures one cell again, in a folder of its own."""
-    command = [".venv/bin/python", "-m", f"experiments.{experiment.name}", "--only", name_of(one)]
-    return shlex.join([*command, "--seeds", str(one.seed), *["--quick"] * quick, "--out", "again"])
+    full = any(
+        name_of(cell) == name_of(one) and cell.settings == one.settings for cell in experiment.cells([one.seed], False)
+    )
+    command = [
+        ".venv/bin/python",
+        "-m",
+        f"experiments.{experiment.name}",
+        *["--quick"] * (not full),
+        "--only",
+        name_of(one),
+    ]
+    return shlex.join([*command, "--seeds", str(one.seed), "--out", "again"])
 
 
 # ---------------------------------------------------------------------------------------------- the sweep
@@ -211,7 +225,7 @@ class Sweep:
         if not self.failed:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def row_of(self, experiment: Experiment, cell: Cell, quick: bool) -> Row | None:
+    def row_of(self, experiment: Experiment, cell: Cell) -> Row | None:
         """Runs the cell; None, and a report, if the run has failed. Raises `UsageError`."""
         if not self._uri:
             self._uri = self._mongod.uri()
@@ -222,8 +236,8 @@ class Sweep:
         except (Failed, ProcessDied) as error:
             self.failed += 1
             self._console.print(
-                f"experiments: {experiment.name}, {name_of(cell)}: {error}\n"
-                f"  again: {again(experiment, cell, quick)}\n  its files are in {out}",
+                f"experiments: {experiment.name}, {name_of(cell)}: {error}\n  again: {again(experiment, cell)}\n  its "
+                f"files are in {out}",
                 markup=False,
             )
             return None
@@ -318,7 +332,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             for number, (experiment, cell) in enumerate(to_do):
                 about = f"{number + 1} of {len(to_do)}: {experiment.name}, {name_of(cell)}"
                 progress.update(task, description=about, completed=number, left=left)
-                row = sweep.row_of(experiment, cell, options.quick)
+                row = sweep.row_of(experiment, cell)
                 if row is not None:
                     tables[experiment.name].add(row)
                 left.passed(cell.expected_s)
@@ -356,7 +370,7 @@ def section(experiment: Experiment, rows: Sequence[Row], pictures: Path) -> str:
 {story}
 
 {len(rows)} runs, all held; seeds {seeds}; measured {days} on {machines}. Any one of them again:
-`{again(experiment, rows[-1], False)}`
+`{again(experiment, rows[-1])}`
 """
 
 
