@@ -116,8 +116,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 def story(rows: Sequence[Row]) -> str:
     """What was asked, what came out, why, what would change it."""
-    off = [abs(row.values["messages"] - _theory(row)) for row in rows]
-    exact = sum(not number for number in off)
+    share = [100 * row.values["messages"] / _theory(row) for row in rows]
     said = []
     for (mode,), some in groups(rows, "election"):
         few, many = (kinds(some, "peers")[place] for place in (0, -1))
@@ -131,9 +130,9 @@ def story(rows: Sequence[Row]) -> str:
     modes = {mode: middle(rows, "messages", peers=most, election=mode) for mode in get_args(ElectionMode)}
     times = {mode: middle(rows, "known_ms", peers=most, election=mode) for mode in get_args(ElectionMode)}
     return (
-        f"{'; '.join(said)}. In {exact} of {len(rows)} runs the messages are to the letter those of the theory, in the "
-        f"others they differ by {number_text(max(off))} at the most (a call that comes when the round is over is "
-        f"answered with the outcome instead). Electing {TRADERS} in one round instead of {TRADERS} rounds saves "
+        f"{'; '.join(said)}. That is {spread(share, ' %')} of the theory's messages: a call that comes in when its "
+        "round is decided is answered with the outcome instead of an ok, and who knows the outcome calls nobody any "
+        f"more. Electing {TRADERS} in one round instead of {TRADERS} rounds saves "
         f"{number_text(100 - 100 * modes['simultaneous'] / modes['rounds'])} % of the messages with {most} peers, and "
         f"{number_text(100 - 100 * times['simultaneous'] / times['rounds'])} % of the time. The messages grow with the "
         "square of the peers, because each of m candidates calls all above it: the starter is the lowest or nearly "
@@ -146,7 +145,7 @@ def story(rows: Sequence[Row]) -> str:
 EXPERIMENT = Experiment(
     name="election",
     title="The price of an election",
-    question=f"How many messages and how long does it take to elect {TRADERS} traders, in rounds or at once, and is it Bully's?",
+    question=f"How many messages and how long does it take to elect {TRADERS} traders, in rounds or at once?",
     labels=("peers", "election"),
     values=("calls", "oks", "wons", "messages", "rounds_started", "elected_ms", "known_ms"),
     seeds="0-2",

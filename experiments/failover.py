@@ -38,8 +38,8 @@ class Case(NamedTuple):
 CASES = (
     Case(2, LIGHT_S, CACHES),
     Case(4, LIGHT_S, CACHES),
-    Case(2, LAB_S, CACHES[-1:]),
-    Case(2, NONE_S, CACHES[:1]),
+    Case(2, LAB_S, ("weak",)),
+    Case(2, NONE_S, ("none",)),
 )
 
 

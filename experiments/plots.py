@@ -98,9 +98,9 @@ class Panel:
             label, (x, 0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=LABEL_SIZE
         )
 
-    def from_zero(self) -> None:
-        """The y axis begins at zero."""
-        self._axes.set_ylim(bottom=0)
+    def from_zero(self, top: float | None = None) -> None:
+        """The y axis begins at zero, and ends at `top` if panels are to be compared."""
+        self._axes.set_ylim(bottom=0, top=top)
 
     def label_ends(self) -> None:
         """Writes the lines' names at their ends, from the lowest up, none over another."""
@@ -116,10 +116,12 @@ class Panel:
 
 
 @contextmanager
-def picture(path: Path, panels: int = 1, height: float = 4.0) -> Iterator[list[Panel]]:
-    """So many panels side by side, written to `path` in the end."""
-    figure, grid = pyplot.subplots(1, panels, figsize=(5.2 * panels + 0.6, height), layout="constrained", squeeze=False)
-    made = [Panel(axes) for axes in grid[0]]
+def picture(path: Path, panels: int = 1, rows: int = 1, height: float = 4.0) -> Iterator[list[Panel]]:
+    """So many panels, in so many rows of this height, written to `path` in the end."""
+    columns = panels // rows
+    size = (5.2 * columns + 0.6, height * rows)
+    figure, grid = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    made = [Panel(axes) for axes in grid.flat]
     try:
         yield made
         figure.canvas.draw()  # now it is known where the lines end

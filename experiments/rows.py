@@ -221,7 +221,9 @@ def _is_number(text: str) -> bool:
 
 
 def spread(numbers: Sequence[float], unit: str = "") -> str:
-    """The median and, of several that differ, the lowest and the highest: `42 (40..45) ms`."""
+    """The median and, of several that differ, the lowest and the highest: `42 (40..45) ms`. Raises `Missing` of nothing."""
+    if not numbers:
+        raise Missing("what is to be compared")
     low, mid, high = (number_text(number) for number in (min(numbers), median(numbers), max(numbers)))
     return f"{mid}{f' ({low}..{high})' if low != high else ''}{unit}"
 

@@ -205,7 +205,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 def story(rows: Sequence[Row]) -> str:
     """What was asked, what came out, why, what would change it."""
-    fast, search = _series(rows, "fast"), _series(rows, "search")
+    fast, search = chosen(rows, series="fast"), chosen(rows, series="search")
     parts = [f"**Without waiting**, {_fast_story(fast)}", f"**What makes the gain.** {_search_story(search)}"]
     lab = _series(rows, "lab")
     if lab:
