@@ -134,7 +134,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         panel.dots([case for case, _ in cases], series)
         panel.mark("half", 50.0)
         panel.mark("before", 100.0)
-        panel.name("goods shipped a second, % of those before the kill", "", "one trader is killed")
+        panel.mark("", 0.0)
+        panel.name("goods a second, % of those before", "", "one trader is killed")
 
 
 def story(rows: Sequence[Row]) -> str:

@@ -24,6 +24,7 @@ from typing import NamedTuple, NoReturn, get_args
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from bazaar.faults import parse_faults
 from bazaar.history import Happening, read_history
@@ -304,7 +305,8 @@ class _Left:
         self._to_come_s -= expected_s
 
     def __str__(self) -> str:
-        left_s = self._to_come_s * (self._spent_s / self._expected_s if self._expected_s else 1.0)
+        pace = self._spent_s / self._expected_s if self._expected_s else 1.0
+        left_s = max(0.0, pace * self._to_come_s - (time.monotonic() - self._since))
         return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
 
 
@@ -322,20 +324,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
     failed = 0
     if to_do:
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[left]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed} of {task.total}, {task.fields[left]}", table_column=Column(min_width=30)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         )
         progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         with progress, Sweep(console) as sweep:
             task = progress.add_task("starting MongoDB", total=len(to_do), left=left)
-            for number, (experiment, cell) in enumerate(to_do):
-                about = f"{number + 1} of {len(to_do)}: {experiment.name}, {name_of(cell)}"
-                progress.update(task, description=about, completed=number, left=left)
+            for experiment, cell in to_do:
+                progress.update(task, description=f"{experiment.name}, {name_of(cell)}")
                 row = sweep.row_of(experiment, cell)
                 if row is not None:
                     tables[experiment.name].add(row)
                 left.passed(cell.expected_s)
+                progress.advance(task)
             failed = sweep.failed
     for experiment in options.experiments:
         publish(experiment, tables[experiment.name].rows, options.out)

@@ -181,17 +181,20 @@ def _search_table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Goods a second against traders; and the gain for each change."""
-    fast, search = _series(rows, "fast"), _series(rows, "search")
-    with picture(path, panels=2, height=4.4) as (left, right):
-        for cache in kinds(fast, "cache"):
-            left.line(cache, {
-                float(traders): values(some, "shipped_per_s")
-                for (traders,), some in groups([row for row in fast if row.labels["cache"] == cache], "traders")
-            })  # fmt: skip
-        left.from_zero()
-        left.whole_numbers()
-        left.name("traders", "goods shipped a second", f"no waiting, {FAST_BUYERS} buyers")
+    """Seconds at the seed's pace beside the seed's; goods a second without waiting; and the gain for each change."""
+    lab, fast, search = (_series(rows, series) for series in ("lab", "fast", "search"))
+    with picture(path, panels=3, height=4.4) as (left, centre, right):
+        for (cache, buyers), some in groups(lab, "cache", "buyers"):
+            left.line(f"{cache}, {buyers} buyers", _by_traders(some, "trading_s"))
+        for cache, theirs in SEED.items():
+            left.theory(f"the seed's, {cache}", {float(traders): float(time) for traders, time in theirs.items()})
+        left.name("traders", f"seconds for {LAB_REQUESTS} requests", "at the seed's pace")
+        for (cache,), some in groups(fast, "cache"):
+            centre.line(cache, _by_traders(some, "shipped_per_s"))
+        centre.name("traders", "goods shipped a second", f"no waiting, {FAST_BUYERS} buyers")
+        for panel in (left, centre):
+            panel.from_zero()
+            panel.whole_numbers()
         changes = kinds(search, "change")
         series = {
             cache: [gains(chosen(search, change=change), cache) or [math.nan] for change in changes]
@@ -201,6 +204,10 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         right.mark("", 0.0)
         right.dots(changes, series)
         right.name("goods a second: gain over no cache, %", "", "what makes the gain")
+
+
+def _by_traders(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
+    return {float(traders): values(some, name) for (traders,), some in groups(rows, "traders")}
 
 
 def story(rows: Sequence[Row]) -> str:

@@ -270,15 +270,23 @@ SOLD_BY_ANOTHER = [taken(1, "buyer7"), taken(2, "buyer7"), taken(3, "buyer7", it
 HIT = taken(9, "buyer6")
 UNKNOWN: dict[str, tuple[list[Happening], int]] = {
     "nothing was heard": ([], 2),
-    "its own sales are known": ([taken(4, "buyer6", to="warehouse", item="fish")], 2),
+    "its own sales are known": ([taken(4, "buyer6")], 2),
     "the warehouse was asked for the item": ([taken(1.5, "buyer6", to="warehouse")], 1),
     "everything was pulled": ([event(5, "pulled", "buyer6")], 0),
-    "it was told, before the second sale": (
+    "it has heard of the first sale, and the second is on the way": (
         [
             event(1, "pushed", "buyer7", clock=10, to="buyer6"),
+            event(2, "pushed", "buyer7", clock=20, to="buyer6"),
             event(5, "heard_push", "buyer6", neighbor="buyer7", sent=11),
         ],
         1,
+    ),
+    "it has heard of both": (
+        [
+            event(2, "pushed", "buyer7", clock=20, to="buyer6"),
+            event(5, "heard_push", "buyer6", neighbor="buyer7", sent=21),
+        ],
+        0,
     ),
     "it was told, but has not heard yet": ([event(2, "pushed", "buyer7", clock=10, to="buyer6")], 2),
     "another trader was told": (

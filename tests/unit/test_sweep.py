@@ -292,6 +292,10 @@ def test_time_left_is_corrected_by_what_the_cells_before_have_taken(monkeypatch:
     now[0] = 120.0
     left.passed(100.0)  # five times as fast as expected
     assert str(left) == "about 40 s left"
+    now[0] = 130.0
+    assert str(left) == "about 30 s left"
+    now[0] = 990.0
+    assert str(left) == "about 0 s left"
 
 
 def test_a_wrong_uri_is_wrong_usage(tmp_path: Path, verdicts: Verdicts, capsys: pytest.CaptureFixture[str]) -> None:
