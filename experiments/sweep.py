@@ -105,7 +105,7 @@ def peopled(settings: Settings, buyers: int, sellers: int, every_item: bool = Fa
     raise AssertionError(f"no seed leaves {buyers} buyers and {sellers} sellers")
 
 
-def spread_seeds(text: str) -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """`1,2,5` or `0-4` or both. Raises `UsageError`."""
     seeds: list[int] = []
     for part in text.split(","):
@@ -127,6 +127,7 @@ def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]
     one = len(experiments) == 1
     about = experiments[0].question if one else "Runs the experiments, and writes RESULTS.md."
     parser = _Parser(prog=prog, description=about, allow_abbrev=False)
+    parser.set_defaults(names=[])
     if not one:
         names = [experiment.name for experiment in experiments]
         parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default all): {', '.join(names)}")
@@ -142,11 +143,11 @@ def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]
     parser.add_argument("--out", type=Path, metavar="DIR", help="results go to DIR/results (default experiments/)")
     options = parser.parse_args(arguments)
     known = {experiment.name: experiment for experiment in experiments}
-    for name in options.names if not one else ():
+    for name in options.names:
         if name not in known:
             raise UsageError(f"there is no experiment {name!r}; there are {', '.join(known)}")
-    options.experiments = [known[name] for name in (() if one else options.names) or known]
-    options.seeds = spread_seeds(options.seeds) if options.seeds is not None else None
+    options.experiments = [known[name] for name in dict.fromkeys(options.names) or known]
+    options.seeds = parse_seeds(options.seeds) if options.seeds is not None else None
     options.only = [_part(text) for text in options.only]
     if options.out is None:
         options.out = ROOT / "runs" / time.strftime("quick-%Y%m%d-%H%M%S") if options.quick else OUT
@@ -166,9 +167,7 @@ def _part(text: str) -> dict[str, str]:
 
 def grid(experiment: Experiment, options: argparse.Namespace) -> list[Cell]:
     """The cells that the options ask for. Raises `UsageError`."""
-    seeds = (
-        options.seeds if options.seeds is not None else spread_seeds(experiment.seeds)[: 1 if options.quick else None]
-    )
+    seeds = options.seeds or parse_seeds(experiment.seeds)[: 1 if options.quick else None]
     cells = experiment.cells(seeds, options.quick)
     if not options.only:
         return cells
@@ -191,18 +190,11 @@ def _labels(cell: Cell) -> dict[str, str]:
 
 def again(experiment: Experiment, one: Cell | Row) -> str:
     """The command that measures one cell again, in a folder of its own."""
-    full = any(
-        name_of(cell) == name_of(one) and cell.settings == one.settings for cell in experiment.cells([one.seed], False)
+    in_full_grid = any(
+        (name_of(cell), cell.settings) == (name_of(one), one.settings) for cell in experiment.cells([one.seed], False)
     )
-    command = [
-        ".venv/bin/python",
-        "-m",
-        f"experiments.{experiment.name}",
-        *["--quick"] * (not full),
-        "--only",
-        name_of(one),
-    ]
-    return shlex.join([*command, "--seeds", str(one.seed), "--out", "again"])
+    command = f".venv/bin/python -m experiments.{experiment.name}{'' if in_full_grid else ' --quick'}"
+    return f"{command} --only {shlex.quote(name_of(one))} --seeds {one.seed} --out again"
 
 
 # ---------------------------------------------------------------------------------------------- the sweep
@@ -228,9 +220,7 @@ class Sweep:
 
     def row_of(self, experiment: Experiment, cell: Cell) -> Row | None:
         """Runs the cell; None, and a report, if the run has failed. Raises `UsageError`."""
-        if not self._uri:
-            self._uri = self._mongod.uri()
-            self._machine = _machine(server_version(self._uri))
+        self._uri = self._uri or self._mongod.uri()
         out = self._folder / f"{experiment.name}-{name_of(cell)}"
         try:
             values = experiment.measure(self._run(cell, out))
@@ -243,6 +233,7 @@ class Sweep:
             )
             return None
         shutil.rmtree(out)
+        self._machine = self._machine or _machine(server_version(self._uri))
         day = time.strftime("%Y-%m-%d")
         return Row(cell.labels, cell.seed, values, cell.settings, cell.faults, self._machine, day)
 
@@ -257,6 +248,12 @@ class Sweep:
         if report.verdict != "held":
             stories = [story for told in report.violations.values() for story in told]
             raise Failed(f"its audit says {report.verdict}: " + "; ".join([*stories, *report.missed])[:500])
+        meant = bazaar.plan.names[-cell.settings.traders :]
+        if set(summary.traders) != set(meant) or report.exercised["traders_deposed"] != len(cell.faults):
+            raise Failed(
+                f"a peer was taken for dead that was not: {', '.join(summary.traders)} became traders instead of "
+                f"{', '.join(meant)}, {report.exercised['traders_deposed']} lost the seat; is the machine busy?"
+            )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         names = ("launcher", WAREHOUSE, *bazaar.plan.names)
         happenings = [happened for name in names for happened in read_history(out / name)]

@@ -15,7 +15,7 @@ from bazaar.summary import Latency, Requests, Summary
 from experiments import election, failover, overselling, report, response, sync, throughput
 from experiments.report import EXPERIMENTS
 from experiments.rows import Cell, Missing, Row, Table, kinds, name_of
-from experiments.sweep import CACHES, Experiment, Failed, Run, again, publish, section, spread_seeds
+from experiments.sweep import CACHES, Experiment, Failed, Run, again, parse_seeds, publish, section
 from tests.builders import a_plan
 
 EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
@@ -26,7 +26,7 @@ def a_row(cell: Cell, values: Mapping[str, float]) -> Row:
 
 
 def grid(experiment: Experiment, quick: bool = False) -> list[Cell]:
-    return experiment.cells(spread_seeds(experiment.seeds)[: 1 if quick else None], quick)
+    return experiment.cells(parse_seeds(experiment.seeds)[: 1 if quick else None], quick)
 
 
 def some_rows(experiment: Experiment, quick: bool = False) -> list[Row]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,8 +25,8 @@ from experiments.sweep import (
     Run,
     again,
     main,
+    parse_seeds,
     peopled,
-    spread_seeds,
 )
 
 Verdicts = dict[int, object]
@@ -95,9 +96,13 @@ class FakeBazaar:
     def finish(self) -> None:
         pass
 
-    def collect(self) -> tuple[None, Report]:
-        verdict = self.verdicts.get(self.seed, "held")
-        return None, Report(verdict, {}, {"money_adds_up": ["a cent is gone"]} if verdict == "violated" else {}, {})  # type: ignore[arg-type]
+    def collect(self) -> tuple[SimpleNamespace, Report]:
+        said = self.verdicts.get(self.seed, "held")
+        traders = list(self.plan.names[:3] if said == "others elected" else self.plan.names[-3:])
+        verdict = said if said in ("violated", "unknown") else "held"
+        stories = {"money_adds_up": ["a cent is gone"]} if verdict == "violated" else {}
+        report = Report(verdict, {}, stories, {"traders_deposed": int(said == "deposed")})  # type: ignore[arg-type] # a word of a test
+        return SimpleNamespace(traders=traders), report
 
 
 @pytest.fixture
@@ -167,8 +172,14 @@ def test_stopped_it_keeps_its_rows_and_goes_on_from_there(
 
 @pytest.mark.parametrize(
     ("verdict", "told"),
-    [("violated", "a cent is gone"), ("unknown", "unknown"), (ProcessDied("buyer3 ended"), "buyer3 ended")],
-    ids=["violated", "unknown", "died"],
+    [
+        ("violated", "a cent is gone"),
+        ("unknown", "unknown"),
+        (ProcessDied("buyer3 ended"), "buyer3 ended"),
+        ("others elected", "became traders instead of"),
+        ("deposed", "1 lost the seat"),
+    ],
+    ids=["violated", "unknown", "died", "others elected", "deposed"],
 )
 def test_a_run_that_did_not_hold_is_reported_and_has_no_row(
     verdict: object, told: str, tmp_path: Path, verdicts: Verdicts, capsys: pytest.CaptureFixture[str]
@@ -252,7 +263,7 @@ def test_an_experiment_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("text", "seeds"), [("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("7, 1-2,2", [7, 1, 2])])
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
-    assert spread_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 # ---------------------------------------------------------------------------------------------- the grids
