@@ -46,9 +46,10 @@ CASES = (
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     """The last-elected trader is killed, when the market has traded for the window's length."""
     window_s = QUICK_WINDOW_S if quick else WINDOW_S
-    duration_s = 2 * window_s + DIP_ALLOWED_S
     grid = []
     for traders, think_s, caches in CASES[:1] if quick else CASES:
+        kill_s = window_s + think_s / 2  # buyers that began together go on together: not while they all order
+        duration_s = kill_s + DIP_ALLOWED_S + window_s
         for cache in caches:
             for seed in seeds:
                 settings = with_pace(
@@ -57,16 +58,16 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 )  # fmt: skip
                 settings = peopled(settings, BUYERS, SELLERS, every_item=True)
                 labels = {"traders": str(traders), "think_s": f"{think_s:g}", "cache": cache}
-                fault = f"kill:trader{traders - 1}@{window_s:g}"
+                fault = f"kill:trader{traders - 1}@{kill_s:g}"
                 grid.append(Cell(labels, seed, settings, START_S + duration_s, (fault,)))
     return grid
 
 
 def measure(run: Run) -> Mapping[str, float]:
     """Goods shipped a second: before the kill, from it until a survivor sold again for the dead, and after that."""
-    duration_s = run.plan.settings.duration_s
-    assert duration_s is not None
-    window_s = (duration_s - DIP_ALLOWED_S) / 2
+    settings = run.plan.settings
+    assert settings.duration_s is not None
+    window_s = (settings.duration_s - settings.think_s / 2 - DIP_ALLOWED_S) / 2
     killed = run.told("fault")[0].at
     fault = run.summary.faults[0]
     if fault["recovered_s"] is None or fault["recovered_s"] >= DIP_ALLOWED_S:
