@@ -279,14 +279,21 @@ def _search_story(rows: Sequence[Row]) -> str:
     def told(key: tuple[str, str]) -> str:
         return f"{number_text(medians[key])} % (`{key[1]}`, {key[0]})"
 
+    batches = ""
+    for cache in kinds(rows, "cache"):
+        if ("window-8", cache) in medians and ("nothing", cache) in medians:
+            batches += (
+                f" (with one order of each buyer under way `{cache}` gains {number_text(medians['nothing', cache])} %, "
+                f"with eight {number_text(medians['window-8', cache])} %)"
+            )
     return (
         f"The gain is largest, {told(best)}, lowest, {told(worst)}, and nearest to nothing at {told(smallest)}. A "
         "cache saves a buyer the wait for the database, not the database its work: every sale is written there all "
-        "the same. So it gains where buyers wait for single answers; nothing where they sleep; and it costs where "
-        "there is work to be done anyway: each sale is told to all other traders, and a promise takes a journal line "
-        "and a message more than a plain sale. Questions of orders that wait together travel as one, which gives a "
-        "cacheless trader under load most of what a cache would. A longer way to the database would raise the gain; "
-        "there is no setting for that, so it was not tried."
+        "the same. So it gains where buyers wait for single answers, and the less, the more they sleep. It loses "
+        "where there is work to be done anyway: each sale is told to all other traders, and a promise takes a journal "
+        "line and a message more than a plain sale; and where its counts are mostly zero or wrong. Orders that wait "
+        f"together travel to the database as one question, which helps the cacheless most{batches}. A longer "
+        "way to the database would raise the gain; there is no setting for that, so it was not tried."
     )
 
 
