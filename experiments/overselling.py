@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from bazaar.settings import with_pace
@@ -26,6 +27,7 @@ GOODS, EVERY_S, THINK_S = 3, 5.0, 0.0
 MOVES = ((1, EVERY_S, THINK_S), (10, EVERY_S, THINK_S), (GOODS, 0.1, THINK_S), (GOODS, EVERY_S, 0.1))
 MOVED_PEOPLE = ((3, 6), (5, 4), (7, 2))
 MOVED_SEEDS = 4  # of those given
+MEASURED = ("oversold_percent", "unavailable_percent", "refused_percent", "undersold_percent")
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -60,14 +62,13 @@ def _cell(people: tuple[int, int], cache: str, goods: int, every_s: float, think
 def measure(run: Run) -> Mapping[str, float]:
     """In percent of the orders asked."""
     requests = run.summary.requests
-    return {
-        f"{name}_percent": 100 * number / requests.asked
-        for name, number in (
-            ("oversold", requests.oversold),
-            ("undersold", requests.undersold),
-            ("unavailable", requests.unavailable),
-        )
+    counted = {
+        "oversold": requests.oversold,
+        "unavailable": requests.unavailable,
+        "refused": requests.oversold + requests.unavailable,
+        "undersold": requests.undersold,
     }
+    return {f"{name}_percent": 100 * count / requests.asked for name, count in counted.items()}
 
 
 def _curve(rows: Sequence[Row]) -> list[Row]:
@@ -88,7 +89,7 @@ def table(rows: Sequence[Row]) -> str:
     for (ratio, cache), some in groups(curve, "ratio", "cache"):
         theirs = f"{SEED[ratio]:g} %" if ratio in SEED and cache != "none" else "-"
         lines.append([ratio, cache, theirs, *_percents(some)])
-    header = ["buyers/sellers", "cache", "over-sold: the seed's", "ours", "under-sold", "unavailable"]
+    header = ["buyers/sellers", "cache", "over-sold: the seed's", "ours", "unavailable", "refused in all", "under-sold"]
     told = f"**{REQUESTS} requests, {TRADERS} traders, N_g {GOODS}, no pauses**\n\n{markdown(header, lines)}"
     moved = [row for row in rows if row not in curve]
     if moved:
@@ -96,34 +97,50 @@ def table(rows: Sequence[Row]) -> str:
             [*labels, *_percents(some)]
             for labels, some in groups(moved, "goods", "every_s", "think_s", "ratio", "cache")
         ]
-        header = ["N_g", "T_g, s", "pause, s", "buyers/sellers", "cache", "over-sold", "under-sold", "unavailable"]
+        header = [
+            "N_g",
+            "T_g, s",
+            "pause, s",
+            "buyers/sellers",
+            "cache",
+            "over-sold",
+            "unavailable",
+            "refused in all",
+            "under-sold",
+        ]
         told += f"\n\n**What moves it**\n\n{markdown(header, lines)}"
     return told
 
 
 def _percents(rows: Sequence[Row]) -> list[str]:
-    names = ("oversold_percent", "undersold_percent", "unavailable_percent")
-    return [spread(values(rows, name), " %") for name in names]
+    return [spread(values(rows, name), " %") for name in MEASURED]
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Over-selling, under-selling, and over-selling when something is changed, against buyers a seller."""
+    """Over-selling, all that was refused, under-selling, and over-selling when something is changed, against the ratio."""
     curve = _curve(rows)
-    with picture(path, panels=3, height=4.2) as (left, middle_panel, right):
-        for panel, name in ((left, "oversold_percent"), (middle_panel, "undersold_percent")):
-            for cache in kinds(curve, "cache"):
-                panel.line(cache, _points([row for row in curve if row.labels["cache"] == cache], name))
-        left.theory("the seed", {_ratio(ratio): percent for ratio, percent in SEED.items()})
+    theirs = {_ratio(ratio): percent for ratio, percent in SEED.items()}
+    titles = {
+        "oversold_percent": ("over-sold, % of the orders", f"over-selling, N_g {GOODS}"),
+        "refused_percent": ("over-sold or unavailable, % of the orders", "all that was refused"),
+        "undersold_percent": ("refused though in stock, % of the orders", "under-selling"),
+    }
+    with picture(path, panels=4, rows=2) as (*panels, last):
+        for panel, (name, (axis, title)) in zip(panels, titles.items(), strict=True):
+            for (cache,), some in groups(curve, "cache"):
+                panel.line(cache, _points(some, name))
+            if name != "undersold_percent":
+                panel.theory("the seed's over-sold", theirs)
+            panel.name("buyers/sellers", axis, title)
         for (goods, every_s, think_s, cache), some in groups(rows, "goods", "every_s", "think_s", "cache"):
             if cache != "none":
-                right.line(
+                last.line(
                     f"{cache}, N_g {goods}, T_g {every_s} s, pause {think_s} s", _points(some, "oversold_percent")
                 )
-        left.name("buyers/sellers", "over-sold, % of the orders", f"over-selling, N_g {GOODS}")
-        middle_panel.name("buyers/sellers", "refused though in stock, % of the orders", "under-selling")
-        right.name("buyers/sellers", "over-sold, % of the orders", "what moves it")
-        for panel in (left, middle_panel, right):
+        last.name("buyers/sellers", "over-sold, % of the orders", "what moves over-selling")
+        for panel in (*panels, last):
             panel.logarithmic("x", ticks={_ratio(ratio): ratio for ratio in kinds(rows, "ratio")})
+            panel.from_zero()
 
 
 def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
@@ -139,27 +156,41 @@ def story(rows: Sequence[Row]) -> str:
 def _claim(curve: Sequence[Row], cache: str) -> str:
     """Whether the seed's claim is true of this cache."""
     some = [row for row in curve if row.labels["cache"] == cache]
+    ratios = sorted(kinds(some, "ratio"), key=_ratio)
+    refused = (
+        "That more buyers a seller have more orders refused, over-sold or unavailable, "
+        f"{_holds(some, 'refused_percent')}: {_ends(some, 'refused_percent')}."
+    )
     if not any(values(some, "oversold_percent")):
-        return f"With `{cache}` no order was over-sold in {len(some)} runs."
-    points = {ratio: middle(some, "oversold_percent", ratio=ratio) for ratio in kinds(some, "ratio")}
-    ratios = sorted(points, key=_ratio)
-    pairs = [(low, high) for place, low in enumerate(ratios) for high in ratios[place + 1 :]]
-    if not pairs:
-        raise Missing("a second ratio of buyers to sellers")
-    up = sum(points[high] > points[low] for low, high in pairs)
-    down = sum(points[high] < points[low] for low, high in pairs)
-    verdict = "is true here" if not down else "is not true here" if not up else "is true here in part"
-    theirs = [
-        f"{ratio} {number_text(points[ratio])} % (the seed {SEED[ratio]:g} %)" for ratio in ratios if ratio in SEED
+        return f"With `{cache}` no order was over-sold in {len(some)} runs. {refused}"
+    beside = [
+        f"{ratio} {number_text(middle(some, 'oversold_percent', ratio=ratio))} % (the seed {SEED[ratio]:g} %, refused "
+        f"in all {number_text(middle(some, 'refused_percent', ratio=ratio))} %)"
+        for ratio in ratios
+        if ratio in SEED
     ]
     return (
-        f"The seed's claim, more buyers a seller, more over-selling, {verdict} with `{cache}`: of {len(pairs)} pairs "
-        f"of ratios the one with more buyers a seller over-sells more in {up} and less in {down}. By ratio: "
-        f"{', '.join(theirs)}; the median goes from {number_text(points[ratios[0]])} % at {ratios[0]} to "
-        f"{number_text(points[ratios[-1]])} % at {ratios[-1]}, and under-selling from "
-        f"{spread(values(some, 'undersold_percent', ratio=ratios[0]), ' %')} to "
-        f"{spread(values(some, 'undersold_percent', ratio=ratios[-1]), ' %')}."
+        f"With `{cache}`, the seed's claim, more buyers a seller, more over-selling, {_holds(some, 'oversold_percent')}: "
+        f"{_ends(some, 'oversold_percent')}. {refused} By ratio: {', '.join(beside)}. Under-selling goes "
+        f"{_ends(some, 'undersold_percent')}."
     )
+
+
+def _holds(rows: Sequence[Row], name: str) -> str:
+    """Whether what was measured grows with the ratio, over all pairs of ratios."""
+    points = {ratio: middle(rows, name, ratio=ratio) for ratio in sorted(kinds(rows, "ratio"), key=_ratio)}
+    pairs = list(combinations(points.values(), 2))
+    if not pairs:
+        raise Missing("a second ratio of buyers to sellers")
+    up, down = (sum(sign * (high - low) > 0 for low, high in pairs) for sign in (1, -1))
+    verdict = "holds" if up and not down else "holds mostly" if up > down else "does not hold"
+    return f"{verdict} (of {len(pairs)} pairs of ratios it is more at the higher one in {up}, less in {down})"
+
+
+def _ends(rows: Sequence[Row], name: str) -> str:
+    low, *_, high = sorted(kinds(rows, "ratio"), key=_ratio)
+    few, many = (spread(values(rows, name, ratio=ratio), " %") for ratio in (low, high))
+    return f"from {few} at {low} to {many} at {high}"
 
 
 def _moves(rows: Sequence[Row]) -> list[str]:
@@ -184,12 +215,14 @@ def _moves(rows: Sequence[Row]) -> list[str]:
 
 def _why() -> str:
     return (
-        "An order is over-sold when two traders promise the last goods of one deposit before either has heard of the "
-        "other's sale. So two things count: how often a deposit comes to its end (small N_g, few sellers), and how "
-        "many orders are under way at that moment (many buyers, short pauses; a single buyer competes with nobody). "
-        "The ratio stands for both, which is why it seems to be the cause. Two peers more or a pause between orders "
-        "change the figure at the same ratio: the seed's percentages are one run each, of 40 orders, at a ratio; the "
-        "spread here shows how little that says."
+        "An order is over-sold when a trader promises from a deposit whose last goods another trader has just "
+        "promised, and the word of it has not come in yet. So two things count: how often a deposit runs out while "
+        "others are left (lots of few goods, many sellers), and whether the next order for it reaches another trader "
+        "before the word does. Without pauses an order follows an answer within a millisecond or two, so one buyer is "
+        "enough; pauses let the word come first. Where sellers are few there is mostly nothing at all on the shelves: "
+        "the traders know that, and say unavailable instead of promising. What grows with the buyers a seller is "
+        "scarcity; how much of it shows as over-selling, and how much as an honest refusal, is a matter of timing. "
+        "The seed's figures are of one run of 40 orders each; the spread over seeds shows how little that says."
     )
 
 
@@ -198,7 +231,7 @@ EXPERIMENT = Experiment(
     title="Over-selling against buyers and sellers",
     question="Do more buyers a seller mean more over-selling, as the seed says, for which cache, and what else moves it?",
     labels=("ratio", "cache", "goods", "every_s", "think_s"),
-    values=("oversold_percent", "undersold_percent", "unavailable_percent"),
+    values=MEASURED,
     seeds="0-5",
     cells=cells,
     measure=measure,

@@ -109,10 +109,9 @@ def story(rows: Sequence[Row]) -> str:
         f"buyers divided by the answers a second (Little's law), which for {many} buyers gives {', '.join(times)}, "
         "refused orders included: as long as the answers a second grow with the buyers, the time stays; where the "
         "machine is full, each further buyer only makes the others wait. That comes late for a cacheless trader, "
-        "because orders that wait together go to the warehouse as one question and cost one write. With a cache the "
-        "first answers come at once and the tail is the same: a miss, or a promise made while the warehouse is asked, "
-        "waits for that question. More cores would move the bend to the right, a slower disk would lift the cacheless "
-        "curve."
+        "because orders that wait together go to the warehouse as one question and cost one write. With a cache a "
+        "buyer waits for the database only when its item is not known to be there; the sale is written all the same, "
+        "after the answer. More cores would move the bend to the right, a slower disk would lift the cacheless curve."
     )
 
 
