@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from statistics import mean
 
 from bazaar.settings import with_pace
 from experiments.plots import picture
@@ -163,15 +164,24 @@ def _claim(curve: Sequence[Row], cache: str) -> str:
     )
     if not any(values(some, "oversold_percent")):
         return f"With `{cache}` no order was over-sold in {len(some)} runs. {refused}"
+    oversold, all_refused = (
+        {ratio: middle(some, name, ratio=ratio) for ratio in ratios} for name in ("oversold_percent", "refused_percent")
+    )
+    shared = [ratio for ratio in ratios if ratio in SEED]
+    if not shared:
+        raise Missing(f"ratio={next(iter(SEED))}")
     beside = [
-        f"{ratio} {number_text(middle(some, 'oversold_percent', ratio=ratio))} % (the seed {SEED[ratio]:g} %, refused "
-        f"in all {number_text(middle(some, 'refused_percent', ratio=ratio))} %)"
-        for ratio in ratios
-        if ratio in SEED
+        f"{ratio} {number_text(oversold[ratio])} % over-sold and {number_text(all_refused[ratio])} % refused (the seed "
+        f"{SEED[ratio]:g} %)"
+        for ratio in shared
     ]
+    off, off_refused = (mean(abs(ours[ratio] - SEED[ratio]) for ratio in shared) for ours in (oversold, all_refused))
+    guess = ", so it may well have counted every refusal" if off_refused < off else ""
     return (
-        f"With `{cache}`, the seed's claim, more buyers a seller, more over-selling, {_holds(some, 'oversold_percent')}: "
-        f"{_ends(some, 'oversold_percent')}. {refused} By ratio: {', '.join(beside)}. Under-selling goes "
+        f"With `{cache}`, the seed's claim, more buyers a seller, more over-selling, "
+        f"{_holds(some, 'oversold_percent')}: {_ends(some, 'oversold_percent')}. {refused} By ratio: "
+        f"{', '.join(beside)}. The seed's figures are on average {number_text(off)} points off our over-selling and "
+        f"{number_text(off_refused)} points off all that we refused{guess}. Under-selling goes "
         f"{_ends(some, 'undersold_percent')}."
     )
 

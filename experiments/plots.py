@@ -111,7 +111,13 @@ class Panel:
             place = max(at, lowest + LABEL_SIZE * LABEL_HEIGHT)
             lowest = place
             self._axes.annotate(
-                label, (x, y), (9, place - at), textcoords="offset points", fontsize=LABEL_SIZE, va="center"
+                label,
+                (x, y),
+                (9, place - at),
+                textcoords="offset points",
+                fontsize=LABEL_SIZE,
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
             )
 
 

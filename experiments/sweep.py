@@ -368,7 +368,7 @@ def section(experiment: Experiment, rows: Sequence[Row], pictures: Path) -> str:
 
 {story}
 
-{len(rows)} runs, all held; seeds {seeds}; measured {days} on {machines}. Any one of them again:
+{len(rows)} run(s), all held; seeds {seeds}; measured {days} on {machines}. Any one of them again:
 `{again(experiment, rows[-1])}`
 """
 

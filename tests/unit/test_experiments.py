@@ -77,7 +77,7 @@ def test_table_picture_and_words_come_from_rows(experiment: Experiment, quick: b
     assert (tmp_path / "results" / f"{experiment.name}.png").read_bytes().startswith(b"\x89PNG")
     assert experiment.question in page
     assert f"]({experiment.name}.png)" in page
-    assert f"{len(rows)} runs, all held" in page
+    assert f"{len(rows)} run(s), all held" in page
     assert again(experiment, rows[-1]) in page
     assert "(What came out can be told" not in page
     for line in experiment.table(rows).splitlines():
