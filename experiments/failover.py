@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bazaar.settings import with_pace
@@ -152,31 +153,38 @@ def story(rows: Sequence[Row]) -> str:
         for (traders,), some in groups(light, "traders")
     )
     seed_before, seed_after = (goods / seconds for goods, seconds in SEED.values())
+    left = median(_after_percent(light)) if light else 0.0
+    verdict = "It does not halve" if left > 75 else f"It falls to {number_text(left)} %"
     parts = [
-        f"With the buyers pausing {LIGHT_S:g} s, so that {spread(values(light, 'busy_cores'))} cores are busy in all, "
-        f"{kept}. It does not halve: a trader is not what limits the market, its buyers' pauses are, and a survivor "
-        f"has time for their orders as well. What a death costs is the time until it is noticed: {dips}. The median "
-        f"death is noticed after {number_text(middle(light, 'noticed_s'))} s (`suspect_after_s` is "
-        f"{light[0].settings.suspect_after_s:g} s). In that time every buyer comes upon the dead trader sooner or "
-        "later and waits; of more traders fewer orders go to the dead one."
+        f"With the buyers pausing {LIGHT_S:g} s, so that {spread(values(light, 'busy_cores'))} cores are busy in all "
+        f"(MongoDB's not counted), {kept}. {verdict}: below saturation a trader is not what limits the market, its "
+        "buyers' pauses are, and a survivor has time for their orders as well; the dead trader's processor time is of "
+        f"no use to it. What a death costs is the time until it is noticed: {dips}. The median death is noticed after "
+        f"{number_text(middle(light, 'noticed_s'))} s (`suspect_after_s` is {light[0].settings.suspect_after_s:g} s). "
+        "In that time every buyer comes upon the dead trader sooner or later and waits; of more traders fewer orders "
+        "go to the dead one."
     ]
     lab = [row for row in rows if row.labels["think_s"] == f"{LAB_S:g}"]
     if lab:
         waiting = BUYERS * (1 - seed_after / seed_before)
+        beside = " and ".join(
+            f"{number_text(middle(lab, f'{when}_per_s'))} {when}, "
+            f"{number_text(100 * middle(lab, f'{when}_per_s') / theirs)} % of the seed's {number_text(theirs)}"
+            for when, theirs in (("before", seed_before), ("after", seed_after))
+        )
         parts.append(
-            f"At the seed's pauses of {LAB_S:g} s, {BUYERS} buyers make {spread(values(lab, 'before_per_s'))} goods a "
-            f"second before and {spread(values(lab, 'after_per_s'))} after: the seed's {number_text(seed_before)} "
-            f"before is reproduced, its {number_text(seed_after)} after is not. A trader that serves an order in "
-            f"milliseconds cannot be what limits {number_text(seed_before)} orders a second, so communication saved by "
-            f"a smaller network, the seed's explanation, is none; {waiting:.0f} of {BUYERS} buyers waiting for good "
-            "for an answer of the dead trader would be one. Here they ask again."
+            f"At the seed's pauses of {LAB_S:g} s, {BUYERS} buyers are shipped {beside}. A trader that serves an order "
+            f"in milliseconds cannot be what limits {number_text(seed_before)} orders a second, so the seed's loss is "
+            f"neither one of capacity nor one of messages between traders, as it thinks; {waiting:.0f} of {BUYERS} "
+            "buyers that wait for good for an answer of the dead trader would explain it. Here they ask again, as "
+            "soon as they hear of the death."
         )
     full = [row for row in rows if row.labels["think_s"] == f"{NONE_S:g}"]
     if full:
         parts.append(
             f"Without pauses ({spread(values(full, 'busy_cores'))} cores busy) {spread(_after_percent(full), ' %')} "
             "are left: there the survivor has the processor of the dead trader, and the batches of both. With a "
-            "machine for each trader, and traders that are busy all the time, it would halve."
+            "machine for each trader, and traders that are busy all the time, it would come near to half."
         )
     return "\n\n".join(parts)
 
