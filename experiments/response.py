@@ -16,7 +16,7 @@ from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
 
-BUYERS = (1, 2, 4, 6, 9, 12)
+BUYERS = (1, 2, 4, 8, 12)
 REQUESTS, QUICK_REQUESTS = 1000, 100
 PLENTY = 1000
 RESTOCK_EVERY_S = 0.2  # so that a single seller soon has every item on sale

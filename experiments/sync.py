@@ -24,6 +24,8 @@ GOODS = 10  # the seed's deposits: they run out again and again
 REQUESTS, QUICK_REQUESTS = 1000, 150
 PULL_EVERY = (1, 2, 5, 10, 20, 50)
 MOST_ON_THE_WAY = 1000  # pushes of one trader to another that are sent and not yet heard
+SYNCED = ("weak",)
+"""The policies that pull and push; the others are there to compare."""
 NEVER = "-"  # the label of a cache that neither pulls nor pushes
 MEASURED = {
     "stale_sales": "sales unknown to a cached answer",
@@ -34,21 +36,21 @@ MEASURED = {
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every K, with and without pushing; and no cache at all, to compare."""
+    """Every K, with and without pushing; and the caches for which neither counts, to compare."""
     requests = QUICK_REQUESTS if quick else REQUESTS
     grid = []
     for cache in CACHES:
         ways = [
             (k, push) for k in (PULL_EVERY[:: len(PULL_EVERY) - 1] if quick else PULL_EVERY) for push in (True, False)
         ]
-        for pull_every, push in ways if cache != "none" else [(PULL_EVERY[0], False)]:
+        for pull_every, push in ways if cache in SYNCED else [(PULL_EVERY[0], False)]:
             for seed in seeds:
                 settings = with_pace(
                     "fast", peers=TRADERS + BUYERS + SELLERS, traders=TRADERS, cache=cache, requests=requests,
                     restock_count=GOODS, pull_every=pull_every, push=push, seed=seed,
                 )  # fmt: skip
                 labels = {"cache": cache, "pull_every": str(pull_every), "push": "on" if push else "off"}
-                if cache == "none":
+                if cache not in SYNCED:
                     labels |= {"pull_every": NEVER, "push": NEVER}
                 settings = peopled(settings, BUYERS, SELLERS, every_item=True)
                 grid.append(Cell(labels, seed, settings, START_S + requests / 200))
@@ -128,6 +130,10 @@ def _caching(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.labels["pull_every"] != NEVER]
 
 
+def _others(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    return [(cache, some) for (cache, k), some in groups(rows, "cache", "pull_every") if k == NEVER]
+
+
 def plot(rows: Sequence[Row], path: Path) -> None:
     """What K and push do to each of the four."""
     caching = _caching(rows)
@@ -137,9 +143,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
                 panel.line(
                     f"{cache}, push {push}", {float(k): values(part, name) for (k,), part in groups(some, "pull_every")}
                 )
-            without = [row for row in rows if row.labels["cache"] == "none"]
-            if without and caching and name == "shipped_per_s":
-                panel.theory("none", {float(k): middle(without, name) for k in kinds(caching, "pull_every")})
+            for cache, others in _others(rows) if caching and name in ("oversold_percent", "shipped_per_s") else ():
+                panel.theory(cache, dict.fromkeys(map(float, kinds(caching, "pull_every")), middle(others, name)))
             panel.name("K: orders served between two pulls", axis)
             panel.logarithmic("x", ticks={float(k): k for k in kinds(caching, "pull_every")})
             panel.from_zero()
@@ -165,10 +170,10 @@ def story(rows: Sequence[Row]) -> str:
                 f"{told('messages')}, goods a second {told('shipped_per_s')}"
             )
         parts.append(f"`{cache}`: {'; '.join(said)}. {_gain_of_pushing(some)}")
-    without = [row for row in rows if row.labels["cache"] == "none"]
-    if without:
+    for cache, others in _others(rows):
         parts.append(
-            f"No cache ships {spread(values(without, 'shipped_per_s'))} goods a second, and over-sells nothing."
+            f"To compare: `{cache}` ships {spread(values(others, 'shipped_per_s'))} goods a second and over-sells "
+            f"{spread(values(others, 'oversold_percent'))} %."
         )
     parts.append(
         "A pull corrects a count in both directions, but only every K orders, and rides on a question that goes to "

@@ -51,7 +51,7 @@ SEARCH: tuple[Change, ...] = (
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     """Series by series; the lab's pace is left out of the quick grid."""
-    fast_requests, search_requests = (200, 100) if quick else (2000, 1000)
+    fast_requests, search_requests = (200, 100) if quick else (2000, 600)
     grid: list[Cell] = []
     for seed in seeds:
         for traders in TRADERS[:: 2 if quick else 1]:
