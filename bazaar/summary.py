@@ -91,7 +91,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         goods_shipped=shipped,
         trading_s=round(trading_s, 3),
         throughput_per_s=round(shipped / trading_s, 2) if trading_s else 0.0,
-        latency_ms=Latency(round(_percentile(waits, 50), 3), round(_percentile(waits, 99), 3)),
+        latency_ms=Latency(round(percentile(waits, 50), 3), round(percentile(waits, 99), 3)),
         startup_s=round(first_order - launched_at, 3) if placed else 0.0,
         elections=sum(h.what == "election_started" for history in evidence.histories.values() for h in history),
         faults=_faults(evidence, first_order),
@@ -120,7 +120,7 @@ def _faults(evidence: Evidence, trading_since: float) -> list[dict[str, Any]]:
     return faults
 
 
-def _percentile(ascending: Sequence[float], percent: int) -> float:
+def percentile(ascending: Sequence[float], percent: int) -> float:
     """The nearest-rank percentile; 0 of nothing."""
     if not ascending:
         return 0.0

@@ -1,0 +1,207 @@
+"""Throughput before and after a trader dies (the seed's experiment 3), and the dip in between.
+
+The seed: 40 requests in 60 s with two traders, "0.66" a second, 25 in the 60 s after one was killed, "0.37" (25 in 60 s are
+0.42). Does it halve, and why not? The same by a real kill -9, of one trader of two and of one of four. On one machine the
+survivors inherit the dead trader's processor time, which would flatter them: so the load stays below what the machine can
+do. Buyers pause between orders, and `busy_cores` says how much of the machine was used. Without pauses it is shown, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from bazaar.settings import with_pace
+from experiments.plots import picture
+from experiments.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
+from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
+
+BUYERS, SELLERS = 7, 3
+WINDOW_S, QUICK_WINDOW_S = 60.0, 4.0  # before and after
+DIP_ALLOWED_S = 8.0
+PLENTY = 1000
+LIGHT_S, LAB_S, NONE_S = 0.25, 10.0, 0.0
+"""Pauses: a load that half a core carries; the seed's; and none at all."""
+SEED = {"before": (40, 60.0), "after": (25, 60.0)}
+
+
+class Case(NamedTuple):
+    """What a line of the grid is."""
+
+    traders: int
+    think_s: float
+    caches: Sequence[str]
+
+
+CASES = (
+    Case(2, LIGHT_S, CACHES),
+    Case(4, LIGHT_S, CACHES),
+    Case(2, LAB_S, ("weak",)),
+    Case(2, NONE_S, ("none",)),
+)
+
+
+def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
+    """The last-elected trader is killed, when the market has traded for the window's length."""
+    window_s = QUICK_WINDOW_S if quick else WINDOW_S
+    grid = []
+    for traders, think_s, caches in CASES[:1] if quick else CASES:
+        kill_s = window_s + think_s / 2  # buyers that began together go on together: not while they all order
+        duration_s = kill_s + DIP_ALLOWED_S + window_s
+        for cache in caches:
+            for seed in seeds:
+                settings = with_pace(
+                    "fast", peers=BUYERS + SELLERS + traders, traders=traders, cache=cache, duration_s=duration_s,
+                    think_s=think_s, restock_count=PLENTY, seed=seed,
+                )  # fmt: skip
+                settings = peopled(settings, BUYERS, SELLERS, every_item=True)
+                labels = {"traders": str(traders), "think_s": f"{think_s:g}", "cache": cache}
+                fault = f"kill:trader{traders - 1}@{kill_s:g}"
+                grid.append(Cell(labels, seed, settings, START_S + duration_s, (fault,)))
+    return grid
+
+
+def measure(run: Run) -> Mapping[str, float]:
+    """Goods shipped a second: before the kill, from it until a survivor sold again for the dead, and after that."""
+    settings = run.plan.settings
+    assert settings.duration_s is not None
+    window_s = (settings.duration_s - settings.think_s / 2 - DIP_ALLOWED_S) / 2
+    killed = run.told("fault")[0].at
+    fault = run.summary.faults[0]
+    if fault["recovered_s"] is None or fault["recovered_s"] >= DIP_ALLOWED_S:
+        raise Failed(f"nobody had taken over {DIP_ALLOWED_S:g} s after the kill")
+    recovered = killed + fault["recovered_s"]
+    shipped = [happened.at for happened in run.told("shipped")]
+
+    def a_second(start: float, end: float) -> float:
+        return sum(start <= at < end for at in shipped) / (end - start)
+
+    began, ended = run.happenings[0].at, run.happenings[-1].at
+    return {
+        "before_per_s": a_second(killed - window_s, killed),
+        "dip_per_s": a_second(killed, recovered),
+        "after_per_s": a_second(recovered, recovered + window_s),
+        "noticed_s": fault["detected_s"],
+        "dip_s": fault["recovered_s"],
+        "p99_ms": run.summary.latency_ms.p99,
+        "busy_cores": run.processor_s / (ended - began),
+    }
+
+
+def _after_percent(rows: Sequence[Row]) -> list[float]:
+    return [100 * row.values["after_per_s"] / row.values["before_per_s"] for row in rows]
+
+
+def _case(traders: str, think_s: str, cache: str) -> str:
+    return f"{traders} to {int(traders) - 1} traders, {cache}, pause {think_s} s"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The seed's line first."""
+    before, after = (goods / seconds for goods, seconds in SEED.values())
+    lines = [
+        [
+            "the seed's, 2 to 1 traders",
+            number_text(before),
+            "-",
+            number_text(after),
+            number_text(100 * after / before),
+            "-",
+            "-",
+        ]
+    ]
+    for labels, some in groups(rows, "traders", "think_s", "cache"):
+        measured = {
+            name: values(some, name) for name in ("before_per_s", "dip_per_s", "after_per_s", "dip_s", "busy_cores")
+        }
+        lines.append([
+            _case(*labels), spread(measured["before_per_s"]), spread(measured["dip_per_s"]), spread(measured["after_per_s"]),
+            spread(_after_percent(some)), spread(measured["dip_s"]), spread(measured["busy_cores"]),
+        ])  # fmt: skip
+    header = ["", "goods a second before", "in the dip", "after", "after, % of before", "dip, s", "cores busy"]
+    return markdown(header, lines)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Before, dip and after, in percent of before, case by case."""
+    cases = [(_case(*labels), some) for labels, some in groups(rows, "traders", "think_s", "cache")]
+    series = {
+        label: [[100 * row.values[name] / row.values["before_per_s"] for row in some] for _, some in cases]
+        for label, name in (("dip", "dip_per_s"), ("after", "after_per_s"))
+    }
+    with picture(path, height=1.6 + 0.6 * len(cases)) as (panel,):
+        panel.dots([case for case, _ in cases], series)
+        panel.mark("half", 50.0)
+        panel.mark("before", 100.0)
+        panel.mark("", 0.0)
+        panel.name("goods a second, % of those before", "", "one trader is killed")
+
+
+def story(rows: Sequence[Row]) -> str:
+    """What was asked, what came out, why, what would change it."""
+    light = [row for row in rows if row.labels["think_s"] == f"{LIGHT_S:g}"]
+    kept = "; ".join(
+        f"with {traders} traders {spread(_after_percent(some), ' %')} of the throughput is there again after a death"
+        for (traders,), some in groups(light, "traders")
+    )
+    dips = "; ".join(
+        f"in the {spread(values(some, 'dip_s'), ' s')} of the dip {spread(values(some, 'dip_per_s'))} goods a second "
+        f"are shipped instead of {spread(values(some, 'before_per_s'))} with {traders} traders"
+        for (traders,), some in groups(light, "traders")
+    )
+    seed_before, seed_after = (goods / seconds for goods, seconds in SEED.values())
+    left = median(_after_percent(light)) if light else 0.0
+    verdict = "It does not halve" if left > 75 else f"It falls to {number_text(left)} %"
+    parts = [
+        f"With the buyers pausing {LIGHT_S:g} s, so that {spread(values(light, 'busy_cores'))} cores are busy in all "
+        f"(MongoDB's not counted), {kept}. {verdict}: below saturation a trader is not what limits the market, its "
+        "buyers' pauses are, and a survivor has time for their orders as well; the dead trader's processor time is of "
+        f"no use to it. What a death costs is the time until it is noticed: {dips}. The median death is noticed after "
+        f"{number_text(middle(light, 'noticed_s'))} s (`suspect_after_s` is {light[0].settings.suspect_after_s:g} s). "
+        "In that time every buyer comes upon the dead trader sooner or later and waits; of more traders fewer orders "
+        "go to the dead one."
+    ]
+    lab = [row for row in rows if row.labels["think_s"] == f"{LAB_S:g}"]
+    if lab:
+        waiting = BUYERS * (1 - seed_after / seed_before)
+        beside = " and ".join(
+            f"{number_text(middle(lab, f'{when}_per_s'))} {when}, "
+            f"{number_text(100 * middle(lab, f'{when}_per_s') / theirs)} % of the seed's {number_text(theirs)}"
+            for when, theirs in (("before", seed_before), ("after", seed_after))
+        )
+        parts.append(
+            f"At the seed's pauses of {LAB_S:g} s, {BUYERS} buyers are shipped {beside}. A trader that serves an order "
+            f"in milliseconds cannot be what limits {number_text(seed_before)} orders a second, so the seed's loss is "
+            f"neither one of capacity nor one of messages between traders, as it thinks; {waiting:.0f} of {BUYERS} "
+            "buyers that wait for good for an answer of the dead trader would explain it. Here they ask again, as "
+            "soon as they hear of the death."
+        )
+    full = [row for row in rows if row.labels["think_s"] == f"{NONE_S:g}"]
+    if full:
+        parts.append(
+            f"Without pauses ({spread(values(full, 'busy_cores'))} cores busy) {spread(_after_percent(full), ' %')} "
+            "are left: there the survivor has the processor of the dead trader, and the batches of both. With a "
+            "machine for each trader, and traders that are busy all the time, it would come near to half."
+        )
+    return "\n\n".join(parts)
+
+
+EXPERIMENT = Experiment(
+    name="failover",
+    title="Throughput before and after a trader's death",
+    question="Does throughput halve when one of two traders is killed, as the seed nearly finds, and what does a death cost?",
+    labels=("traders", "think_s", "cache"),
+    values=("before_per_s", "dip_per_s", "after_per_s", "noticed_s", "dip_s", "p99_ms", "busy_cores"),
+    seeds="0-1",
+    cells=cells,
+    measure=measure,
+    table=table,
+    plot=plot,
+    story=story,
+)
+
+if __name__ == "__main__":
+    sys.exit(main([EXPERIMENT], sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""`python -m experiments.report [DIR]` writes RESULTS.md anew from the CSVs in DIR/results, and from nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bazaar.settings import UsageError
+from experiments import election, failover, overselling, response, sync, throughput
+from experiments.sweep import OUT, WRONG_USAGE, publish, section, table_of
+
+EXPERIMENTS = tuple(module.EXPERIMENT for module in (throughput, overselling, failover, response, sync, election))
+INTRODUCTION = """# What the experiments show
+
+Every number here was measured on a bazaar of real processes, in a run that its audit found to hold, and is in a CSV in
+`results/` with the seed and the settings that repeat it. Figures are medians over the seeds, with the lowest and the highest
+in brackets; the bars in the pictures reach as far. This page is written from those files alone, by
+`python -m experiments.report`; the conclusions in words were written by people, the numbers in them are computed.
+"""
+
+
+def rebuild(out: Path) -> None:
+    """Draws all pictures and writes all pages. Raises `UsageError`."""
+    parts = [INTRODUCTION]
+    for number, experiment in enumerate(EXPERIMENTS, start=1):
+        rows = table_of(experiment, out).rows
+        publish(experiment, rows, out)
+        if rows:
+            parts.append(f"## {number}. {section(experiment, rows, Path('results'))}")
+        else:
+            parts.append(
+                f"## {number}. {experiment.title}\n\nNot measured yet: `python -m experiments.{experiment.name}`\n"
+            )
+    (out / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    out = Path(arguments[0]) if arguments else OUT
+    try:
+        if len(arguments) > 1 or not (out / "results").is_dir():
+            raise UsageError(f"give a folder with results/ in it, as --out of an experiment made it; {out} has none")
+        rebuild(out)
+    except UsageError as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    print(f"wrote {out / 'RESULTS.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""Response time in the smallest bazaar, and with more and more buyers (the seed names both, and gives no figures).
+
+One trader, one seller, and 1 to 12 buyers that each wait for an answer before they order again; 1000 orders in all. With one
+buyer these are 1000 sequential requests between two peers (and the trader, who neither buys nor sells).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bazaar.settings import with_pace
+from bazaar.summary import percentile
+from experiments.plots import picture
+from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
+from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+
+BUYERS = (1, 2, 4, 8, 12)
+REQUESTS, QUICK_REQUESTS = 1000, 100
+PLENTY = 1000
+RESTOCK_EVERY_S = 0.2  # so that a single seller soon has every item on sale
+PERCENTILES = (50, 90, 99)
+
+
+def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
+    """Every cache, every number of buyers."""
+    requests = QUICK_REQUESTS if quick else REQUESTS
+    grid = []
+    for buyers in BUYERS[:: len(BUYERS) - 1] if quick else BUYERS:
+        for cache in CACHES:
+            for seed in seeds:
+                settings = with_pace(
+                    "fast", peers=buyers + 2, traders=1, cache=cache, requests=requests, restock_count=PLENTY,
+                    restock_every_s=RESTOCK_EVERY_S, seed=seed,
+                )  # fmt: skip
+                labels = {"buyers": str(buyers), "cache": cache}
+                grid.append(Cell(labels, seed, peopled(settings, buyers, 1), START_S + requests / 250))
+    return grid
+
+
+def measure(run: Run) -> Mapping[str, float]:
+    """From placing an order to its answer, if it was carried out; without the first ones, which wait for the opening."""
+    opened = min(happened.at for happened in run.told("opened"))
+    placed = {happened.facts["order"]: happened.at for happened in run.told("ordered") if happened.at >= opened}
+    answers = [happened for happened in run.told("purchased") if happened.facts["order"] in placed]
+    waits = sorted(1000 * (happened.at - placed[happened.facts["order"]]) for happened in answers)
+    trading_s = max(happened.at for happened in run.told("purchased", "found_unavailable")) - opened
+    return {
+        "mean_ms": sum(waits) / len(waits),
+        **{f"p{percent}_ms": percentile(waits, percent) for percent in PERCENTILES},
+        "answers_per_s": len(placed) / trading_s,
+        "purchased_percent": 100 * len(waits) / len(placed),
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """By cache and buyers."""
+    names = ("mean_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "answers_per_s", "purchased_percent")
+    lines = [
+        [cache, buyers, *(spread(values(some, name)) for name in names)]
+        for (cache, buyers), some in groups(rows, "cache", "buyers")
+    ]
+    header = ["cache", "buyers", "mean, ms", "p50, ms", "p90, ms", "p99, ms", "answers a second", "purchased, %"]
+    return markdown(header, lines)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """The percentiles against the buyers, a panel for each cache; and the answers a second."""
+    caches = kinds(rows, "cache")
+    with picture(path, panels=len(caches) + 1) as (*panels, last):
+        for panel, cache in zip(panels, caches, strict=True):
+            some = [row for row in rows if row.labels["cache"] == cache]
+            for percent in PERCENTILES:
+                panel.line(f"p{percent}", _points(some, f"p{percent}_ms"))
+            panel.name("buyers", "time to an answer, ms", f"cache {cache}")
+            last.line(cache, _points(some, "answers_per_s"))
+        last.name("buyers", "answers a second", "throughput")
+        slowest = 1.05 * max(max(points) for points in _points(rows, f"p{PERCENTILES[-1]}_ms").values())
+        for panel in panels:
+            panel.from_zero(slowest)
+        last.from_zero()
+        for panel in (*panels, last):
+            panel.whole_numbers()
+
+
+def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
+    return {float(buyers): values(some, name) for (buyers,), some in groups(rows, "buyers")}
+
+
+def story(rows: Sequence[Row]) -> str:
+    """What was asked, what came out, why, what would change it."""
+    few, many = (kinds(rows, "buyers")[place] for place in (0, -1))
+    said = [
+        f"`{cache}`: {number_text(middle(rows, 'p50_ms', cache=cache, buyers=few))} ms at the median with {few} "
+        f"buyer(s), {number_text(middle(rows, 'p50_ms', cache=cache, buyers=many))} ms with {many} (p99 "
+        f"{number_text(middle(rows, 'p99_ms', cache=cache, buyers=few))} and "
+        f"{number_text(middle(rows, 'p99_ms', cache=cache, buyers=many))} ms), while the answers a second go from "
+        f"{number_text(middle(rows, 'answers_per_s', cache=cache, buyers=few))} to "
+        f"{number_text(middle(rows, 'answers_per_s', cache=cache, buyers=many))}"
+        for cache in kinds(rows, "cache")
+    ]
+    times = [
+        f"{number_text(int(many) / middle(rows, 'answers_per_s', cache=cache, buyers=many) * 1000)} ms with `{cache}`"
+        for cache in kinds(rows, "cache")
+    ]
+    return (
+        f"{'; '.join(said)}. Every buyer has one order under way, so the mean time to an answer is the number of "
+        f"buyers divided by the answers a second (Little's law), which for {many} buyers gives {', '.join(times)}, "
+        "refused orders included: as long as the answers a second grow with the buyers, the time stays; where the "
+        "machine is full, each further buyer only makes the others wait. That comes late for a cacheless trader, "
+        "because orders that wait together go to the warehouse as one question and cost one write. With a cache a "
+        "buyer waits for the database only when its item is not known to be there; the sale is written all the same, "
+        "after the answer. More cores would move the bend to the right, a slower disk would lift the cacheless curve."
+    )
+
+
+EXPERIMENT = Experiment(
+    name="response",
+    title="Response time of the smallest bazaar, and with more buyers",
+    question="How long does an order take among two peers and a trader, and how does that grow with the number of buyers?",
+    labels=("buyers", "cache"),
+    values=("mean_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "answers_per_s", "purchased_percent"),
+    seeds="0-2",
+    cells=cells,
+    measure=measure,
+    table=table,
+    plot=plot,
+    story=story,
+)
+
+if __name__ == "__main__":
+    sys.exit(main([EXPERIMENT], sys.argv[1:]))

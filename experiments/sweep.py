@@ -1,0 +1,404 @@
+"""What all experiments share: their grids are run cell by cell, through the launcher, and every run is judged.
+
+`main` is the command line of each (`python -m experiments.sync`) and of all together (`python -m experiments`). A cell whose
+row is in the CSV already is not run again, so a sweep that was stopped goes on where it was. A run that did not hold is
+reported, kept out of the CSV, and makes the exit status 1. One MongoDB serves a whole sweep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import resource
+import shlex
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn, get_args
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from bazaar.faults import parse_faults
+from bazaar.history import Happening, read_history
+from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.mongo import server_version
+from bazaar.mongod import Mongod
+from bazaar.plan import Plan, draw_plan
+from bazaar.process import ROOT
+from bazaar.records import ITEMS, WAREHOUSE, is_seller
+from bazaar.settings import CachePolicy, Settings, UsageError
+from bazaar.summary import Summary
+from experiments.rows import Cell, Missing, Row, Table, name_of
+
+ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
+OUT = ROOT / "experiments"
+CACHES: tuple[str, ...] = get_args(CachePolicy)
+START_S = 2.0  # a guess: from nothing to the first order, and from the last to the verdict
+
+
+class Run(NamedTuple):
+    """A run that held, for an experiment to measure."""
+
+    plan: Plan
+    summary: Summary
+    happenings: Sequence[Happening]
+    """Of all processes, in the order of their time."""
+    processor_s: float
+    """What all of the run's processes but MongoDB have used."""
+
+    def told(self, *whats: str) -> list[Happening]:
+        """The events of these kinds."""
+        return [happened for happened in self.happenings if happened.what in whats]
+
+
+class Failed(Exception):
+    """A run that did not hold, or did not show what it was to show; the text says how."""
+
+
+class Experiment(NamedTuple):
+    """One question: its grid, what is measured in each run, and how the answer is told."""
+
+    name: str
+    title: str
+    question: str
+    labels: tuple[str, ...]
+    values: tuple[str, ...]
+    seeds: str
+    """Those of a full run, as `--seeds` takes them; a quick one takes the first."""
+    cells: Callable[[Sequence[int], bool], list[Cell]]
+    """The grid for these seeds; True: the quick one."""
+    measure: Callable[[Run], Mapping[str, float]]
+    """Raises `Failed`."""
+    table: Callable[[Sequence[Row]], str]
+    plot: Callable[[Sequence[Row], Path], None]
+    story: Callable[[Sequence[Row]], str]
+    """What came out, why, and what would change it. Raises `Missing`."""
+
+
+# ---------------------------------------------------------------------------------------- building cells
+def peopled(settings: Settings, buyers: int, sellers: int, every_item: bool = False) -> Settings:
+    """These settings with exactly so many peers that buy and that sell, beside the traders.
+
+    Which of the peers become traders, and what a seller first sells, follow from the seed: it is replaced by the first one
+    that fits. `every_item`: every item is on sale from the beginning.
+    """
+    for attempt in range(100_000):
+        made = msgspec.structs.replace(
+            settings,
+            peers=buyers + sellers + settings.traders,
+            buyers=buyers + settings.traders,
+            sellers=sellers,
+            seed=settings.seed + 1000 * attempt,
+        )
+        plan = draw_plan(made)
+        selling = [name for name in plan.names[: buyers + sellers] if is_seller(name)]
+        if len(selling) == sellers and (not every_item or {plan.goods[name] for name in selling} == set(ITEMS)):
+            return made
+    raise AssertionError(f"no seed leaves {buyers} buyers and {sellers} sellers")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`1,2,5` or `0-4` or both. Raises `UsageError`."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise UsageError(f"--seeds {text}: give numbers and ranges, such as 1,2,5 or 0-4")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+# ---------------------------------------------------------------------------------------- the command line
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options. Raises `UsageError`."""
+    one = len(experiments) == 1
+    about = experiments[0].question if one else "Runs the experiments, and writes RESULTS.md."
+    parser = _Parser(prog=prog, description=about, allow_abbrev=False)
+    parser.set_defaults(names=[])
+    if not one:
+        names = [experiment.name for experiment in experiments]
+        parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default all): {', '.join(names)}")
+    defaults = ", ".join(f"{experiment.seeds} for {experiment.name}" for experiment in experiments)
+    parser.add_argument("--seeds", metavar="LIST", help=f"such as 1,2,5 or 0-4 (default {defaults})")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small grid, one seed, to see that it works; goes to runs/ by default"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="LABEL=VALUE,...",
+        help=f"only these cells; repeatable. Labels: {_labels_of(experiments)}",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results go to DIR/results (default experiments/)")
+    options = parser.parse_args(arguments)
+    known = {experiment.name: experiment for experiment in experiments}
+    for name in options.names:
+        if name not in known:
+            raise UsageError(f"there is no experiment {name!r}; there are {', '.join(known)}")
+    options.experiments = [known[name] for name in dict.fromkeys(options.names) or known]
+    options.seeds = parse_seeds(options.seeds) if options.seeds is not None else None
+    options.only = [_part(text) for text in options.only]
+    if options.out is None:
+        options.out = ROOT / "runs" / time.strftime("quick-%Y%m%d-%H%M%S") if options.quick else OUT
+    return options
+
+
+def _labels_of(experiments: Sequence[Experiment]) -> str:
+    return "; ".join(f"{', '.join((*experiment.labels, 'seed'))} ({experiment.name})" for experiment in experiments)
+
+
+def _part(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(label and equals and value for label, equals, value in pairs):
+        raise UsageError(f"--only {text}: give LABEL=VALUE, or several with commas between them")
+    return {label: value for label, _, value in pairs}
+
+
+def grid(experiment: Experiment, options: argparse.Namespace) -> list[Cell]:
+    """The cells that the options ask for. Raises `UsageError`."""
+    seeds = options.seeds or parse_seeds(experiment.seeds)[: 1 if options.quick else None]
+    cells = experiment.cells(seeds, options.quick)
+    if not options.only:
+        return cells
+    for part in options.only:
+        for label, value in part.items():
+            there = list(dict.fromkeys(_labels(cell).get(label, "") for cell in cells))
+            if label not in (*experiment.labels, "seed"):
+                labels = ", ".join((*experiment.labels, "seed"))
+                raise UsageError(f"--only {label}={value}: {experiment.name} has no such label; it has {labels}")
+            if value not in there:
+                raise UsageError(
+                    f"--only {label}={value}: {experiment.name} has no such {label}; it has {', '.join(there)}"
+                )
+    return [cell for cell in cells if any(part.items() <= _labels(cell).items() for part in options.only)]
+
+
+def _labels(cell: Cell) -> dict[str, str]:
+    return {**cell.labels, "seed": str(cell.seed)}
+
+
+def again(experiment: Experiment, one: Cell | Row) -> str:
+    """The command that measures one cell again, in a folder of its own."""
+    in_full_grid = any(
+        (name_of(cell), cell.settings) == (name_of(one), one.settings) for cell in experiment.cells([one.seed], False)
+    )
+    command = f".venv/bin/python -m experiments.{experiment.name}{'' if in_full_grid else ' --quick'}"
+    return f"{command} --only {shlex.quote(name_of(one))} --seeds {one.seed} --out again"
+
+
+# ---------------------------------------------------------------------------------------------- the sweep
+class Sweep:
+    """Runs cells one after the other, with one MongoDB, in a folder that is gone in the end unless a run has failed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.failed = 0
+        self._folder = Path(tempfile.mkdtemp(prefix="bazaar-experiments-"))
+        self._mongod = Mongod(self._folder / "mongodb")
+        self._mongod.start()
+        self._uri = ""
+        self._machine = ""
+
+    def __enter__(self) -> Sweep:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mongod.stop()
+        if not self.failed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def row_of(self, experiment: Experiment, cell: Cell) -> Row | None:
+        """Runs the cell; None, and a report, if the run has failed. Raises `UsageError`."""
+        self._uri = self._uri or self._mongod.uri()
+        out = self._folder / f"{experiment.name}-{name_of(cell)}"
+        try:
+            values = experiment.measure(self._run(cell, out))
+        except (Failed, ProcessDied) as error:
+            self.failed += 1
+            self._console.print(
+                f"experiments: {experiment.name}, {name_of(cell)}: {error}\n  again: {again(experiment, cell)}\n  its "
+                f"files are in {out}",
+                markup=False,
+            )
+            return None
+        shutil.rmtree(out)
+        self._machine = self._machine or _machine(server_version(self._uri))
+        day = time.strftime("%Y-%m-%d")
+        return Row(cell.labels, cell.seed, values, cell.settings, cell.faults, self._machine, day)
+
+    def _run(self, cell: Cell, out: Path) -> Run:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with Bazaar(cell.settings, out, self._uri, pictures=False) as bazaar:
+            bazaar.injector.schedule(parse_faults(list(cell.faults), bazaar.plan))
+            bazaar.start()
+            bazaar.trade()
+            bazaar.finish()
+            summary, report = bazaar.collect()
+        if report.verdict != "held":
+            stories = [story for told in report.violations.values() for story in told]
+            raise Failed(f"its audit says {report.verdict}: " + "; ".join([*stories, *report.missed])[:500])
+        meant = bazaar.plan.names[-cell.settings.traders :]
+        if set(summary.traders) != set(meant) or report.exercised["traders_deposed"] != len(cell.faults):
+            raise Failed(
+                f"a peer was taken for dead that was not: {', '.join(summary.traders)} became traders instead of "
+                f"{', '.join(meant)}, {report.exercised['traders_deposed']} lost the seat; is the machine busy?"
+            )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        names = ("launcher", WAREHOUSE, *bazaar.plan.names)
+        happenings = [happened for name in names for happened in read_history(out / name)]
+        happenings.sort(key=lambda happened: happened.at)
+        processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Run(bazaar.plan, summary, happenings, processor_s)
+
+
+def _machine(mongodb: str) -> str:
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory_gb:.0f} GB of memory, {platform.system()}, "
+        f"Python {platform.python_version()}, MongoDB {mongodb}"
+    )
+
+
+def table_of(experiment: Experiment, out: Path) -> Table:
+    """The experiment's CSV below `out`. Raises `UsageError`."""
+    return Table(out / "results" / f"{experiment.name}.csv", experiment.labels, experiment.values)
+
+
+def _make_folder(out: Path) -> None:
+    results = out / "results"
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {results} ({error.strerror}); give another folder to --out") from None
+
+
+class _Left:
+    """How long it will take: what the cells were expected to take, corrected by what those before them took."""
+
+    def __init__(self, expected_s: float) -> None:
+        self._to_come_s = expected_s
+        self._expected_s = self._spent_s = 0.0
+        self._since = time.monotonic()
+
+    def passed(self, expected_s: float) -> None:
+        """A cell has been run."""
+        now = time.monotonic()
+        self._spent_s += now - self._since
+        self._since = now
+        self._expected_s += expected_s
+        self._to_come_s -= expected_s
+
+    def __str__(self) -> str:
+        pace = self._spent_s / self._expected_s if self._expected_s else 1.0
+        left_s = max(0.0, pace * self._to_come_s - (time.monotonic() - self._since))
+        return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Measures all cells that have no row yet. Raises `UsageError`, `KeyboardInterrupt`. Returns how many have failed."""
+    _make_folder(options.out)
+    tables = {experiment.name: table_of(experiment, options.out) for experiment in options.experiments}
+    to_do = [
+        (experiment, cell)
+        for experiment in options.experiments
+        for cell in grid(experiment, options)
+        if not tables[experiment.name].has(cell)
+    ]
+    left = _Left(sum(cell.expected_s for _, cell in to_do))
+    failed = 0
+    if to_do:
+        columns = (
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed} of {task.total}, {task.fields[left]}", table_column=Column(min_width=30)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        )
+        progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        with progress, Sweep(console) as sweep:
+            task = progress.add_task("starting MongoDB", total=len(to_do), left=left)
+            for experiment, cell in to_do:
+                progress.update(task, description=f"{experiment.name}, {name_of(cell)}")
+                row = sweep.row_of(experiment, cell)
+                if row is not None:
+                    tables[experiment.name].add(row)
+                left.passed(cell.expected_s)
+                progress.advance(task)
+            failed = sweep.failed
+    for experiment in options.experiments:
+        publish(experiment, tables[experiment.name].rows, options.out)
+    return failed
+
+
+def publish(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
+    """Draws the picture and writes the page of one experiment, if there are rows."""
+    if rows:
+        results = out / "results"
+        experiment.plot(rows, results / f"{experiment.name}.png")
+        (results / f"{experiment.name}.md").write_text(f"# {section(experiment, rows, Path())}", encoding="utf-8")
+
+
+def section(experiment: Experiment, rows: Sequence[Row], pictures: Path) -> str:
+    """Title, question, table, picture, and what came out; `pictures`: their folder, as seen from the page."""
+    try:
+        story = experiment.story(rows)
+    except Missing as missing:
+        story = f"(What came out can be told when there are rows with {missing}.)"
+    seeds = ", ".join(map(str, sorted({row.seed for row in rows})))
+    days = " to ".join(dict.fromkeys((min(row.measured for row in rows), max(row.measured for row in rows))))
+    machines = " and ".join(sorted({row.machine for row in rows}))
+    return f"""{experiment.title}
+
+{experiment.question}
+
+{experiment.table(rows)}
+
+![{experiment.title}]({pictures / experiment.name}.png)
+
+{story}
+
+{len(rows)} run(s), all held; seeds {seeds}; measured {days} on {machines}. Any one of them again:
+`{again(experiment, rows[-1])}`
+"""
+
+
+def main(
+    experiments: Sequence[Experiment], arguments: Sequence[str], conclude: Callable[[Path], None] = lambda out: None
+) -> int:
+    """The command line; its exit status: 0 all measured, 1 a run failed, 2 wrong usage, 130 stopped.
+
+    `conclude` is given the folder of the results in the end.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    prog = f"python -m experiments.{experiments[0].name}" if len(experiments) == 1 else "bash experiments/run.sh"
+    try:
+        options = parse(experiments, prog, arguments)
+        failed = run(options, console)
+        conclude(options.out)
+    except UsageError as error:
+        console.print(f"experiments: {error}", markup=False)
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        console.print("experiments: stopped; the rows so far are kept, and the same command goes on from there")
+        return STOPPED
+    print(f"the results are in {options.out}")
+    if failed:
+        console.print(f"experiments: {failed} run(s) failed and have no row; the same command tries them again")
+    return SOME_FAILED if failed else ALL_DONE
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

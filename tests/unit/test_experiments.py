@@ -1,0 +1,353 @@
+"""Each experiment's grid, measure, table, picture and words, from given rows and hand-made histories."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bazaar.history import Happening
+from bazaar.settings import check
+from bazaar.summary import Latency, Requests, Summary
+from experiments import election, failover, overselling, report, response, sync, throughput
+from experiments.report import EXPERIMENTS
+from experiments.rows import Cell, Missing, Row, Table, kinds, name_of
+from experiments.sweep import CACHES, Experiment, Failed, Run, again, parse_seeds, publish, section
+from tests.builders import a_plan
+
+EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+
+
+def a_row(cell: Cell, values: Mapping[str, float]) -> Row:
+    return Row(cell.labels, cell.seed, values, cell.settings, cell.faults, "a machine", "2026-11-22")
+
+
+def grid(experiment: Experiment, quick: bool = False) -> list[Cell]:
+    return experiment.cells(parse_seeds(experiment.seeds)[: 1 if quick else None], quick)
+
+
+def some_rows(experiment: Experiment, quick: bool = False) -> list[Row]:
+    """A row for each cell, with any numbers."""
+    rng = random.Random(experiment.name)
+    return [a_row(cell, {name: rng.uniform(1, 99) for name in experiment.values}) for cell in grid(experiment, quick)]
+
+
+# ------------------------------------------------------------------------------------------ all of them
+@EACH
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_grid_is_of_runs_that_can_be_and_names_each_once(experiment: Experiment, quick: bool) -> None:
+    cells = grid(experiment, quick)
+    for cell in cells:
+        check(cell.settings)
+        assert tuple(cell.labels) == experiment.labels
+        assert not any(character in name_of(cell) for character in " ;")
+    assert len({name_of(cell) for cell in cells}) == len(cells)
+    assert cells == grid(experiment, quick)
+
+
+@EACH
+def test_every_cache_policy_is_in_every_grid(experiment: Experiment) -> None:
+    if "cache" in experiment.labels:
+        for quick in (False, True):
+            assert {cell.labels["cache"] for cell in grid(experiment, quick)} == set(CACHES)
+
+
+@EACH
+def test_a_quick_grid_is_a_small_one(experiment: Experiment) -> None:
+    quick, full = grid(experiment, quick=True), grid(experiment)
+    assert sum(cell.expected_s for cell in quick) < 60
+    assert len(quick) < len(full) / 3
+
+
+def test_all_but_the_labs_pace_and_failover_take_less_than_half_an_hour() -> None:
+    cells = [cell for experiment in EXPERIMENTS if experiment.name != "failover" for cell in grid(experiment)]
+    assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 30 * 60
+
+
+@EACH
+@pytest.mark.parametrize("quick", [False, True])
+def test_table_picture_and_words_come_from_rows(experiment: Experiment, quick: bool, tmp_path: Path) -> None:
+    rows = some_rows(experiment, quick)
+    (tmp_path / "results").mkdir()
+    publish(experiment, rows, tmp_path)
+    page = (tmp_path / "results" / f"{experiment.name}.md").read_text()
+    assert (tmp_path / "results" / f"{experiment.name}.png").read_bytes().startswith(b"\x89PNG")
+    assert experiment.question in page
+    assert f"]({experiment.name}.png)" in page
+    assert f"{len(rows)} run(s), all held" in page
+    assert again(experiment, rows[-1]) in page
+    assert "(What came out can be told" not in page
+    for line in experiment.table(rows).splitlines():
+        assert not line or line.startswith(("| ", "**"))
+
+
+@EACH
+def test_a_few_rows_give_a_page_too(experiment: Experiment, tmp_path: Path) -> None:
+    """After Ctrl-C; the words may have to wait."""
+    (tmp_path / "results").mkdir()
+    rows = some_rows(experiment)
+    for some in (rows[:1], rows[-1:], rows[: len(rows) // 2]):
+        publish(experiment, some, tmp_path)
+        assert (tmp_path / "results" / f"{experiment.name}.md").exists()
+        (tmp_path / "results" / f"{experiment.name}.md").unlink()
+
+
+@EACH
+def test_the_numbers_in_the_words_are_those_of_the_rows(experiment: Experiment) -> None:
+    rows = some_rows(experiment)
+    doubled = [row._replace(values={name: 2.1 * value for name, value in row.values.items()}) for row in rows]
+    assert experiment.story(rows) != experiment.story(doubled)
+
+
+def test_the_report_is_made_from_the_csvs_alone(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    for experiment in EXPERIMENTS[1:]:
+        table = Table(tmp_path / "results" / f"{experiment.name}.csv", experiment.labels, experiment.values)
+        for row in some_rows(experiment, quick=True):
+            table.add(row)
+    assert report.main([str(tmp_path)]) == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "## 1. Throughput, cached and cacheless\n\nNot measured yet: `" in page
+    for number, experiment in enumerate(EXPERIMENTS[1:], start=2):
+        rows = Table(tmp_path / "results" / f"{experiment.name}.csv", experiment.labels, experiment.values).rows
+        assert f"## {number}. {section(experiment, rows, Path('results'))}" in page
+        assert f"](results/{experiment.name}.png)" in page
+        assert (tmp_path / "results" / f"{experiment.name}.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["a", "b"]])
+def test_a_report_on_nothing_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_report_on_a_csv_that_was_edited_by_hand_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "sync.csv").write_text("K,push\n1,on\n")
+    assert report.main([str(tmp_path)]) == 2
+    complained = capsys.readouterr().err
+    assert complained.count("\n") == 1
+    assert "sync.csv, line 1" in complained
+
+
+# --------------------------------------------------------------------------------- what each one measures
+def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figures: Any) -> Run:
+    requests = figures.pop("requests", Requests(10, 7, 1, 2, 1, 0))
+    summary = Summary(
+        "held",
+        0,
+        8,
+        [],
+        "weak",
+        "fast",
+        requests,
+        7,
+        1.0,
+        7.0,
+        Latency(2.0, 9.0),
+        1.0,
+        1,
+        figures.pop("faults", []),
+        {},
+    )
+    return Run(a_plan(**settings), summary, sorted(happenings, key=lambda h: h.at), figures.pop("processor_s", 1.0))
+
+
+def event(
+    at: float, what: str, process: str = "buyer0", clock: int = 1, sent: int | None = None, **facts: Any
+) -> Happening:
+    return Happening(at, process, clock, what, facts, sent=sent)
+
+
+def test_throughput_counts_from_the_opening() -> None:
+    """The orders that come before only wait for it."""
+    run = a_run([event(0, "ordered"), event(10, "opened"), event(11, "purchased"), event(12, "found_unavailable")], {})
+    measured = throughput.measure(run)
+    assert measured["trading_s"] == 2
+    assert measured["shipped_per_s"] == 3.5
+
+
+def test_a_gain_is_of_two_runs_of_one_seed() -> None:
+    cells = {name_of(cell): cell for cell in grid(throughput.EXPERIMENT)}
+    name = "series=fast,change=nothing,traders=2,buyers=4,cache={},seed={}"
+    rates = {("none", 0): 100.0, ("weak", 0): 150.0, ("none", 1): 200.0, ("weak", 1): 150.0, ("weak", 2): 7.0}
+    rows = [
+        a_row(cells[name.format(*which)], dict.fromkeys(throughput.EXPERIMENT.values, rate))
+        for which, rate in rates.items()
+    ]
+    assert throughput.gains(rows, "weak") == [50, -25]
+
+
+def test_the_seeds_own_table_stands_beside_ours() -> None:
+    table = throughput.table(some_rows(throughput.EXPERIMENT))
+    for cache, traders, theirs in (("none", 1, 63), ("none", 2, 55), ("none", 3, 40), ("weak", 1, 25), ("weak", 3, 15)):
+        assert f"| {cache} | {traders} | {theirs} s | 3 |" in table
+    assert "| 60 s |" in table  # three buyers of 20 orders pause six times for ten seconds
+    assert "| 40 s |" in table
+    table = overselling.table(some_rows(overselling.EXPERIMENT))
+    for ratio, percent in (("5/4", "37.5"), ("3/6", "10"), ("4/5", "30"), ("7/2", "62.5")):
+        assert f"| {ratio} | weak | {percent} % |" in table
+    assert "| the seed's, 2 to 1 traders | 0.667 | - | 0.417 | 62.5 |" in failover.table(some_rows(failover.EXPERIMENT))
+
+
+def test_overselling_is_in_percent_of_the_orders_asked() -> None:
+    measured = overselling.measure(a_run([], {}, requests=Requests(40, 20, 10, 10, 4, 0)))
+    assert measured == {
+        "oversold_percent": 25, "unavailable_percent": 25, "refused_percent": 50, "undersold_percent": 10
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("curve", "verdict"),
+    [
+        (
+            lambda ratio: 10 * ratio,
+            "more over-selling, holds (of 28 pairs of ratios it is more at the higher one in 28, less in 0)",
+        ),
+        (lambda ratio: 90 - 10 * ratio, "more over-selling, does not hold (of 28 pairs"),
+        (lambda ratio: 5, "more over-selling, does not hold (of 28 pairs"),
+        (lambda ratio: ratio % 7, "more over-selling, holds mostly (of 28 pairs"),
+    ],
+)
+def test_whether_the_seeds_claim_is_true_is_computed(curve: Callable[[float], float], verdict: str) -> None:
+    rows = []
+    for row in some_rows(overselling.EXPERIMENT):
+        buyers, sellers = map(int, row.labels["ratio"].split("/"))
+        oversold = curve(buyers / sellers) if row.labels["cache"] == "weak" else 0
+        rows.append(row._replace(values={**row.values, "oversold_percent": oversold}))
+    story = overselling.story(rows)
+    assert verdict in story
+    assert "With `none` no order was over-sold" in story
+
+
+def failed_over(recovered_s: float | None) -> Run:
+    shipped = [event(at / 10, "shipped") for at in range(100, 140)]  # ten a second, up to the kill
+    shipped += [event(at / 5, "shipped") for at in range(80, 100)]  # five a second, from two seconds after it
+    fault = {"what": "kill:trader1@4", "at_s": 4.0, "detected_s": 1.5, "recovered_s": recovered_s}
+    marks = [event(5, "joined"), event(14, "fault", name="buyer7"), event(25, "purchased")]
+    settings = {"duration_s": 2 * 4.0 + failover.DIP_ALLOWED_S}
+    return a_run([*marks, *shipped], settings, faults=[fault], processor_s=10.0)
+
+
+def test_failover_counts_before_in_and_after_the_dip() -> None:
+    measured = failover.measure(failed_over(2.0))
+    assert measured["before_per_s"] == 10
+    assert measured["dip_per_s"] == 0
+    assert measured["after_per_s"] == 5
+    assert (measured["noticed_s"], measured["dip_s"], measured["busy_cores"]) == (1.5, 2.0, 0.5)
+
+
+@pytest.mark.parametrize("recovered_s", [None, 9.0])
+def test_a_death_that_nobody_made_good_is_no_row(recovered_s: float | None) -> None:
+    with pytest.raises(Failed):
+        failover.measure(failed_over(recovered_s))
+
+
+def test_response_times_are_of_orders_placed_in_an_open_market_and_carried_out() -> None:
+    run = a_run(
+        [
+            event(0, "ordered", order="early"),
+            event(1, "opened"),
+            event(1.1, "purchased", order="early"),
+            *[event(2 + n, "ordered", order=f"o{n}") for n in range(10)],
+            *[event(2 + n + (n + 1) / 1000, "purchased", order=f"o{n}") for n in range(9)],
+            event(11.5, "found_unavailable", order="o9"),
+        ],
+        {},
+    )
+    measured = response.measure(run)
+    assert measured["p50_ms"] == pytest.approx(5)
+    assert measured["p99_ms"] == pytest.approx(9)
+    assert measured["mean_ms"] == pytest.approx(5)
+    assert measured["purchased_percent"] == 90
+    assert measured["answers_per_s"] == pytest.approx(10 / 10.5)
+
+
+def taken(at: float, trader: str, to: str = "cache", item: str = "salt") -> Happening:
+    return event(at, "taken", trader, item=item, to=to)
+
+
+SOLD_BY_ANOTHER = [taken(1, "buyer7"), taken(2, "buyer7"), taken(3, "buyer7", item="fish")]
+HIT = taken(9, "buyer6")
+UNKNOWN: dict[str, tuple[list[Happening], int]] = {
+    "nothing was heard": ([], 2),
+    "its own sales are known": ([taken(4, "buyer6")], 2),
+    "the warehouse was asked for the item": ([taken(1.5, "buyer6", to="warehouse")], 1),
+    "everything was pulled": ([event(5, "pulled", "buyer6")], 0),
+    "it has heard of the first sale, and the second is on the way": (
+        [
+            event(1, "pushed", "buyer7", clock=10, to="buyer6"),
+            event(2, "pushed", "buyer7", clock=20, to="buyer6"),
+            event(5, "heard_push", "buyer6", neighbor="buyer7", sent=11),
+        ],
+        1,
+    ),
+    "it has heard of both": (
+        [
+            event(2, "pushed", "buyer7", clock=20, to="buyer6"),
+            event(5, "heard_push", "buyer6", neighbor="buyer7", sent=21),
+        ],
+        0,
+    ),
+    "it was told, but has not heard yet": ([event(2, "pushed", "buyer7", clock=10, to="buyer6")], 2),
+    "another trader was told": (
+        [
+            event(2, "pushed", "buyer7", clock=10, to="buyer5"),
+            event(5, "heard_push", "buyer6", neighbor="buyer7", sent=11),
+        ],
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("news", "unknown"), UNKNOWN.values(), ids=UNKNOWN)
+def test_an_answer_is_as_stale_as_the_sales_it_does_not_know_of(news: list[Happening], unknown: int) -> None:
+    assert sync.staleness(a_run([*SOLD_BY_ANOTHER, *news, HIT], {}))[-1] == unknown
+
+
+def test_sync_counts_pushes_and_pulls_an_order() -> None:
+    run = a_run([event(1, "pushed", to="buyer1"), event(2, "pushed", to="buyer1"), event(3, "pulled"), HIT], {})
+    measured = sync.measure(run)
+    assert (measured["pushed"], measured["pulled"]) == (0.2, 0.1)
+    assert measured["messages"] == pytest.approx(0.3)
+    assert (measured["oversold_percent"], measured["from_cache_percent"]) == (20.0, 10.0)
+
+
+def test_the_theory_of_bully() -> None:
+    assert election.theory(3, 1, "rounds") == 0 + 2  # the starter is the highest: nobody to call
+    assert election.theory(5, 1, "rounds") == 3 * 2 + 4  # three call and answer each other, four are told
+    assert election.theory(5, 2, "rounds") == 3 * 2 + 4 * 3 + 2 * 4  # then all four that are left
+    assert election.theory(5, 2, "simultaneous") == 3 * 2 + 2 * 4
+
+
+def test_election_counts_messages_as_they_come_in_and_the_time_until_all_know() -> None:
+    happenings = [
+        event(1, "election_started"),
+        *[event(1.1, "called") for _ in range(3)],
+        *[event(1.2, "heard_ok") for _ in range(2)],
+        *[event(1.5, "elected", seat=seat) for seat in range(3)],
+        *[event(1.7, "recognized") for _ in range(4)],
+    ]
+    measured = election.measure(a_run(happenings, {}))
+    assert [measured[name] for name in ("calls", "oks", "wons", "messages")] == [3, 2, 4, 9]
+    assert measured["elected_ms"] == pytest.approx(500)
+    assert measured["known_ms"] == pytest.approx(700)
+    with pytest.raises(Failed, match="2 traders"):
+        election.measure(a_run(happenings[:-5], {}))
+
+
+def test_words_wait_for_the_rows_they_need() -> None:
+    rows = [row for row in some_rows(election.EXPERIMENT) if row.labels["election"] == "rounds"]
+    with pytest.raises(Missing, match="election=simultaneous"):
+        election.story(rows)
+    assert "(What came out can be told when there are rows with" in section(election.EXPERIMENT, rows, Path())
+
+
+def test_the_policies_come_from_the_settings() -> None:
+    """So a new one is in every table without a change here."""
+    assert kinds(some_rows(response.EXPERIMENT), "cache") == list(CACHES)
