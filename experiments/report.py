@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from bazaar.settings import UsageError
-from experiments import election, failover, overselling, response, sync, throughput
+from experiments import election, failover, overselling, policies, response, sync, throughput
 from experiments.sweep import OUT, WRONG_USAGE, publish, section, table_of
 
-EXPERIMENTS = tuple(module.EXPERIMENT for module in (throughput, overselling, failover, response, sync, election))
+EXPERIMENTS = tuple(
+    module.EXPERIMENT for module in (throughput, overselling, failover, response, sync, election, policies)
+)
 INTRODUCTION = """# What the experiments show
 
 Every number here was measured on a bazaar of real processes, in a run that its audit found to hold, and is in a CSV in

@@ -265,6 +265,7 @@ class Trader(Trading):
         self._settle_at = FOREVER
         if Read(ITEMS) in wanted:
             turn.note("pulled")
+        turn.note("asked", requests=len(requests))
         self._number += 1
         self._asked_at = turn.now
         self._ask(turn, Ask(self._number, requests))
