@@ -54,7 +54,7 @@ def main() -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    warehouse = Warehouse(plan.names, plan.settings.traders, ledger.entries(), plan.settings.election == "simultaneous")
+    warehouse = Warehouse(plan.names, plan.settings, ledger.entries())
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:

@@ -23,7 +23,9 @@ from bazaar.records import (
     Denial,
     DeposeEntry,
     DepositEntry,
+    Grant,
     Item,
+    Return,
     Sale,
     buyer_of,
     index_of,
@@ -33,7 +35,6 @@ from bazaar.records import (
 Histories = Mapping[str, Sequence[Happening]]
 Stock = Mapping[tuple[str, Item], int]
 MOST_STORIES = 20  # of one check
-ALL = "all lanes"
 ANSWERS = ("purchased", "found_unavailable", "revoked")
 
 
@@ -127,19 +128,50 @@ def _events(evidence: Evidence, *whats: str) -> Iterator[Happening]:
 
 
 # ----------------------------------------------------------------------------------------------- goods
+class Pools:
+    """By deposit, what is free and what is granted to whom, counted again from the ledger."""
+
+    def __init__(self) -> None:
+        self.free: Counter[str] = Counter()
+        self.granted: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by trader
+        self.fallen: dict[tuple[str, int], Counter[str]] = {}  # by tenure: what waits for whoever takes over
+
+    def apply(self, entry: AnyEntry) -> Counter[str] | None:
+        """Counts the entry in; the pool that it took from, if it took from any."""
+        match entry:
+            case DepositEntry():
+                self.free[entry.deposit_id] += entry.count
+            case Grant():
+                self.granted[entry.trader][entry.deposit_id] += entry.count
+                self.free[entry.deposit_id] -= entry.count
+                return self.free
+            case Return():
+                self.free[entry.deposit_id] += entry.count
+                self.granted[entry.trader][entry.deposit_id] -= entry.count
+                return self.granted[entry.trader]
+            case Sale():
+                pool = self.granted[entry.trader] if entry.cached else self.free
+                if pool[entry.deposit_id] <= 0:  # the weak cache promises what is free
+                    pool = self.free
+                pool[entry.deposit_id] -= 1
+                return pool
+            case DeposeEntry():
+                self.fallen[entry.peer, entry.since] = self.granted.pop(entry.peer, Counter())
+            case AdoptEntry():
+                self.granted[entry.trader].update(self.fallen.pop((entry.peer, entry.since), Counter()))
+        return None
+
+
 def no_product_below_zero(evidence: Evidence) -> Iterator[str]:
-    """At every prefix of the ledger, no deposit has sold more than came in."""
-    left: Counter[str] = Counter()
+    """At every prefix of the ledger, no more of a deposit is sold or granted than is free, or granted to the seller."""
+    pools = Pools()
     for entry in evidence.entries:
-        if isinstance(entry, DepositEntry):
-            left[entry.deposit_id] += entry.count
-        elif isinstance(entry, Sale):
-            left[entry.deposit_id] -= 1
-            if left[entry.deposit_id] < 0:
-                yield (
-                    f"ledger entry {entry.position}: {entry.trader} sold {entry.item} of {entry.seller} to {entry.buyer} "
-                    f"({entry.order_id}, clock {entry.clock}) from {entry.deposit_id}, of which nothing was left"
-                )
+        pool = pools.apply(entry)
+        if pool is not None and isinstance(entry, (Sale, Grant, Return)) and pool[entry.deposit_id] < 0:
+            what = (
+                f"{entry.trader} sold it to {entry.buyer} ({entry.order_id})" if isinstance(entry, Sale) else str(entry)
+            )
+            yield f"ledger entry {entry.position} takes {entry.item} out of {entry.deposit_id}, where none was left: {what}"
 
 
 def goods_add_up(evidence: Evidence) -> Iterator[str]:
@@ -157,21 +189,24 @@ def goods_add_up(evidence: Evidence) -> Iterator[str]:
 
 
 def lowest_deposit_first(evidence: Evidence) -> Iterator[str]:
-    """Where no cache had promised another, the lot sold from is the one with the lowest deposit clock (SPEC C4)."""
-    left: dict[str, int] = {}
+    """Where no cache had promised another, the lot sold or granted from is the free one with the lowest clock (SPEC C4)."""
+    pools = Pools()
+    keys: dict[str, tuple[int, int, str]] = {}
     waiting: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for entry in evidence.entries:
         if isinstance(entry, DepositEntry):
-            left[entry.deposit_id] = entry.count
-            heapq.heappush(waiting[entry.item], (entry.clock, index_of(entry.seller), entry.deposit_id))
-        elif isinstance(entry, Sale):
+            keys[entry.deposit_id] = (entry.clock, index_of(entry.seller), entry.deposit_id)
+        if isinstance(entry, Grant) or (isinstance(entry, Sale) and not entry.cached):
             queue = waiting[entry.item]
-            while queue and left[queue[0][2]] <= 0:
+            while queue and pools.free[queue[0][2]] <= 0:
                 heapq.heappop(queue)
-            if not entry.cached and (not queue or queue[0][2] != entry.deposit_id):
+            if not queue or queue[0][2] != entry.deposit_id:
                 first = f"{queue[0][2]} (clock {queue[0][0]})" if queue else "nothing"
-                yield f"ledger entry {entry.position}: {entry.order_id} was sold from {entry.deposit_id}, first was {first}"
-            left[entry.deposit_id] = left.get(entry.deposit_id, 0) - 1
+                what = entry.order_id if isinstance(entry, Sale) else f"a grant to {entry.trader}"
+                yield f"ledger entry {entry.position}: {what} was taken from {entry.deposit_id}, first was {first}"
+        if isinstance(entry, (DepositEntry, Return)) and pools.free[entry.deposit_id] <= 0:
+            heapq.heappush(waiting[entry.item], keys[entry.deposit_id])
+        pools.apply(entry)
 
 
 # ----------------------------------------------------------------------------------------------- money
@@ -257,6 +292,32 @@ def no_order_lost(evidence: Evidence) -> Iterator[str]:
             yield f"{happened.facts['order']}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
 
 
+def strong_caches_take_nothing_back(evidence: Evidence) -> Iterator[str]:
+    """But for the weak cache's, a purchase that a buyer was told of is one: nothing is over-sold."""
+    if evidence.plan.settings.cache == "weak":
+        return
+    sold = {entry.order_id for entry in evidence.entries if isinstance(entry, Sale)}
+    for happened in _events(evidence, "purchased", "revoked"):
+        order = happened.facts["order"]
+        if happened.what == "revoked" or order not in sold:
+            yield f"{happened.process} was told {happened.what} of {order} at clock {happened.clock}; it is not for it to keep"
+
+
+def strong_caches_refuse_nothing_in_stock(evidence: Evidence) -> Iterator[str]:
+    """But for the weak cache's, an order is refused only if there is nothing of the item: nothing is under-sold."""
+    if evidence.plan.settings.cache == "weak":
+        return
+    left: Counter[Item] = Counter()
+    for entry in evidence.entries:
+        match entry:
+            case DepositEntry():
+                left[entry.item] += entry.count
+            case Sale():
+                left[entry.item] -= 1
+            case Denial() if left[entry.item] > 0:
+                yield f"ledger entry {entry.position} refuses {entry.order_id} though there is {left[entry.item]} {entry.item}"
+
+
 def window_kept(evidence: Evidence) -> Iterator[str]:
     """No buyer has more orders outstanding than its window: a retry under a new name would be one more."""
     window = evidence.plan.settings.window
@@ -339,29 +400,37 @@ def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
     """A trader never passes over a lower clock: for the warehouse of all that wait, for the cache of the same lane."""
     for process, history in evidence.histories.items():
         waiting: dict[str, tuple[int, int, str]] = {}  # order -> its key
-        heaps: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        heaps: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)  # by lane
         lanes: dict[str, str] = {}
+        scarce: set[str] = set()  # lanes that wait for others to give something back
         lives = 0
         for happened in history:
             order = happened.facts.get("order", "")
-            if happened.what in ("queued", "inherited"):
+            if happened.what in ("queued", "inherited", "requeued"):
                 key = (happened.facts["clock"], index_of(happened.facts["buyer"]), order)
                 waiting[order], lanes[order] = key, happened.facts["lane"]
-                for heap in (heaps[ALL], heaps[lanes[order]]):
-                    heapq.heappush(heap, key)
+                heapq.heappush(heaps[lanes[order]], key)
+            elif happened.what == "scarce":
+                scarce |= {happened.facts["item"], f"sure {happened.facts['item']}"}
+            elif happened.what == "freed":
+                scarce -= {happened.facts["item"], f"sure {happened.facts['item']}"}
             elif happened.what in ("stepped_down", "joined"):
                 lives += happened.what == "joined"
                 if (
                     lives > 1 or happened.what == "stepped_down"
                 ):  # the queue is inherited from the journal, or not at all
+                    scarce.clear()
                     waiting.clear()
-                    heaps.clear()  # an order that is inherited has the same key, but stands in another lane
             elif happened.what == "taken":
-                heap = heaps[ALL if happened.facts["to"] == "warehouse" else lanes[order]]
-                while heap and waiting.get(heap[0][2]) != heap[0]:
-                    heapq.heappop(heap)
-                if heap and heap[0][2] != order:
-                    clock, _, first = heap[0]
+                to_warehouse = happened.facts["to"] == "warehouse"
+                heads = []
+                for lane, heap in heaps.items():
+                    while heap and (waiting.get(heap[0][2]) != heap[0] or lanes[heap[0][2]] != lane):
+                        heapq.heappop(heap)
+                    if heap and ((to_warehouse and lane not in scarce) or lane == lanes.get(order)):
+                        heads.append(heap[0])
+                if heads and min(heads)[2] != order:
+                    clock, _, first = min(heads)
                     yield f"{process} took {order} at clock {happened.clock} while {first} (clock {clock}) was waiting"
                 waiting.pop(order, None)
 
@@ -377,6 +446,8 @@ CHECKS: dict[str, Callable[[Evidence], Iterable[str]]] = {
         buyers_were_told_the_truth,
         only_what_was_asked,
         no_order_lost,
+        strong_caches_take_nothing_back,
+        strong_caches_refuse_nothing_in_stock,
         window_kept,
         only_traders_trade,
         queues_were_taken_over,

@@ -250,7 +250,8 @@ class Bazaar:
         market = [process for name, process in self.processes.items() if name != NAME_SERVER]
         for process in market:
             process.tell(" ".join(["finish", *sorted(self.killed - self.processes.keys())]))
-        patience_s = END_PATIENCE_S + 4 * self.settings.suspect_after_s  # the last deaths have to be noticed
+        # The last deaths have to be noticed, and the leases of the dead to run out.
+        patience_s = END_PATIENCE_S + 4 * self.settings.suspect_after_s + 2 * self.settings.lease_s
         self.wait_until(lambda: all(process.said.idle for process in market), patience_s)
 
     def close(self) -> None:

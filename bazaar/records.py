@@ -184,6 +184,18 @@ class TakeOver(Message, frozen=True):
     seat: Seat
 
 
+class CallBack(Message, frozen=True):
+    """From the warehouse to a trader: others need what you were granted of this item and have not sold; give it back."""
+
+    item: Item
+
+
+class Freed(Message, frozen=True):
+    """From the warehouse to a trader that was told `Scarce`: ask again, the others have given back what they had."""
+
+    item: Item
+
+
 class Reopened(Message, frozen=True):
     """The warehouse was started again: what it was asked and has not answered is to be asked again."""
 
@@ -226,12 +238,13 @@ class Buy(Message, frozen=True):
 
 
 class Purchased(Message, frozen=True):
-    """The order is carried out."""
+    """The order is carried out. `final`: so says the ledger; else a cache has promised it."""
 
     order_id: str
     item: Item
     seller: str
     price_cents: int
+    final: bool = True
 
 
 class Unavailable(Message, frozen=True):
@@ -296,7 +309,20 @@ class Read(Record, frozen=True, tag="read"):
     items: tuple[Item, ...]
 
 
-Request = Ship | Stock | Adopt | Read
+class Draw(Record, frozen=True, tag="draw"):
+    """Grant me as much of the item as makes `count` units with what I hold already, or what can be had (escrow)."""
+
+    item: Item
+    count: int
+
+
+class GiveBack(Record, frozen=True, tag="give_back"):
+    """All that I hold of this item is free again (escrow)."""
+
+    item: Item
+
+
+Request = Ship | Stock | Adopt | Read | Draw | GiveBack
 
 
 class Shipped(Record, frozen=True, tag="shipped"):
@@ -318,8 +344,12 @@ class Stocked(Record, frozen=True, tag="stocked"):
     deposit_id: str
 
 
+class Scarce(Record, frozen=True, tag="scarce"):
+    """Of this item there is nothing free, but some that was granted; the order is to be asked again after `Freed`."""
+
+
 class Shelves(Record, frozen=True, tag="shelves"):
-    """Every lot with something left of the items that were asked for."""
+    """Every lot with something left of the items that were asked for; of a `Draw` or `GiveBack`, what the trader holds."""
 
     items: tuple[Item, ...]
     lots: tuple[Lot, ...]
@@ -329,7 +359,7 @@ class Adopted(Record, frozen=True, tag="adopted"):
     """The succession is in the ledger."""
 
 
-Reply = Shipped | Denied | Stocked | Adopted | Shelves
+Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves
 
 
 class Ask(Message, frozen=True):
@@ -340,10 +370,15 @@ class Ask(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """The replies to one `Ask`, in the order of its requests."""
+    """The replies to one `Ask`, in the order of its requests.
+
+    `written`: it took an entry in the ledger, which a warehouse that was replaced could not have made. Such an answer
+    renews the trader's lease.
+    """
 
     number: int
     replies: tuple[Reply, ...]
+    written: bool
 
 
 AnyMessage = (
@@ -358,6 +393,8 @@ AnyMessage = (
     | Deposed
     | TraderDead
     | TakeOver
+    | CallBack
+    | Freed
     | Reopened
     | AskAgain
     | Deposit
@@ -471,14 +508,32 @@ class DeposeEntry(Entry, frozen=True, tag="depose"):
 
 
 class AdoptEntry(Entry, frozen=True, tag="adopt"):
-    """A trader has taken over the queue of a former tenure."""
+    """A trader has taken over the queue of a former tenure, and what that was granted."""
 
     peer: str
     since: int
     trader: str
 
 
-AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | AdoptEntry
+class Grant(Entry, frozen=True):
+    """Units of a deposit that only this trader may sell from now on (escrow)."""
+
+    deposit_id: str
+    item: Item
+    count: int
+    trader: str
+
+
+class Return(Entry, frozen=True):
+    """Granted units that were not sold are free again."""
+
+    deposit_id: str
+    item: Item
+    count: int
+    trader: str
+
+
+AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | AdoptEntry | Grant | Return
 
 
 def entry_to_document(entry: AnyEntry) -> dict[str, Any]:

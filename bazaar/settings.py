@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-CachePolicy = Literal["none", "weak"]
+CachePolicy = Literal["none", "weak", "escrow"]
 ElectionMode = Literal["rounds", "simultaneous"]
 Pace = Literal["lab", "demo", "fast"]
 
@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Weak cache: reload it after this many served orders; 0 for never."""
     push: bool = True
     """Weak cache: tell the other traders the count after each sale."""
+    lease_s: float = 10.0
+    """Escrow: for so long after its last answered question to the warehouse a trader sells what it was granted."""
 
     election_delay_s: float = 0.5
     """From the moment that everybody is there to the first election."""

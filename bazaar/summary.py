@@ -64,7 +64,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
                     placed[happened.facts["order"]] = happened.at
                 case "purchased" | "found_unavailable":
                     answered.setdefault(happened.facts["order"], happened.at)
-                    outcome.setdefault(happened.facts["order"], happened.what)
+                    outcome[happened.facts["order"]] = happened.what
                 case "revoked":
                     answered.setdefault(happened.facts["order"], happened.at)
                     outcome[happened.facts["order"]] = "revoked"

@@ -15,23 +15,31 @@ from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.records import (
+    ITEMS,
     WAREHOUSE,
     Adopt,
     Adopted,
     AnyEntry,
     Ask,
     BenchIs,
+    CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
+    Draw,
+    Freed,
+    GiveBack,
+    Item,
     JournalLine,
     Letter,
     Read,
     Reopened,
     Reply,
     Request,
+    Scarce,
     Seat,
+    Shelves,
     Ship,
     Stock,
     Stocked,
@@ -39,31 +47,44 @@ from bazaar.records import (
     WhoTrades,
 )
 from bazaar.records import Answer as AnswerMessage
+from bazaar.settings import Settings
+
+LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth
+FOREVER = float("inf")
 
 
 class Warehouse:
     """Built from the entries that the ledger holds already."""
 
     name = WAREHOUSE
-    deadline = float("inf")
     answered = 0
     done = True
 
-    def __init__(
-        self, names: tuple[str, ...], seats: int, entries: Iterable[AnyEntry] = (), one_round: bool = False
-    ) -> None:
+    def __init__(self, names: tuple[str, ...], settings: Settings, entries: Iterable[AnyEntry] = ()) -> None:
         self.clock = LamportClock()
-        self.ledger = Ledger(names, seats, one_round)
+        self.ledger = Ledger(names, settings.traders, settings.election == "simultaneous")
         for entry in entries:
             self.ledger.apply(entry)
+        self._lease_s = settings.lease_s * LEASE_MARGIN
+        self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
+        self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
+        self._began_at = 0.0
+        self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
+        """Traders that were told `Scarce` and have not asked again; whether they were told `Freed`."""
 
     @property
     def idle(self) -> bool:
         """Whether no queue waits for somebody to take it over."""
         return not self.ledger.orphans
 
+    @property
+    def deadline(self) -> float:
+        """When the next queue can be handed on."""
+        return min((self._over_at(seat) for seat in self._held_up), default=FOREVER)
+
     def begin(self, turn: Turn) -> None:
         """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
+        self._began_at = turn.now
         turn.note("connected", entries=self.ledger.position)
         for trader in self.ledger.bench.traders:
             turn.send(trader, Reopened())
@@ -79,7 +100,10 @@ class Warehouse:
         """Nothing: the warehouse reads no journals."""
 
     def tick(self, turn: Turn) -> None:
-        """Nothing: the warehouse only answers."""
+        """Hands on the queues of those whose lease has run out by now."""
+        for seat in [seat for seat in self._held_up if self._over_at(seat) <= turn.now]:
+            self._held_up.discard(seat)
+            self._pass_on(turn, None)
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Decides what a peer asks."""
@@ -109,22 +133,41 @@ class Warehouse:
             return
         self._append(turn, fall)
         turn.note("deposed", peer=fall.peer, seat=fall.seat)
+        for waiting in self._waiting.values():
+            waiting.pop(fall.peer, None)
         turn.send(source, Deposed(body.seat, self.ledger.bench))
         self._pass_on(turn, None)
 
     def _pass_on(self, turn: Turn, heir: str | None) -> None:
-        """Tells `heir` (None: all of them) whose queues are theirs to take over. Told twice, they do it once."""
+        """Tells `heir` (None: all of them) whose queues are theirs to take over. Told twice, they do it once.
+
+        Not before whoever has fallen can no longer be selling what it was granted: its journal is read only then.
+        """
         for seat, trader in self.ledger.orphans.items():
-            if trader is not None and heir in (None, trader):
+            if trader is None or heir not in (None, trader):
+                continue
+            if self._over_at(seat) <= turn.now:
                 turn.send(trader, TakeOver(seat))
+            else:
+                self._held_up.add(seat)
+
+    def _over_at(self, seat: Seat) -> float:
+        """When a tenure's lease has run out. What a former life of the warehouse granted began before this one."""
+        return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.holds(seat) else 0.0
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
         if not self.ledger.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
             turn.note("fenced", peer=source, requests=len(body.requests))
             turn.send(source, BenchIs(self.ledger.bench))
             return
+        before = self.ledger.position
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
-        turn.send(source, AnswerMessage(body.number, replies))
+        written = self.ledger.position > before
+        seat = self.ledger.bench.seat_of(source)
+        if written and seat is not None and self.ledger.holds(seat):
+            self._leases[seat] = turn.now + self._lease_s
+        turn.send(source, AnswerMessage(body.number, replies, written))
+        self._relieve(turn)
 
     def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:
         match request:
@@ -144,9 +187,48 @@ class Warehouse:
                 return Adopted()
             case Read(items):
                 return self.ledger.shelves(items)
+            case Draw(item, count):
+                return self._grant(turn, trader, item, count)
+            case GiveBack(item):
+                while (back := self.ledger.decide_return(item, trader)) is not None:
+                    self._append(turn, back)
+                    turn.note("returned", item=item, count=back.count, trader=trader)
+                return Shelves((item,), ())
+
+    def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
+        """Grants what the trader lacks to `count` units: of what is free, its share, so that nobody hoards."""
+        holds = sum(lot.count for lot in self.ledger.holdings(trader, item))
+        share = -(-self.ledger.free(item) // (2 * len(self.ledger.bench.traders)))
+        wanted = min(count - holds, share) if self._waiting[item].keys() <= {trader} else 0
+        while wanted > 0 and (grant := self.ledger.decide_grant(item, wanted, trader)) is not None:
+            self._append(turn, grant)
+            turn.note("granted", item=item, count=grant.count, trader=trader)
+            wanted -= grant.count
+        return Shelves((item,), self.ledger.holdings(trader, item))
+
+    def _relieve(self, turn: Turn) -> None:
+        """Tells those who wait for an item that there is some, or that there will be none; else calls back what is held."""
+        for item, waiting in self._waiting.items():
+            if all(waiting.values()):
+                continue
+            holders = self.ledger.holders(item)
+            if self.ledger.free(item) or not holders:
+                for trader in waiting:
+                    turn.send(trader, Freed(item))
+                self._waiting[item] = dict.fromkeys(waiting, True)
+            else:
+                for seat in holders:
+                    if seat in self.ledger.bench.seats:
+                        turn.send(seat.peer, CallBack(item))
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order
+        if request.deposit_id is None and not self.ledger.answered(order.order_id):
+            waiting = self._waiting[order.item]
+            waiting.pop(trader, None)
+            if self.ledger.holders(order.item) and not self.ledger.free(order.item):
+                waiting[trader] = False
+                return Scarce()
         decision = self.ledger.decide_order(order, request.deposit_id, trader)
         if decision is not None:
             self._append(turn, decision)

@@ -1,6 +1,7 @@
 """A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (SPEC C3, C5, C6).
 
 An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
+Once it was repeated only the ledger's word counts: a cache may promise what another trader was refused long ago.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Outstanding(msgspec.Struct):
     item: Item
     trader: str
     repeat_at: float
+    again: bool
 
 
 class Buyer(Trading):
@@ -104,12 +106,15 @@ class Buyer(Trading):
         trader = self._rng.choice(self._traders)
         turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader)
         turn.send(trader, Buy(order_id, item, again))
-        self._outstanding[order_id] = Outstanding(item, trader, turn.now + self._settings.answer_timeout_s)
+        repeat_at = turn.now + self._settings.answer_timeout_s
+        self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again)
 
-    def _answered(self, turn: Turn, order_id: str) -> bool:
-        """Ends the waiting for this order; False if it had ended already."""
-        if self._outstanding.pop(order_id, None) is None:
+    def _answered(self, turn: Turn, order_id: str, final: bool = True) -> bool:
+        """Ends the waiting for this order; False if it had ended already, or the answer does not count."""
+        order = self._outstanding.get(order_id)
+        if order is None or (order.again and not final):
             return False
+        del self._outstanding[order_id]
         if order_id in self._in_doubt:
             self._in_doubt.discard(order_id)
         else:
@@ -119,7 +124,7 @@ class Buyer(Trading):
 
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
-        if self._answered(turn, body.order_id):
+        if self._answered(turn, body.order_id, body.final):
             turn.note("purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
@@ -139,7 +144,7 @@ class Buyer(Trading):
         if self._traders:
             self._repeat(turn, body.order_id, body.item)
         else:  # as soon as there are traders again
-            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now)
+            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True)
 
     handles: ClassVar = {
         Purchased: on_purchased,

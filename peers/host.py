@@ -267,7 +267,7 @@ class Host:
         if turn.events:
             self._history.write(time.time(), turn.events)
         by_target: defaultdict[str, list[Letter]] = defaultdict(list)
-        for target, letter in turn.sends:
+        for target, letter in turn.sends_at(time.monotonic()):
             by_target[target].append(letter)
         for target, letters in by_target.items():
             self._sender(target).put(letters)

@@ -39,6 +39,8 @@ class Peer:
         self._trader: Trader | None = None
         self._position = NOBODY
         self._early: list[tuple[str, Letter]] = []  # for the trader that this peer may be without knowing it yet
+        self._begun = False
+        self._before: list[tuple[str, Letter]] = []  # came in before it has begun
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -73,6 +75,10 @@ class Peer:
         role = "seller" if is_seller(self.name) else "buyer"
         turn.note("joined", role=role, verb=verb, item=self._plan.goods[self.name])
         self.membership.begin(turn)
+        self._begun = True
+        before, self._before = self._before, []
+        for source, letter in before:
+            self.receive(turn, source, letter)
 
     def finish(self, turn: Turn) -> None:
         """Begin nothing new."""
@@ -93,6 +99,9 @@ class Peer:
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Gives the message to the role that understands it."""
+        if not self._begun:
+            self._before.append((source, letter))
+            return
         turn.witness(source, letter)
         self.membership.heard(turn, source)
         kind = type(letter.body)

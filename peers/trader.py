@@ -27,10 +27,14 @@ from bazaar.records import (
     AskAgain,
     Buy,
     CacheUpdate,
+    CallBack,
     Closed,
     Denied,
     Deposit,
     Deposited,
+    Draw,
+    Freed,
+    GiveBack,
     Item,
     JournalLine,
     Lot,
@@ -45,6 +49,7 @@ from bazaar.records import (
     Registered,
     Reopened,
     Request,
+    Scarce,
     Seat,
     Shelves,
     Ship,
@@ -61,9 +66,13 @@ from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500
-MOST_PROMISED = 1_000  # orders promised and not yet confirmed: beyond that buyers wait
+MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
+SETTLE_AFTER_S = (
+    0.05  # what is sold under a lease can wait so long for company on its way to the ledger: nobody waits for it
+)
 MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
-SURE = "sure"  # the lane of orders that only the warehouse may answer: retries, and those of a former life
+SURE = {item: f"sure {item}" for item in ITEMS}
+"""The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
 
 
 class Trader(Trading):
@@ -88,10 +97,15 @@ class Trader(Trading):
         self._undecided: set[str] = set()  # the names of all orders taken in and not yet closed
         self._deposits: list[Stock] = []
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
+        self._settle_at = FOREVER
+        self._asked_again: set[str] = set()  # orders whose buyer believes the ledger alone
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
         self._reading: set[Seat] = set()  # journals that have been asked for
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
+        self._scarce: set[Item] = set()  # what others hold and are to give back; orders for it wait
+        self._lease_until = 0.0  # until then what the cache offers is ours to promise
         self._asked: Ask | None = None
+        self._asked_at = 0.0
         self._number = first_number
         self._repeat_at = FOREVER
 
@@ -113,10 +127,10 @@ class Trader(Trading):
         """The seat is lost. The queue is the successor's, who has read it from the journal.
 
         Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
-        the ledger says.
+        the ledger says. (Not so under a lease: the successor has waited for its end.)
         """
         turn.note("stepped_down", promised=len(self._promised))
-        for promised in self._promised.values():
+        for promised in () if self._cache.leased else self._promised.values():
             turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
 
     def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
@@ -131,13 +145,17 @@ class Trader(Trading):
             if order_id in promises:
                 turn.keep(promises[order_id])
                 self._cache.promised(promises[order_id].lot)
-                self._promise_later(promises[order_id])
+                self._promise_later(turn, promises[order_id])
             else:
-                turn.note("inherited", order=order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=SURE)
-                self._queue.put(SURE, order)
+                self._put(turn, "inherited", SURE[order.item], order)
         turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
+        self._cache.inherited()
+
+    def _put(self, turn: Turn, what: str, lane: str, order: Order) -> None:
+        turn.note(what, order=order.order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=lane)
+        self._queue.put(lane, order)
 
     @property
     def idle(self) -> bool:
@@ -147,7 +165,8 @@ class Trader(Trading):
     @property
     def deadline(self) -> float:
         opening = self._open_by if self._awaits_sellers else self._open_at
-        return min(self._repeat_at, FOREVER if self._is_open else opening)
+        settle_at = self._settle_at if self._asked is None else FOREVER
+        return min(self._repeat_at, settle_at, FOREVER if self._is_open else opening)
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """The first traders open as soon as every seller has goods on sale; later ones at once."""
@@ -190,11 +209,11 @@ class Trader(Trading):
         misses: list[Ship] = []
         missed: list[Item] = []
         while len(self._promised) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
-            taken = self._queue.pop(lane for lane in self._queue.lanes() if free or self._offer(lane))
+            taken = self._queue.pop(lane for lane in self._open_lanes() if free or self._offer(turn, lane))
             if taken is None:
                 break
             lane, order = taken
-            lot = self._offer(lane)
+            lot = self._offer(turn, lane)
             if lot is not None:
                 self._promise(turn, order, lot)
             else:
@@ -204,38 +223,51 @@ class Trader(Trading):
         if free:
             self._put_question(turn, misses, missed)
 
-    def _offer(self, lane: str) -> Lot | None:
-        return None if lane == SURE else self._cache.offer(lane)  # type: ignore[arg-type] # the lane is an item
+    def _open_lanes(self) -> Iterable[str]:
+        shut = [lane for item in self._scarce for lane in (item, SURE[item])]
+        return [lane for lane in self._queue.lanes() if lane not in shut]
+
+    def _offer(self, turn: Turn, lane: str) -> Lot | None:
+        """The lot from which an order in this lane may be promised."""
+        if lane not in ITEMS or (self._cache.leased and turn.now >= self._lease_until):
+            return None
+        return self._cache.offer(lane)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
         turn.note("taken", order=order.order_id, item=order.item, to="cache")
         promised = Promised(order, lot)
         turn.keep(promised)
-        turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
-        self._promise_later(promised)
+        # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
+        before = self._lease_until if self._cache.leased else None
+        told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
+        turn.send(order.buyer, told, before)
+        self._promise_later(turn, promised)
         self._cache.promised(lot)
         self._cache.served()
 
-    def _promise_later(self, promised: Promised) -> None:
+    def _promise_later(self, turn: Turn, promised: Promised) -> None:
         """To be put to the warehouse with the next question."""
+        if not self._promises:
+            self._settle_at = turn.now + (SETTLE_AFTER_S if self._cache.leased else 0.0)
         self._promised[promised.order.order_id] = promised
         self._promises[promised.order.order_id] = Ship(promised.order, promised.lot.deposit_id)
 
     # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
-        promises = list(self._promises.values())[:MOST_IN_ASK]
-        for ship in promises:
-            del self._promises[ship.order.order_id]
-        requests: list[Request] = [*self._adoptions.values(), *self._deposits, *promises, *misses]
+        wanted = self._cache.wants(missed, turn.now)
+        urgent: list[Request] = [*misses, *wanted]
+        if not (self._adoptions or self._deposits or urgent or turn.now >= self._settle_at):
+            return
+        # All promises go along, so that nothing is given back that was promised.
+        requests = (*self._adoptions.values(), *self._deposits, *self._promises.values(), *urgent)
         self._deposits.clear()
-        items = self._cache.wants(missed)
-        if items:
-            requests.append(Read(items))
-            if items == ITEMS:
-                turn.note("pulled")
-        if requests:
-            self._number += 1
-            self._ask(turn, Ask(self._number, tuple(requests)))
+        self._promises.clear()
+        self._settle_at = FOREVER
+        if Read(ITEMS) in wanted:
+            turn.note("pulled")
+        self._number += 1
+        self._asked_at = turn.now
+        self._ask(turn, Ask(self._number, requests))
 
     def _ask(self, turn: Turn, ask: Ask) -> None:
         self._asked = ask
@@ -248,6 +280,8 @@ class Trader(Trading):
             return  # the answer to a question that was repeated
         self._asked = None
         self._repeat_at = FOREVER
+        if body.written:
+            self._lease_until = self._asked_at + self._settings.lease_s
         for request, reply in zip(asked.requests, body.replies, strict=True):
             match request, reply:
                 case Ship(order, None), Shipped(lot, left):
@@ -258,6 +292,11 @@ class Trader(Trading):
                 case Ship(order, None), Denied("oversold"):  # the answer to an order that is asked again
                     turn.send(order.buyer, Oversold(order.order_id, order.item))
                     self._close(turn, order)
+                case Ship(order, None), Scarce():
+                    self._put(turn, "requeued", SURE[order.item], order)
+                    if order.item not in self._scarce:
+                        self._scarce.add(order.item)
+                        turn.note("scarce", item=order.item)
                 case Ship(order, None), Denied():
                     self._cache.served()
                     turn.note("unavailable", order=order.order_id, item=order.item)
@@ -266,9 +305,12 @@ class Trader(Trading):
                 case Ship(order, _), Shipped(lot, left):
                     self._settle(turn, order, lot)
                     self._close_sale(turn, order, lot, left, "cache")
-                case Ship(order, _), Denied():
+                case Ship(order, _), Denied(reason):
                     self._cache.settled(self._promised.pop(order.order_id).lot, shipped=False)
-                    turn.send(order.buyer, Oversold(order.order_id, order.item))
+                    refused = (
+                        Unavailable if order.order_id in self._asked_again else AskAgain
+                    )  # before, to another trader
+                    turn.send(order.buyer, (Oversold if reason == "oversold" else refused)(order.order_id, order.item))
                     self._close(turn, order)
                 case Stock(lot), Stocked(deposit_id):
                     self._cache.hear(lot)
@@ -276,7 +318,7 @@ class Trader(Trading):
                     turn.send(lot.seller, Deposited(deposit_id))
                     self._registered.append(lot.seller)
                     self._announce(turn, [lot.seller])
-                case Read(), Shelves(items, lots):
+                case ((Read() | Draw() | GiveBack()), Shelves(items, lots)):
                     self._cache.learn(items, lots)
                 case Adopt(seat), Adopted():
                     self._adoptions.pop(seat, None)
@@ -287,7 +329,9 @@ class Trader(Trading):
         """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one."""
         promised = self._promised.pop(order.order_id).lot
         self._cache.settled(promised, shipped=promised.deposit_id == lot.deposit_id)
-        if promised.deposit_id != lot.deposit_id:
+        if order.order_id in self._asked_again:
+            turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
+        elif promised.deposit_id != lot.deposit_id:
             turn.send(order.buyer, AskAgain(order.order_id, order.item))
 
     def _announce(self, turn: Turn, sellers: Iterable[str]) -> None:
@@ -312,21 +356,22 @@ class Trader(Trading):
 
     def _close(self, turn: Turn, order: Order) -> None:
         self._undecided.discard(order.order_id)
+        self._asked_again.discard(order.order_id)
         turn.keep_afterwards(Closed(order.order_id))
 
     # ------------------------------------------------------------------------------------ the messages
     def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
         if body.order_id in self._undecided:
+            if body.again:
+                self._asked_again.add(body.order_id)
             return
         if len(self._queue) >= MOST_QUEUED:
             turn.note("turned_away", order=body.order_id, buyer=source)
             return
         order = Order(body.order_id, source, body.item, turn.sent)
-        lane = SURE if body.again else order.item
-        turn.note("queued", order=order.order_id, item=order.item, buyer=source, clock=order.clock, lane=lane)
         turn.keep(Queued(order))
         self._undecided.add(order.order_id)
-        self._queue.put(lane, order)
+        self._put(turn, "queued", SURE[order.item] if body.again else order.item, order)
 
     def on_deposit(self, turn: Turn, source: str, body: Deposit) -> None:
         lot = Lot(body.deposit_id, source, body.item, body.price_cents, turn.sent, body.count)
@@ -336,7 +381,19 @@ class Trader(Trading):
         if body.seat not in self._adoptions and body.seat not in self._reading:
             self._read(turn, body.seat)
 
+    def on_call_back(self, turn: Turn, source: str, body: CallBack) -> None:
+        self._cache.called_back(body.item)
+
+    def on_freed(self, turn: Turn, source: str, body: Freed) -> None:
+        self._free(turn, body.item)
+
+    def _free(self, turn: Turn, item: Item) -> None:
+        turn.note("freed", item=item)
+        self._scarce.discard(item)
+
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
+        for item in sorted(self._scarce):  # the new warehouse does not know who waits
+            self._free(turn, item)
         if self._asked is not None:
             self._ask(turn, self._asked)
 
@@ -353,6 +410,8 @@ class Trader(Trading):
         Buy: on_buy,
         Deposit: on_deposit,
         TakeOver: on_take_over,
+        CallBack: on_call_back,
+        Freed: on_freed,
         Reopened: on_reopened,
         Registered: on_registered,
         CacheUpdate: on_cache_update,

@@ -38,6 +38,7 @@ from bazaar.warehouse import Warehouse
 from peers.host import FURTHER_LIFE
 from peers.peer import Peer
 
+TICK_S = 1e-6  # a wake-up comes a moment after its time, never before
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
 
 
@@ -78,6 +79,9 @@ class World:
         self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
         self._paused_until: dict[str, float] = {}
         self._apart: frozenset[str] = frozenset()  # cut off from the rest by a partition
+        self._stops: dict[str, tuple[int, float, Callable[[Turn], bool]]] = {}
+        self.rates: defaultdict[str, float] = defaultdict(lambda: 1.0)
+        """How fast a process's clock goes."""
         self._tenures: dict[str, Seat] = {}
         self._afterwards: dict[str, Afterwards] = {}
         for name in (WAREHOUSE, *self.plan.names):
@@ -117,6 +121,11 @@ class World:
         """SIGSTOP, and SIGCONT later."""
         self._paused_until[name] = self.now + for_s
 
+    def stop_at(self, name: str, step: int, for_s: float, when: Callable[[Turn], bool]) -> None:
+        """SIGSTOP within a turn, the first for which `when` holds: before it is durable (0), before its history is
+        written (1), before anything is sent (2), or when all is done (3). SIGCONT later."""
+        self._stops[name] = (step, for_s, when)
+
     def part(self, names: frozenset[str], for_s: float) -> None:
         """Nothing passes between these and the others for a while."""
         self._apart = names
@@ -135,12 +144,11 @@ class World:
         settings = self.plan.settings
         former = recall(self.histories[name])
         self._lives[name] += 1
+        self._wakes.pop(name, None)
         self._inboxes[name] = Inbox(name)
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
-            self.actors[name] = Warehouse(
-                self.plan.names, settings.traders, self.entries, settings.election == "simultaneous"
-            )
+            self.actors[name] = Warehouse(self.plan.names, settings, self.entries)
         else:
             self.actors[name] = Peer(name, self.plan, former)
         if former.clock:
@@ -177,28 +185,49 @@ class World:
         if name not in self.actors:
             return
         actor = self.actors[name]
-        turn = Turn(self.now, actor.clock)
+        turn = Turn(self.now * self.rates[name], actor.clock)
         act(turn)
         actor.tick(turn)
-        last_step = self._rng.randint(0, 3) if name in self._doomed else 9
-        if last_step >= 1:
-            self._keep(name, [*self._afterwards[name].due(), *turn.kept])
-        if last_step >= 2:
-            self.histories[name] += [happening(self.now, name, event) for event in turn.events]
-        if last_step >= 3:
-            self._dispatch(name, turn, cut=name in self._doomed)
+        steps: list[Callable[[], None]] = [
+            lambda: self._keep(name, turn),
+            lambda: self._write_down(name, turn),
+            lambda: self._dispatch(name, turn),
+            lambda: self._look_ahead(name, actor, turn),
+        ]
+        stop, for_s, when = self._stops.get(name, (0, 0.0, lambda turn: False))
         if name in self._doomed:
+            for step in steps[: self._rng.randint(0, 3)]:
+                step()
             self._doomed.discard(name)
             self._die(name)
-            return
+        elif when(turn):
+            del self._stops[name]
+            self._go_on(name, life, steps[:stop])
+            self.pause(name, for_s)
+            self._at(for_s, lambda: self._go_on(name, life, steps[stop:]))
+        else:
+            self._go_on(name, life, steps)
+
+    def _go_on(self, name: str, life: int, steps: Sequence[Callable[[], None]]) -> None:
+        if self._lives[name] == life and name in self.actors:
+            for step in steps:
+                step()
+
+    def _look_ahead(self, name: str, actor: Actor, turn: Turn) -> None:
+        """What the process has still to do by itself: read a journal, and wake up."""
         for seat in turn.reads:
             self._at(0.001, partial(self._turn, name, partial(self._inherit, actor, seat)))
         if actor.deadline < self._wakes[name]:
             self._wakes[name] = actor.deadline
-            self._at(max(0.0, actor.deadline - self.now), lambda: self._wake(name, life))
+            life = self._lives[name]
+            delay_s = actor.deadline / self.rates[name] - self.now
+            self._at(max(0.0, delay_s) + TICK_S, lambda: self._wake(name, life))
 
-    def _keep(self, name: str, records: Sequence[Any]) -> None:
-        for record in records:
+    def _write_down(self, name: str, turn: Turn) -> None:
+        self.histories[name] += [happening(self.now, name, event) for event in turn.events]
+
+    def _keep(self, name: str, turn: Turn) -> None:
+        for record in [*self._afterwards[name].due(), *turn.kept]:
             if name == WAREHOUSE:
                 self.entries.append(record)
             elif isinstance(record, Opened):
@@ -209,8 +238,11 @@ class World:
     def _inherit(self, actor: Actor, seat: Seat, turn: Turn) -> None:
         actor.inherit(turn, seat, list(self.journals[seat]))
 
-    def _dispatch(self, name: str, turn: Turn, cut: bool) -> None:
-        sends = turn.sends[: self._rng.randint(0, len(turn.sends))] if cut else turn.sends
+    def _dispatch(self, name: str, turn: Turn) -> None:
+        sends = turn.sends_at(self.now * self.rates[name])
+        cut = name in self._doomed
+        if cut:
+            sends = sends[: self._rng.randint(0, len(sends))]
         for target, letter in sends:
             self._outboxes.setdefault((name, target), Outbox(name, target, self._lives[name])).put(letter)
             self._send(name, target)
@@ -242,7 +274,7 @@ class World:
             self._at(self._delay(), lambda: self._arrive(delivery))
         else:
             self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
-        if self._rng.random() < self._network.duplication:
+        if self._rng.random() < self._network.duplication and not parted:
             self._at(self._delay() * 20, lambda: self._accept(delivery))
 
     def _arrive(self, delivery: Delivery) -> None:
@@ -289,7 +321,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
     drawn: dict[str, Any] = {
         "peers": peers,
         "traders": rng.randint(1, min(4, peers - 2)),
-        "cache": rng.choice(["none", "weak"]),
+        "cache": rng.choice(["none", "weak", "escrow"]),
         "election": rng.choice(["rounds", "rounds", "simultaneous"]),
         "window": rng.choice([1, 1, 2, 5]),
         "requests": 30,

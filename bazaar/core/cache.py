@@ -1,7 +1,7 @@
 """Cache policies: *may I answer this order from what I know?* and *whom do I tell?*
 
-A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer, no message and
-no time: units in, units out. `POLICIES` is the list that `--cache` chooses from.
+A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer and no clock of
+its own: units in, units out. `POLICIES` is the list that `--cache` chooses from.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.records import ITEMS, Item, Lot
+from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read, Request
 from bazaar.settings import Settings
 
 
 class Cache:
     """`none`: knows nothing, so the warehouse answers every order (SPEC D2). The base of all other policies."""
+
+    leased = False
+    """Whether what it offers is this trader's own, for as long as its lease lasts, so that no promise is taken back."""
 
     def offer(self, item: Item) -> Lot | None:
         """The lot from which an order for `item` may be answered without asking the warehouse; None is a miss."""
@@ -39,8 +42,14 @@ class Cache:
     def hear(self, lot: Lot) -> None:
         """Another trader says that this much of `lot` is left."""
 
-    def wants(self, missed: Iterable[Item]) -> tuple[Item, ...]:
-        """The items to read along with the next question to the warehouse, given those that were missed."""
+    def called_back(self, item: Item) -> None:
+        """The warehouse wants back what was granted of the item and not promised."""
+
+    def inherited(self) -> None:
+        """What was granted to a dead trader is this one's now."""
+
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
+        """What to ask the warehouse along with the next question, given the items that were missed."""
         return ()
 
     def news(self) -> tuple[Lot, ...]:
@@ -94,11 +103,12 @@ class WeakCache(Cache):
         if known is None or lot.count < known.count:
             self._shelves[lot.item].put(lot)
 
-    def wants(self, missed: Iterable[Item]) -> tuple[Item, ...]:
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
         if self._pull_every and self._served >= self._pull_every:
             self._served = 0
-            return ITEMS
-        return tuple(sorted(set(missed)))
+            return (Read(ITEMS),)
+        items = tuple(sorted(set(missed)))
+        return (Read(items),) if items else ()
 
     def news(self) -> tuple[Lot, ...]:
         news = tuple(self._news.values())
@@ -111,7 +121,102 @@ class WeakCache(Cache):
             self._news[lot.deposit_id] = lot
 
 
+class EscrowCache(Cache):
+    """As fast as `weak`, and never wrong: it offers only what the ledger has granted to this trader.
+
+    After O'Neil, "The Escrow Transactional Method" (TODS 11(4), 1986), and Balegas et al., "Extending Eventually
+    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). It wants to hold what it has sold in the
+    time of a lease, so that it can go on for about as long without the warehouse. Having asked, or given back, it
+    asks again only when there is new demand.
+    """
+
+    leased = True
+
+    def __init__(self, lease_s: float) -> None:
+        self._shelves = {item: Shelf() for item in ITEMS}  # what may be promised
+        self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
+        self._demand = {item: Demand(lease_s) for item in ITEMS}
+        self._look: set[Item] = set()  # items of which it may hold more than it knows
+        self._called: set[Item] = set()  # to be given back
+        self._wanted: set[Item] = set()  # items that somebody ordered since they were asked for, or called back
+
+    def offer(self, item: Item) -> Lot | None:
+        return self._shelves[item].first()
+
+    def promised(self, lot: Lot) -> None:
+        self._pledged[lot.deposit_id] += 1
+        self._demand[lot.item].units += 1
+        self._wanted.add(lot.item)
+        self._add(lot, -1)
+
+    def settled(self, lot: Lot, shipped: bool) -> None:
+        self._pledged[lot.deposit_id] -= 1
+        if not self._pledged[lot.deposit_id]:
+            del self._pledged[lot.deposit_id]
+        if not shipped:  # the order was decided elsewhere
+            self._add(lot, 1)
+
+    def learn(self, items: Iterable[Item], lots: Iterable[Lot]) -> None:
+        for item in items:
+            self._shelves[item] = Shelf()
+        for lot in lots:
+            self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
+
+    def called_back(self, item: Item) -> None:
+        self._called.add(item)
+
+    def inherited(self) -> None:
+        self._look.update(ITEMS)
+
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
+        requests: list[Request] = []
+        for item in missed:
+            self._demand[item].units += 1
+            self._wanted.add(item)
+        for item in ITEMS:
+            target = min(MOST_HELD, self._demand[item].in_a_lease(now))
+            if item in self._called:
+                requests.append(GiveBack(item))
+                self._shelves[item] = Shelf()
+                self._wanted.discard(item)
+            elif item in self._look or (item in self._wanted and self._available(item) < target / 2):
+                requests.append(Draw(item, target))
+                self._wanted.discard(item)
+        self._called.clear()
+        self._look.clear()
+        return tuple(requests)
+
+    def _available(self, item: Item) -> int:
+        return sum(lot.count for lot in self._shelves[item])
+
+    def _add(self, lot: Lot, count: int) -> None:
+        known = self._shelves[lot.item].get(lot.deposit_id)
+        self._shelves[lot.item].put(with_count(lot, max(0, (known.count if known is not None else 0) + count)))
+
+
+class Demand:
+    """How many units of an item are sold in the time of a lease, going by this period of time and the one before."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._until = 0.0
+        self._before = 0
+        self.units = 0
+        """Those of this period."""
+
+    def in_a_lease(self, now: float) -> int:
+        """At the beginning, when the future is unknown, twice what it was so far."""
+        if now >= self._until:
+            self._before = self.units if now < self._until + self._period_s else 0
+            self._until = now + self._period_s
+            self.units = 0
+        return max(2 * self.units, self._before)
+
+
+MOST_HELD = 5_000  # of one item, by one trader
+
 POLICIES: dict[str, Callable[[Settings], Cache]] = {
     "none": lambda settings: Cache(),
     "weak": lambda settings: WeakCache(settings.pull_every, settings.push),
+    "escrow": lambda settings: EscrowCache(settings.lease_s),
 }

@@ -21,9 +21,11 @@ from bazaar.records import (
     Denied,
     DeposeEntry,
     DepositEntry,
+    Grant,
     Item,
     Lot,
     Order,
+    Return,
     Sale,
     Seat,
     Shelves,
@@ -46,7 +48,8 @@ class Ledger:
         self._seats = seats
         self._one_round = one_round
         self._fallen: set[str] = set()
-        self._shelves = {item: Shelf() for item in ITEMS}
+        self._shelves = {item: Shelf() for item in ITEMS}  # what is free
+        self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
         self._prices: dict[tuple[str, Item], int] = {}
         self._deposits: set[str] = set()
@@ -60,6 +63,23 @@ class Ledger:
     def shelves(self, items: tuple[Item, ...]) -> Shelves:
         """What is left of these items."""
         return Shelves(items, tuple(lot for item in items for lot in self._shelves[item]))
+
+    def holdings(self, trader: str, item: Item) -> tuple[Lot, ...]:
+        """What the ledger has granted to this trader of the item, and not yet seen sold."""
+        seat = self.bench.seat_of(trader)
+        return tuple(self._granted.get(seat, {}).get(item, ())) if seat is not None else ()
+
+    def holders(self, item: Item) -> list[Seat]:
+        """The tenures, of the living and the dead, that hold granted units of the item."""
+        return [seat for seat, shelves in self._granted.items() if item in shelves]
+
+    def holds(self, seat: Seat) -> bool:
+        """Whether anything is granted to this tenure."""
+        return seat in self._granted
+
+    def free(self, item: Item) -> int:
+        """How many units of the item are granted to nobody."""
+        return sum(lot.count for lot in self._shelves[item])
 
     def stock(self) -> dict[tuple[str, Item], tuple[int, int]]:
         """By product (seller, item): how many are left, and the price in cents of the newest lot."""
@@ -98,7 +118,7 @@ class Ledger:
         if order.order_id in self._answers:
             return None
         shelf = self._shelves[order.item]
-        lot = shelf.first() if deposit_id is None else shelf.get(deposit_id)
+        lot = shelf.first() if deposit_id is None else self._pool(trader, order.item, deposit_id).get(deposit_id)
         if lot is None:
             reason: Literal["unavailable", "oversold"] = "unavailable" if deposit_id is None else "oversold"
             return Denial(self.position, order.order_id, order.buyer, order.item, reason, order.clock, trader)
@@ -106,6 +126,21 @@ class Ledger:
             self.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
             order.clock, trader, deposit_id is not None,
         )  # fmt: skip
+
+    def decide_grant(self, item: Item, count: int, trader: str) -> Grant | None:
+        """Of the lot to be sold next, up to `count` units; None if nothing is free."""
+        lot = self._shelves[item].first()
+        return Grant(self.position, lot.deposit_id, item, min(count, lot.count), trader) if lot is not None else None
+
+    def decide_return(self, item: Item, trader: str) -> Return | None:
+        """All that is held of one lot of the item; None if the trader holds nothing of it."""
+        for lot in self.holdings(trader, item):
+            return Return(self.position, lot.deposit_id, item, lot.count, trader)
+        return None
+
+    def answered(self, order_id: str) -> bool:
+        """Whether the order was decided."""
+        return order_id in self._answers
 
     def answer(self, order_id: str) -> Shipped | Denied:
         """The final answer to an order that was decided, with the lot as it is now."""
@@ -131,13 +166,10 @@ class Ledger:
                 self._prices[entry.seller, entry.item] = entry.price_cents
             case Sale():
                 shelf = self._shelves[entry.item]
-                stocked = shelf.get(entry.deposit_id)
-                if stocked is None:
-                    raise ValueError(f"entry {entry.position} sells from {entry.deposit_id}, which is empty")
-                if stocked.count > 1:
-                    shelf.put(with_count(stocked, stocked.count - 1))
-                else:
-                    shelf.drop(entry.deposit_id)
+                pool = self._pool(entry.trader, entry.item, entry.deposit_id) if entry.cached else shelf
+                self._take(pool, entry.deposit_id, 1)
+                if pool is not shelf:
+                    self._tidy()
                 self._left[entry.seller, entry.item] -= 1
                 self._answers[entry.order_id] = entry
             case Denial():
@@ -153,8 +185,57 @@ class Ledger:
                 self._hand_on(entry.peer, heir)
                 self.orphans[Seat(entry.peer, entry.since)] = heir
             case AdoptEntry():
-                del self.orphans[Seat(entry.peer, entry.since)]
+                former = Seat(entry.peer, entry.since)
+                del self.orphans[former]
+                for item, shelf in self._granted.pop(former, {}).items():
+                    for lot in shelf:
+                        self._give(self._held(entry.trader, item), lot)
+            case Grant():
+                lot = self._take(self._shelves[entry.item], entry.deposit_id, entry.count)
+                self._give(self._held(entry.trader, entry.item), lot)
+            case Return():
+                lot = self._take(self._held(entry.trader, entry.item), entry.deposit_id, entry.count)
+                self._give(self._shelves[entry.item], lot)
+                self._tidy()
         self.position += 1
+
+    def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
+        """Where a promise is redeemed: from what the trader was granted of the lot, else (weak) from what is free."""
+        seat = self.bench.seat_of(trader)
+        held = self._granted.get(seat, {}).get(item) if seat is not None else None
+        return held if held is not None and held.get(deposit_id) is not None else self._shelves[item]
+
+    def _held(self, trader: str, item: Item) -> Shelf:
+        seat = self.bench.seat_of(trader)
+        if seat is None:
+            raise ValueError(f"{trader} is no trader")
+        return self._granted.setdefault(seat, {}).setdefault(item, Shelf())
+
+    def _tidy(self) -> None:
+        """Forgets who holds nothing."""
+        for seat, shelves in list(self._granted.items()):
+            for item, shelf in list(shelves.items()):
+                if not any(shelf):
+                    del shelves[item]
+            if not shelves:
+                del self._granted[seat]
+
+    @staticmethod
+    def _take(shelf: Shelf, deposit_id: str, count: int) -> Lot:
+        """Takes so many units out of the lot. Raises `ValueError` if they are not there."""
+        lot = shelf.get(deposit_id)
+        if lot is None or lot.count < count:
+            raise ValueError(f"{count} of {deposit_id} are to be taken, of {lot.count if lot else 0}")
+        if lot.count > count:
+            shelf.put(with_count(lot, lot.count - count))
+        else:
+            shelf.drop(deposit_id)
+        return with_count(lot, count)
+
+    @staticmethod
+    def _give(shelf: Shelf, units: Lot) -> None:
+        there = shelf.get(units.deposit_id)
+        shelf.put(units if there is None else with_count(units, units.count + there.count))
 
     def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
         seats = [*self.bench.seats, *[None] * (number + 1 - len(self.bench.seats))]

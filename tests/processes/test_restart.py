@@ -28,7 +28,7 @@ def _lives(bazaar: Bazaar, name: str) -> int:
     return sum(h.what == "opened" for h in read_history(bazaar.out / name))
 
 
-@pytest.mark.parametrize("cache", ["none", "weak"])
+@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
 @pytest.mark.parametrize("traders", [1, 2])
 def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Path, mongo_uri: str) -> None:
     settings = quick(

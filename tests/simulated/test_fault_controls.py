@@ -72,7 +72,8 @@ def no_fence(patch: Patch) -> None:
     """The warehouse does what a trader asks that has lost its seat."""
 
     def ask(self: Warehouse, turn: Turn, source: str, body: Ask) -> None:
-        turn.send(source, Answer(body.number, tuple(self._reply(turn, source, request) for request in body.requests)))
+        replies = tuple(self._reply(turn, source, request) for request in body.requests)
+        turn.send(source, Answer(body.number, replies, True))
 
     patch.setitem(Warehouse.handles, Ask, ask)
 

@@ -141,7 +141,7 @@ def the_seller_is_credited_twice(patch: Patch) -> None:
     patch.setitem(Seller.handles, Sold, on_sold)
 
 
-@control("money_adds_up", 80, **IMPATIENT)
+@control("money_adds_up", 70, **IMPATIENT)
 def the_seller_is_credited_by_each_trader_that_was_asked(patch: Patch) -> None:
     """Only what the seller remembers of its orders is lost; it shows when a retry is told by a second trader."""
 
@@ -160,11 +160,13 @@ def the_seller_gets_less_than_its_share(patch: Patch) -> None:
 
 @control("money_adds_up", 100)
 def the_buyer_is_charged_another_price(patch: Patch) -> None:
-    patch.setattr(trader, "Purchased", lambda order, item, by, price: Purchased(order, item, by, price + 1))
+    patch.setattr(
+        trader, "Purchased", lambda order, item, by, price, final=True: Purchased(order, item, by, price + 1, final)
+    )
 
 
 # ---------------------------------------------------------------------------------------------- orders
-@control("each_order_decided_once", 80, **IMPATIENT)
+@control("each_order_decided_once", 70, **IMPATIENT)
 def an_order_is_decided_again(patch: Patch) -> None:
     """The warehouse forgets its answers, so a retry is a second sale."""
     honest = Ledger.decide_order
@@ -178,7 +180,9 @@ def an_order_is_decided_again(patch: Patch) -> None:
 
 @control("buyers_were_told_the_truth", 100)
 def the_buyer_is_told_of_another_seller(patch: Patch) -> None:
-    patch.setattr(trader, "Purchased", lambda order, item, by, price: Purchased(order, item, "seller99", price))
+    patch.setattr(
+        trader, "Purchased", lambda order, item, by, price, final=True: Purchased(order, item, "seller99", price, final)
+    )
 
 
 @control("buyers_were_told_the_truth", 60, cache="weak", **BUSY)
@@ -191,8 +195,8 @@ def the_buyer_is_told_that_there_is_nothing_though_it_was_sold_to_it(patch: Patc
     """Every tenth order that the warehouse carried out."""
     tellings = count()
 
-    def purchased(order: str, item: Item, by: str, price: int) -> Purchased | Unavailable:
-        return Purchased(order, item, by, price) if next(tellings) % 10 else Unavailable(order, item)
+    def purchased(order: str, item: Item, by: str, price: int, final: bool = True) -> Purchased | Unavailable:
+        return Purchased(order, item, by, price, final) if next(tellings) % 10 else Unavailable(order, item)
 
     patch.setattr(trader, "Purchased", purchased)
 
@@ -231,7 +235,7 @@ def a_retry_has_a_new_name(patch: Patch) -> None:
 
 
 # ------------------------------------------------------------------------------------- traders, clocks
-@control("only_traders_trade", 100)
+@control("only_traders_trade", 100, cache="weak")
 def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
     """The warehouse lets it trade, but the appointment is written nowhere."""
     honest = Warehouse._append
@@ -332,8 +336,9 @@ def test_what_is_not_broken_holds(fixed: dict[str, Any]) -> None:
 
 
 def test_every_check_has_seen_something_broken() -> None:
-    seen_under_faults = {"queues_were_taken_over"}  # test_fault_controls.py
-    assert {broken.check for broken in CONTROLS} | seen_under_faults == set(CHECKS)
+    elsewhere = {"queues_were_taken_over"}  # test_fault_controls.py
+    elsewhere |= {"strong_caches_take_nothing_back", "strong_caches_refuse_nothing_in_stock"}  # test_escrow.py
+    assert {broken.check for broken in CONTROLS} | elsewhere == set(CHECKS)
 
 
 def test_a_seller_that_is_told_nothing_of_its_empty_shelf_is_no_violation(monkeypatch: Patch) -> None:

@@ -37,7 +37,7 @@ def test_the_highest_peers_are_elected_and_trade_rightly(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, 200, CHUNK))
-@pytest.mark.parametrize("cache", ["none", "weak"])
+@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
 def test_orders_that_are_repeated_with_another_trader(cache: str, first: int) -> None:
     stories = [story for seed in range(first, first + CHUNK) for story in told(seed, cache=cache, **IMPATIENT)]
     assert not stories, "\n".join(stories)

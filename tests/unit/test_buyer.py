@@ -261,3 +261,19 @@ def test_a_further_life_places_only_what_is_left_of_the_quota() -> None:
     buyer = Stage(role)
     role.trade(Turn(0.0, buyer.clock), BENCH)
     assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701"]
+
+
+def test_once_repeated_only_the_ledgers_word_counts() -> None:
+    buyer = AtTheBuyer()
+    promise = Purchased("buyer0-0", "salt", "seller1", 800, final=False)
+    buyer.waits_until(0.0)
+    buyer.waits_until(10.0)  # its patience
+    assert noted(buyer.hears("buyer7", promise), "purchased") == []
+    assert noted(buyer.hears("buyer7", purchased("buyer0-0")), "purchased") != []
+
+
+def test_a_promise_is_believed_at_first() -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    promise = Purchased("buyer0-0", "salt", "seller1", 800, final=False)
+    assert noted(buyer.hears("buyer7", promise), "purchased") != []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
-from bazaar.core.cache import POLICIES, Cache, WeakCache
+from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
-from bazaar.records import ITEMS, Item, Lot
+from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read
 from bazaar.settings import CachePolicy
 from tests.builders import a_lot, some_settings
 
@@ -41,7 +41,7 @@ def test_none_answers_nothing_itself_reads_nothing_and_tells_nobody() -> None:
     for _ in range(10):
         cache.served()
     assert [cache.offer(item) for item in ITEMS] == [None, None, None]
-    assert cache.wants(["salt"]) == ()
+    assert cache.wants(["salt"], 0.0) == ()
     assert cache.news() == ()
 
 
@@ -80,8 +80,8 @@ def test_the_lot_with_the_lowest_deposit_clock_is_offered_first() -> None:
 
 def test_a_miss_refreshes_the_item_and_only_that() -> None:
     cache = a_cache()
-    assert cache.wants(["salt", "fish", "salt"]) == ("fish", "salt")
-    assert cache.wants([]) == ()
+    assert cache.wants(["salt", "fish", "salt"], 0.0) == (Read(("fish", "salt")),)
+    assert cache.wants([], 0.0) == ()
 
 
 def test_what_is_read_replaces_what_was_known_of_these_items() -> None:
@@ -105,16 +105,16 @@ def test_everything_is_read_anew_after_every_k_served_orders() -> None:
     for round_ in range(3):
         cache.served()
         cache.served()
-        assert cache.wants([]) == (), round_
+        assert cache.wants([], 0.0) == (), round_
         cache.served()
-        assert cache.wants(["salt"]) == ITEMS, round_
+        assert cache.wants(["salt"], 0.0) == (Read(ITEMS),), round_
 
 
 def test_zero_means_no_pull() -> None:
     cache = a_cache(pull_every=0)
     for _ in range(100):
         cache.served()
-    assert cache.wants([]) == ()
+    assert cache.wants([], 0.0) == ()
 
 
 # --------------------------------------------------------------------------------------------- D5: push
@@ -201,3 +201,89 @@ def test_more_promises_than_the_warehouse_has_is_a_miss_not_a_negative_count() -
     assert cache.offer("salt") is None
     cache.sold(a_lot(count=0))
     assert [lot.count for lot in cache.news()] == [0]
+
+
+# --------------------------------------------------------------------------------------------- escrow
+LEASE_S = 10.0
+
+
+def granted(*lots: Lot) -> EscrowCache:
+    cache = EscrowCache(LEASE_S)
+    cache.learn(ITEMS, lots)
+    return cache
+
+
+def sell(cache: EscrowCache, count: int = 1) -> None:
+    for _ in range(count):
+        lot = cache.offer("salt")
+        assert lot is not None
+        cache.promised(lot)
+
+
+def test_escrow_offers_what_it_was_granted_and_no_more() -> None:
+    cache = granted(a_lot(count=2))
+    sell(cache, 2)
+    assert cache.offer("salt") is None
+    assert cache.offer("fish") is None
+
+
+def test_escrow_heeds_no_neighbour() -> None:
+    cache = granted()
+    cache.hear(a_lot(count=9))
+    assert cache.offer("salt") is None
+    assert cache.news() == ()
+
+
+def test_escrow_asks_for_nothing_that_nobody_ordered() -> None:
+    assert granted().wants([], 0.0) == ()
+
+
+def test_escrow_asks_for_twice_what_it_has_sold_and_then_for_what_it_sells_in_a_lease() -> None:
+    cache = granted(a_lot(count=1))
+    cache.wants([], 0.0)
+    sell(cache)
+    assert cache.wants(["salt", "salt"], 1.0) == (Draw("salt", 6),)
+    cache.learn(["salt"], [a_lot(count=8)])
+    assert cache.wants([], 2.0) == ()  # more than half of it is there
+    sell(cache, 4)
+    assert cache.wants([], 3.0) == (Draw("salt", 14),)
+    assert cache.wants([], 4.0) == ()  # nothing was sold since it asked
+    sell(cache)
+    assert cache.wants([], LEASE_S) == (Draw("salt", 8),)  # a new period, and eight in the one before
+    sell(cache)
+    assert cache.wants([], 3 * LEASE_S) == ()  # nothing for a whole one
+
+
+def test_escrow_does_not_take_what_it_has_promised_for_free() -> None:
+    cache = granted(a_lot(count=3))
+    sell(cache, 2)
+    cache.learn(["salt"], [a_lot(count=3)])  # the ledger has not seen the sales yet
+    assert count_of(cache) == 1
+    cache.settled(a_lot(), shipped=True)
+    cache.learn(["salt"], [a_lot(count=2)])
+    assert count_of(cache) == 1
+
+
+def test_escrow_may_sell_again_what_another_trader_had_decided() -> None:
+    cache = granted(a_lot(count=1))
+    sell(cache)
+    cache.settled(a_lot(), shipped=False)
+    assert count_of(cache) == 1
+
+
+def test_escrow_gives_back_what_is_called_back_and_asks_for_it_only_if_it_is_missed() -> None:
+    cache = granted(a_lot(count=5))
+    cache.wants(["salt"] * 4, 0.0)
+    cache.called_back("salt")
+    assert cache.wants([], 1.0) == (GiveBack("salt"),)
+    assert cache.offer("salt") is None
+    cache.learn(["salt"], [])
+    assert cache.wants([], 2.0) == ()
+    assert cache.wants(["salt"], 3.0) == (Draw("salt", 4),)
+
+
+def test_escrow_looks_at_what_it_has_inherited() -> None:
+    cache = granted()
+    cache.inherited()
+    assert cache.wants([], 0.0) == tuple(Draw(item, 0) for item in ITEMS)
+    assert cache.wants([], 0.0) == ()

@@ -30,7 +30,7 @@ from bazaar.rpc import Directory, Mailbox, NameServer, NoReply, Post, Refused, U
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
 from database import MirroredLedger
-from tests.builders import a_bench, a_deposit_entry, a_lot, a_plan
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_plan, some_settings
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 from tests.waiting import wait_until
 
@@ -40,7 +40,10 @@ DEPOSIT = a_deposit_entry(0, a_lot(count=3))
 
 # -------------------------------------------------------------------------------------------- the store
 def a_store() -> tuple[MirroredLedger, MemoryLedger, Warehouse]:
-    ledger, warehouse = MemoryLedger(Shelf()), Warehouse(("buyer0", "seller1", "buyer2"), 1)
+    ledger, warehouse = (
+        MemoryLedger(Shelf()),
+        Warehouse(("buyer0", "seller1", "buyer2"), some_settings(peers=3, traders=1)),
+    )
     return MirroredLedger(ledger, warehouse), ledger, warehouse  # type: ignore[arg-type] # it keeps the same contract
 
 

@@ -19,7 +19,9 @@ from bazaar.records import (
     Denial,
     Denied,
     DeposeEntry,
+    Grant,
     Item,
+    Return,
     Sale,
     Seat,
     Shipped,
@@ -54,6 +56,81 @@ def seen(ledger: Ledger) -> dict[str, Any]:
         "orphans": ledger.orphans,
         "position": ledger.position,
     }
+
+
+# -------------------------------------------------------------------------------------------- grants
+def with_grant() -> Ledger:
+    """buyer8 and buyer7 are traders; of seller1's three salt, two are granted to buyer7."""
+    return a_ledger(
+        Appoint(0, "buyer8", 0),
+        Appoint(1, "buyer7", 1),
+        a_deposit_entry(2, a_lot(count=3)),
+        Grant(3, "seller1-d0", "salt", 2, "buyer7"),
+    )
+
+
+def test_what_is_granted_is_not_free_but_not_sold_either() -> None:
+    ledger = with_grant()
+    assert ledger.free("salt") == 1
+    assert ledger.holdings("buyer7", "salt") == (a_lot(count=2),)
+    assert ledger.holders("salt") == [Seat("buyer7", 1)]
+    assert ledger.stock() == {("seller1", "salt"): (3, 800)}
+
+
+def test_a_promise_is_redeemed_from_the_traders_own_grant_an_order_from_what_is_free() -> None:
+    ledger = with_grant()
+    order_now(ledger, "buyer0-0", deposit_id="seller1-d0")
+    assert (ledger.free("salt"), ledger.holdings("buyer7", "salt")) == (1, (a_lot(count=1),))
+    order_now(ledger, "buyer0-1")
+    assert (ledger.free("salt"), ledger.holdings("buyer7", "salt")) == (0, (a_lot(count=1),))
+    assert ledger.decide_order(an_order("buyer0-2"), None, "buyer8") == Denial(
+        6, "buyer0-2", "buyer0", "salt", "unavailable", 1, "buyer8"
+    )
+    order_now(ledger, "buyer0-2", deposit_id="seller1-d0")
+    assert not ledger.holds(Seat("buyer7", 1))
+
+
+def test_a_grant_is_of_the_lot_that_is_sold_next_and_of_no_more_than_that_has() -> None:
+    ledger = a_ledger(
+        Appoint(0, "buyer7", 0),
+        a_deposit_entry(1, a_lot("seller1-d0", count=5, clock=9)),
+        a_deposit_entry(2, a_lot("seller3-d0", count=2, clock=3)),
+    )
+    assert ledger.decide_grant("salt", 4, "buyer7") == Grant(3, "seller3-d0", "salt", 2, "buyer7")
+    assert ledger.decide_grant("fish", 4, "buyer7") is None
+
+
+def test_what_is_returned_is_free() -> None:
+    ledger = with_grant()
+    back = ledger.decide_return("salt", "buyer7")
+    assert back == Return(4, "seller1-d0", "salt", 2, "buyer7")
+    ledger.apply(back)
+    assert (ledger.free("salt"), ledger.holders("salt")) == (3, [])
+    assert ledger.decide_return("salt", "buyer7") is None
+
+
+def test_who_takes_over_a_queue_takes_over_the_grants() -> None:
+    ledger = with_grant()
+    ledger.apply(Grant(4, "seller1-d0", "salt", 1, "buyer8"))
+    ledger.apply(DeposeEntry(5, "buyer7", 1, 1, "buyer8"))
+    assert ledger.holdings("buyer7", "salt") == ()
+    assert ledger.holds(Seat("buyer7", 1))
+    ledger.apply(AdoptEntry(6, "buyer7", 1, "buyer8"))
+    assert ledger.holdings("buyer8", "salt") == (a_lot(count=3),)
+    assert not ledger.holds(Seat("buyer7", 1))
+
+
+@pytest.mark.parametrize(
+    "entry", [Grant(4, "seller1-d0", "salt", 2, "buyer8"), Return(4, "seller1-d0", "salt", 3, "buyer7")]
+)
+def test_nothing_is_granted_or_returned_that_is_not_there(entry: AnyEntry) -> None:
+    with pytest.raises(ValueError, match="of seller1-d0 are to be taken"):
+        with_grant().apply(entry)
+
+
+def test_a_grant_to_somebody_who_has_no_seat_is_an_error() -> None:
+    with pytest.raises(ValueError, match="buyer5 is no trader"):
+        with_grant().apply(Grant(4, "seller1-d0", "salt", 1, "buyer5"))
 
 
 # ------------------------------------------------------------------------------------------ the stock
@@ -287,7 +364,7 @@ def test_an_entry_that_is_not_the_next_is_refused(position: int) -> None:
 def test_a_sale_of_what_is_not_there_is_refused() -> None:
     ledger = a_ledger(a_deposit_entry(0, a_lot(count=1)), a_sale(1, an_order("buyer0-0"), a_lot()))
     before = seen(ledger)
-    with pytest.raises(ValueError, match="sells from seller1-d0, which is empty"):
+    with pytest.raises(ValueError, match="1 of seller1-d0"):
         ledger.apply(a_sale(2, an_order("buyer0-1"), a_lot()))
     assert seen(ledger) == before
 

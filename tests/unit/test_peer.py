@@ -42,6 +42,11 @@ def a_plan(**values: object) -> Plan:
     return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()))
 
 
+def begun(peer: Peer) -> Peer:
+    peer.begin(Turn(0.0, peer.clock))
+    return peer
+
+
 def hear(peer: Peer, source: str, body: AnyMessage, at: float = 0.0) -> Turn:
     turn = Turn(at, peer.clock)
     peer.receive(turn, source, Letter(10, body))
@@ -97,32 +102,32 @@ def test_an_elected_peer_trades_and_neither_buys_nor_sells(name: str) -> None:
 
 
 def test_the_others_buy_and_sell_as_soon_as_the_bench_is_full() -> None:
-    buyer, seller = Peer("buyer0", a_plan()), Peer("seller1", a_plan())
+    buyer, seller = begun(Peer("buyer0", a_plan())), begun(Peer("seller1", a_plan()))
     assert [type(body) for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4"))))] == [Buy]
     assert [type(body) for _, body in sent(hear(seller, "buyer4", Won(a_bench("buyer4"))))] == [Deposit]
 
 
 def test_while_a_seat_is_free_nobody_trades() -> None:
-    buyer = Peer("buyer0", a_plan(traders=2))
+    buyer = begun(Peer("buyer0", a_plan(traders=2)))
     assert not [
         body for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4", vacant=1)))) if isinstance(body, Buy)
     ]
 
 
-@pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, ())])
+@pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, (), False)])
 def test_a_message_for_another_role_changes_nothing(body: AnyMessage) -> None:
-    turn = hear(Peer("seller1", a_plan()), "buyer4", body)
+    turn = hear(begun(Peer("seller1", a_plan())), "buyer4", body)
     assert noted(turn, "unexpected") == [{"message": type(body).__name__}]
     assert (turn.sends, turn.kept) == ([], [])
 
 
 def test_of_a_sale_the_seller_has_80_percent_to_the_cent() -> None:
-    turn = hear(Peer("seller1", a_plan()), "buyer4", Sold("buyer0-0", "salt", "buyer0", 899, 3))
+    turn = hear(begun(Peer("seller1", a_plan())), "buyer4", Sold("buyer0-0", "salt", "buyer0", 899, 3))
     assert noted(turn, "sold")[0]["earned"] == 719
 
 
 def test_every_message_is_received_after_it_was_sent_and_before_its_answer() -> None:
-    turn = hear(Peer("buyer0", a_plan()), "buyer4", Won(a_bench("buyer4")))
+    turn = hear(begun(Peer("buyer0", a_plan())), "buyer4", Won(a_bench("buyer4")))
     assert all(event.clock > 10 for event in turn.events)
     assert all(letter.clock > 11 for _, letter in turn.sends)
 
@@ -130,7 +135,7 @@ def test_every_message_is_received_after_it_was_sent_and_before_its_answer() -> 
 def test_the_orders_of_a_run_are_shared_among_those_who_stay_buyers() -> None:
     placed = {}
     for name in ("buyer0", "buyer2", "buyer4"):
-        peer = Peer(name, a_plan(requests=5, window=100))
+        peer = begun(Peer(name, a_plan(requests=5, window=100)))
         placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(a_bench("seller3")))))
     assert placed == {"buyer0": 3, "buyer2": 2, "buyer4": 0}  # buyer4 is the one that the election makes a trader
 
@@ -187,8 +192,8 @@ def test_a_trader_of_a_former_life_goes_on_with_its_own_journal() -> None:
 
 
 def test_a_peer_of_a_further_life_numbers_on_and_credits_no_sale_twice() -> None:
-    buyer = Peer("buyer0", a_plan(), FormerLife(clock=500))
-    seller = Peer("seller1", a_plan(), FormerLife(clock=500, credited=frozenset({"buyer0-3"})))
+    buyer = begun(Peer("buyer0", a_plan(), FormerLife(clock=500)))
+    seller = begun(Peer("seller1", a_plan(), FormerLife(clock=500, credited=frozenset({"buyer0-3"}))))
     (order,) = [b for _, b in sent(hear(buyer, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Buy)]
     (deposit,) = [b for _, b in sent(hear(seller, "buyer4", Won(a_bench("buyer4")))) if isinstance(b, Deposit)]
     assert (order.order_id, deposit.deposit_id) == ("buyer0-500", "seller1-d500")
@@ -196,7 +201,17 @@ def test_a_peer_of_a_further_life_numbers_on_and_credits_no_sale_twice() -> None
 
 
 def test_the_civil_part_of_a_trader_hears_the_answers_to_what_it_had_begun() -> None:
-    peer = Peer("seller3", a_plan())
+    peer = begun(Peer("seller3", a_plan()))
     elect(peer)
     turn = hear(peer, "buyer4", Sold("buyer0-3", "salt", "buyer0", 800, 3))
     assert noted(turn, "sold")[0]["earned"] == 640
+
+
+def test_what_comes_in_before_it_has_begun_is_done_when_it_begins() -> None:
+    peer = Peer("buyer0", a_plan())
+    early = hear(peer, "buyer4", Won(a_bench("buyer4")))
+    assert (early.events, early.sends) == ([], [])
+    turn = Turn(0.0, peer.clock)
+    peer.begin(turn)
+    assert turn.events[0].what == "joined"
+    assert noted(turn, "recognized") == [{"coordinator": "buyer4"}]

@@ -17,10 +17,14 @@ from bazaar.records import (
     AskAgain,
     Buy,
     CacheUpdate,
+    CallBack,
     Closed,
     Denied,
     Deposit,
     Deposited,
+    Draw,
+    Freed,
+    GiveBack,
     Item,
     JournalLine,
     Lot,
@@ -34,6 +38,7 @@ from bazaar.records import (
     Registered,
     Reopened,
     Reply,
+    Scarce,
     Seat,
     Shelves,
     Ship,
@@ -47,7 +52,7 @@ from bazaar.records import (
 )
 from peers import trader as trader_module
 from peers.role import FOREVER
-from peers.trader import Trader
+from peers.trader import SETTLE_AFTER_S, Trader
 from tests.builders import Stage, a_lot, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "buyer3", "buyer4")
@@ -85,7 +90,7 @@ class AtTheTrader(Stage):
         """The warehouse answers the question that is under way; where it was also asked to read, that nothing is there."""
         reads = [Shelves(request.items, ()) for request in self.asked.requests if isinstance(request, Read)]
         missing = len(self.asked.requests) - len(replies)
-        return self.hears(WAREHOUSE, Answer(self.asked.number, (*replies, *reads[:missing])))
+        return self.hears(WAREHOUSE, Answer(self.asked.number, (*replies, *reads[:missing]), True))
 
     def hears(self, source: str, *bodies: AnyMessage, at: float | None = None, clock: int = 0) -> Turn:
         turn = super().hears(source, *bodies, at=at, clock=clock)
@@ -226,7 +231,7 @@ def test_a_question_without_an_answer_is_repeated_as_it_was() -> None:
 def test_the_second_answer_to_a_repeated_question_changes_nothing() -> None:
     trader = AtTheTrader()
     trader.order("buyer0-0")
-    answer = Answer(trader.asked.number, (Denied("unavailable"), Shelves(("salt",), ())))
+    answer = Answer(trader.asked.number, (Denied("unavailable"), Shelves(("salt",), ())), True)
     trader.hears(WAREHOUSE, answer)
     turn = trader.hears(WAREHOUSE, answer)
     assert (turn.sends, turn.kept, turn.kept_afterwards) == ([], [], [])
@@ -266,7 +271,7 @@ def test_a_hit_is_promised_kept_and_confirmed_with_the_next_question() -> None:
     trader = AtTheTrader(lots=[a_lot(count=3)])
     turn = trader.order("buyer0-0")
     assert turn.kept == [Queued(an_order("buyer0-0")), Promised(an_order("buyer0-0"), a_lot(count=3))]
-    assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800)]
+    assert to(turn, "buyer0") == [Purchased("buyer0-0", "salt", "seller1", 800, final=False)]
     assert requests(turn) == [Ship(an_order("buyer0-0"), "seller1-d0")]
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert to(turn, "buyer0") == []
@@ -280,7 +285,7 @@ def test_a_hit_does_not_wait_for_the_warehouse_but_a_miss_does() -> None:
     missed = trader.order("buyer2-0", "boar", clock=1)
     turn = trader.order("buyer2-1", "salt", clock=2)
     assert to(missed, "buyer2") == []
-    assert to(turn, "buyer2") == [Purchased("buyer2-1", "salt", "seller1", 800)]
+    assert to(turn, "buyer2") == [Purchased("buyer2-1", "salt", "seller1", 800, final=False)]
 
 
 def test_a_promise_that_the_warehouse_denies_is_taken_back_as_oversold() -> None:
@@ -309,7 +314,7 @@ def test_a_miss_refreshes_the_item() -> None:
     trader = AtTheTrader()
     assert requests(trader.order("buyer0-0")) == [Ship(an_order("buyer0-0"), None), Read(("salt",))]
     trader.answered(Shipped(a_lot(count=2), 2), Shelves(("salt",), (a_lot(count=2),)))
-    assert to(trader.order("buyer0-1"), "buyer0") == [Purchased("buyer0-1", "salt", "seller1", 800)]
+    assert to(trader.order("buyer0-1"), "buyer0") == [Purchased("buyer0-1", "salt", "seller1", 800, final=False)]
 
 
 def test_the_cache_is_pulled_after_every_k_served_orders() -> None:
@@ -336,7 +341,7 @@ def test_promises_without_confirmation_are_bounded(monkeypatch: pytest.MonkeyPat
         turn = trader.order(f"buyer0-{serial}")
     assert to(turn, "buyer0") == []
     turn = trader.answered(Shipped(a_lot(count=8), 8))
-    assert Purchased("buyer0-2", "salt", "seller1", 800) in to(turn, "buyer0")
+    assert Purchased("buyer0-2", "salt", "seller1", 800, final=False) in to(turn, "buyer0")
 
 
 # ----------------------------------------------------------- an order that a second trader has decided
@@ -573,3 +578,130 @@ def test_an_order_is_closed_only_when_its_buyer_and_seller_have_been_told() -> N
     turn = trader.answered(Shipped(a_lot(count=2), 2))
     assert turn.kept == []
     assert turn.kept_afterwards == [Closed("buyer0-0")]
+
+
+# --------------------------------------------------------------------------------------------- escrow
+LEASE_S = 10.0
+
+
+def settles(trader: AtTheTrader, *ships: Reply, held: int = 0, written: bool = True, at: float | None = None) -> Turn:
+    """The warehouse answers the question that is under way; the trader holds so much salt then."""
+    answers = iter(ships)
+    lots = (a_lot(count=held),) if held else ()
+    replies = tuple(
+        next(answers) if isinstance(request, Ship) else Shelves((request.item,), lots if request.item == "salt" else ())
+        for request in trader.asked.requests
+        if isinstance(request, (Ship, Draw, GiveBack))
+    )
+    return trader.hears(WAREHOUSE, Answer(trader.asked.number, replies, written), at=at)
+
+
+def with_grant(count: int = 5) -> AtTheTrader:
+    """It has been granted salt at 0, by an answer that it asked for at 0."""
+    trader = AtTheTrader(cache="escrow", lease_s=LEASE_S)
+    trader.order("buyer0-0")
+    settles(trader, Shipped(a_lot(), 9), held=count)
+    return trader
+
+
+def test_what_it_was_granted_it_sells_without_asking() -> None:
+    trader = with_grant()
+    turn = trader.order("buyer0-1")
+    assert Purchased("buyer0-1", "salt", "seller1", 800, final=False) in to(turn, "buyer0")
+    assert Promised(an_order("buyer0-1"), a_lot(count=5)) in turn.kept
+    assert noted(turn, "taken") == [{"order": "buyer0-1", "item": "salt", "to": "cache"}]
+
+
+def test_the_buyer_is_told_only_if_the_lease_has_not_run_out_when_the_journal_is_written() -> None:
+    trader = with_grant()
+    turn = trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S - 1, clock=1)
+    told = Purchased("buyer0-1", "salt", "seller1", 800, final=False)
+    assert told in [letter.body for _, letter in turn.sends_at(LEASE_S - 0.01)]
+    assert told not in [letter.body for _, letter in turn.sends_at(LEASE_S)]
+
+
+def test_after_the_lease_it_asks() -> None:
+    trader = with_grant()
+    turn = trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S, clock=1)
+    assert ships(turn) == [Ship(an_order("buyer0-1"), None)]
+
+
+def test_the_lease_counts_from_the_asking_and_only_if_something_was_written() -> None:
+    trader = with_grant()
+    trader.hears("buyer0", Buy("buyer0-1", "fish", False), at=6.0, clock=1)  # a miss
+    settles(trader, Denied("unavailable"), held=5, written=False, at=8.0)
+    turn = trader.hears("buyer0", Buy("buyer0-2", "salt", False), at=LEASE_S + 1, clock=2)
+    assert ships(turn) == [Ship(an_order("buyer0-2", clock=2), None)]
+    settles(trader, Shipped(a_lot(), 4), held=5, at=LEASE_S + 3)
+    turn = trader.hears("buyer0", Buy("buyer0-3", "salt", False), at=2 * LEASE_S + 0.9, clock=3)
+    assert noted(turn, "taken") == [{"order": "buyer0-3", "item": "salt", "to": "cache"}]
+    turn = trader.hears("buyer0", Buy("buyer0-4", "salt", False), at=2 * LEASE_S + 1.1, clock=4)
+    assert ships(turn)[-1] == Ship(an_order("buyer0-4", clock=4), None)
+
+
+def test_who_asks_again_what_was_promised_is_told_what_the_ledger_says() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    assert to(trader.order("buyer0-1", again=True), "buyer0") == []
+    trader.waits_until(SETTLE_AFTER_S)
+    turn = settles(trader, Shipped(a_lot("seller3-d0", price_cents=500), 9))
+    assert to(turn, "buyer0") == [Purchased("buyer0-1", "salt", "seller3", 500)]
+
+
+def test_who_asks_again_what_was_promised_and_had_been_refused_is_refused() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    trader.order("buyer0-1", again=True)
+    trader.waits_until(SETTLE_AFTER_S)
+    assert to(settles(trader, Denied("unavailable")), "buyer0") == [Unavailable("buyer0-1", "salt")]
+
+
+def test_what_is_scarce_is_asked_again_when_it_is_freed_and_nothing_of_it_before() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1")
+    turn = settles(trader, Scarce())
+    assert noted(turn, "scarce") == [{"item": "salt"}]
+    assert ships(turn) == ships(trader.order("buyer0-2")) == []
+    turn = trader.hears(WAREHOUSE, Freed("salt"))
+    assert {ship.order.order_id for ship in ships(turn)} == {"buyer0-1", "buyer0-2"}
+
+
+def test_a_new_warehouse_does_not_know_who_waits() -> None:
+    trader = with_grant(count=0)
+    trader.order("buyer0-1")
+    settles(trader, Scarce())
+    assert [ship.order.order_id for ship in ships(trader.hears(WAREHOUSE, Reopened()))] == ["buyer0-1"]
+
+
+def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1", "fish")
+    trader.order("buyer0-2")  # promised, while the warehouse is busy
+    trader.hears(WAREHOUSE, CallBack("salt"))
+    turn = settles(trader, Denied("unavailable"))
+    assert ships(turn) == [Ship(an_order("buyer0-2"), "seller1-d0")]
+    assert requests(turn)[-1] == GiveBack("salt")
+
+
+def test_a_promise_that_was_refused_to_another_before_is_asked_again() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    trader.waits_until(SETTLE_AFTER_S)
+    assert to(settles(trader, Denied("unavailable")), "buyer0") == [AskAgain("buyer0-1", "salt")]
+
+
+def test_what_it_has_sold_goes_to_the_ledger_in_company_and_soon() -> None:
+    trader = with_grant(count=20)
+    assert requests(trader.order("buyer0-1")) == []
+    assert requests(trader.order("buyer0-2")) == []
+    assert trader.role.deadline == SETTLE_AFTER_S
+    assert [ship.order.order_id for ship in ships(trader.waits_until(SETTLE_AFTER_S))] == ["buyer0-1", "buyer0-2"]
+    assert not trader.role.idle
+
+
+def test_a_deposed_trader_takes_no_leased_promise_back() -> None:
+    trader = with_grant()
+    trader.order("buyer0-1")
+    turn = Turn(1.0, trader.clock)
+    trader.role.step_down(turn)
+    assert sent(turn) == []

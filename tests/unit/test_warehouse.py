@@ -13,16 +13,25 @@ from bazaar.records import (
     Ask,
     Bench,
     BenchIs,
+    CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
     DeposeEntry,
+    Draw,
+    Freed,
+    GiveBack,
+    Grant,
     Letter,
     Ok,
     Read,
     Reopened,
+    Return,
+    Sale,
+    Scarce,
     Seat,
+    Shelves,
     Ship,
     Shipped,
     Stock,
@@ -30,16 +39,17 @@ from bazaar.records import (
     TakeOver,
     WhoTrades,
 )
-from bazaar.warehouse import Warehouse
-from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent
+from bazaar.warehouse import LEASE_MARGIN, Warehouse
+from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")
+SETTINGS = some_settings(peers=8, traders=2)
 TWO = Bench((Seat("buyer7", 0), Seat("seller6", 2)), 0, 2, 2)
 
 
 def a_warehouse() -> Warehouse:
     """With two seats, of which buyer7 has the first, and three salt of seller1."""
-    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
+    return Warehouse(NAMES, SETTINGS, [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3))])
 
 
 def ask(warehouse: Warehouse, source: str, *bodies: AnyMessage) -> Turn:
@@ -88,7 +98,7 @@ def test_the_requests_of_one_question_are_answered_in_their_order() -> None:
     question = Ask(4, (Stock(fish), Ship(an_order("buyer0-0", "fish"), None), Ship(an_order("buyer0-1", "fish"), None)))
     turn = ask(a_warehouse(), "buyer7", question)
     gone = a_lot("seller2-d0", item="fish", count=0, clock=0)
-    assert sent(turn) == [("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable"))))]
+    assert sent(turn) == [("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable")), True))]
     assert [type(entry).__name__ for entry in turn.kept] == ["DepositEntry", "Sale", "Denial"]
     assert [entry.position for entry in turn.kept] == [2, 3, 4]
 
@@ -118,12 +128,12 @@ def test_the_same_order_asked_again_gets_the_same_answer_and_ships_nothing() -> 
     assert len(first.kept) == 1
     assert again.kept == []
     assert noted(again, "shipped") == []
-    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),)))]
+    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),), False))]
 
 
 def test_a_promise_of_what_is_not_there_is_denied_as_oversold() -> None:
     turn = ask(a_warehouse(), "buyer7", Ask(1, (Ship(an_order(), "seller9-d9"),)))
-    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),)))]
+    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),), True))]
     assert noted(turn, "oversold") == [{"order": "buyer0-0", "item": "salt", "buyer": "buyer0"}]
 
 
@@ -157,10 +167,10 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     predecessor = a_warehouse()
     kept = ask(predecessor, "buyer7", Ask(1, (Ship(an_order(), None),))).kept
     entries = [Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot(count=3)), *kept]
-    successor = Warehouse(NAMES, 2, entries)
+    successor = Warehouse(NAMES, SETTINGS, entries)
     assert kept == [a_sale(2, an_order(), a_lot())]
     assert sent(ask(successor, "buyer7", Ask(1, (Ship(an_order(), None),)))) == [
-        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),)))
+        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),), False))
     ]
     assert successor.ledger.position == 3
     assert successor.name == WAREHOUSE
@@ -172,7 +182,9 @@ FIRST = Seat("buyer7", 0)
 
 def two_traders() -> Warehouse:
     """buyer7 and seller6 trade; three salt of seller1 are there."""
-    return Warehouse(NAMES, 2, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=3))])
+    return Warehouse(
+        NAMES, SETTINGS, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=3))]
+    )
 
 
 def test_whose_depose_comes_first_is_told_that_it_is_done_and_what_is_its_own_to_carry_out() -> None:
@@ -231,8 +243,8 @@ def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> Non
     assert noted(first, "adopted") == [{"peer": "buyer7", "by": "seller6"}]
     assert again.kept == []
     assert (sent(first), sent(again)) == (
-        [("seller6", Answer(1, (Adopted(),)))],
-        [("seller6", Answer(2, (Adopted(),)))],
+        [("seller6", Answer(1, (Adopted(),), True))],
+        [("seller6", Answer(2, (Adopted(),), False))],
     )
 
 
@@ -242,7 +254,7 @@ def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_i
     ask(warehouse, "seller6", Depose(FIRST))
     turn = ask(warehouse, "seller6", Ask(1, (Adopt(FIRST), Ship(an_order(), None))))
     assert [type(entry) for entry in turn.kept] == [AdoptEntry]
-    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2))))]
+    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2)), True))]
 
 
 def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None:
@@ -265,18 +277,119 @@ def test_started_again_it_tells_every_trader_to_ask_again_and_who_has_to_take_ov
         Appoint(1, "seller6", 1),
         DeposeEntry(2, "buyer7", 0, 0, "seller6"),
     ]
-    warehouse = Warehouse(NAMES, 2, entries)
+    warehouse = Warehouse(NAMES, SETTINGS, entries)
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
     assert sent(turn) == [("seller6", Reopened()), ("seller6", TakeOver(FIRST))]
-    settled = Warehouse(NAMES, 2, [*entries, AdoptEntry(3, "buyer7", 0, "seller6")])
+    settled = Warehouse(NAMES, SETTINGS, [*entries, AdoptEntry(3, "buyer7", 0, "seller6")])
     turn = Turn(0.0, settled.clock)
     settled.begin(turn)
     assert sent(turn) == [("seller6", Reopened())]
 
 
 def test_in_its_first_life_it_tells_nobody() -> None:
-    warehouse = Warehouse(NAMES, 2)
+    warehouse = Warehouse(NAMES, SETTINGS)
     turn = Turn(0.0, warehouse.clock)
     warehouse.begin(turn)
     assert sent(turn) == []
+
+
+# --------------------------------------------------------------------------------------------- escrow
+LATE_S = SETTINGS.lease_s * LEASE_MARGIN
+
+
+def at(warehouse: Warehouse, now: float, source: str, *bodies: AnyMessage) -> Turn:
+    turn = Turn(now, warehouse.clock)
+    for body in bodies:
+        warehouse.receive(turn, source, Letter(10, body))
+    warehouse.tick(turn)
+    return turn
+
+
+def stocked(count: int = 12) -> Warehouse:
+    """buyer7 and seller6 are traders; there is some salt."""
+    return Warehouse(
+        NAMES, SETTINGS, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=count))]
+    )
+
+
+def test_a_trader_is_granted_its_share_of_what_is_free() -> None:
+    turn = ask(stocked(), "buyer7", Ask(1, (Draw("salt", 100),)))
+    assert turn.kept == [Grant(3, "seller1-d0", "salt", 3, "buyer7")]  # of two traders each a half, and half of that
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=3),)),), True))]
+
+
+def test_the_last_unit_can_be_had_and_what_a_trader_holds_already_counts() -> None:
+    warehouse = stocked(1)
+    first, again = (ask(warehouse, "buyer7", Ask(number, (Draw("salt", 1),))) for number in (1, 2))
+    assert [grant.count for grant in first.kept] == [1]
+    assert again.kept == []
+    assert sent(again) == [("buyer7", Answer(2, (Shelves(("salt",), (a_lot(count=1),)),), False))]
+
+
+def test_nobody_is_refused_what_another_trader_holds() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
+    assert turn.kept == []
+    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False)), ("buyer7", CallBack("salt"))]
+    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
+    assert turn.kept == [Return(4, "seller1-d0", "salt", 1, "buyer7")]
+    assert sent(turn)[1:] == [("seller6", Freed("salt"))]
+    assert ask(warehouse, "buyer7", Ask(3, (Draw("salt", 5),))).kept == []  # not while somebody waits for it
+    turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order(), None),)))
+    assert isinstance(turn.kept[0], Sale)
+
+
+def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order("buyer0-0"), None),)))
+    turn = ask(warehouse, "buyer7", Ask(2, (Ship(an_order("buyer2-0"), "seller1-d0"),)))
+    assert ("seller6", Freed("salt")) in sent(turn)
+    turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order("buyer0-0"), None),)))
+    assert sent(turn) == [("seller6", Answer(2, (Denied("unavailable"),), True))]
+
+
+def test_who_has_fallen_waits_for_nothing() -> None:
+    warehouse = stocked(1)
+    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
+    ask(warehouse, "buyer7", Depose(Seat("seller6", 1)))
+    assert CallBack("salt") not in [body for _, body in sent(ask(warehouse, "buyer7", Ask(2, (Read(("fish",)),))))]
+
+
+def test_a_queue_is_handed_on_when_the_lease_has_run_out() -> None:
+    warehouse = stocked()
+    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    turn = at(warehouse, 7.0, "seller6", Depose(FIRST))
+    assert TakeOver(FIRST) not in [body for _, body in sent(turn)]
+    assert warehouse.deadline == 5.0 + LATE_S
+    early = at(warehouse, 5.0 + LATE_S - 0.1, "seller6", WhoTrades())
+    assert TakeOver(FIRST) not in [body for _, body in sent(early)]
+    due = Turn(5.0 + LATE_S, warehouse.clock)
+    warehouse.tick(due)
+    assert sent(due) == [("seller6", TakeOver(FIRST))]
+    assert warehouse.deadline == float("inf")
+
+
+def test_an_answer_that_took_no_entry_renews_no_lease() -> None:
+    """A warehouse that was replaced can give such answers, and its successor would not know."""
+    warehouse = stocked()
+    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    at(warehouse, 6.0, "buyer7", Ask(2, (Read(("salt",)),)))
+    at(warehouse, 7.0, "seller6", Depose(FIRST))
+    assert warehouse.deadline == 5.0 + LATE_S
+
+
+def test_who_holds_nothing_has_no_lease_to_wait_for() -> None:
+    turn = at(stocked(), 7.0, "seller6", Depose(FIRST))
+    assert ("seller6", TakeOver(FIRST)) in sent(turn)
+
+
+def test_a_warehouse_that_is_started_again_takes_every_lease_for_a_new_one() -> None:
+    warehouse = stocked()
+    warehouse.ledger.apply(Grant(3, "seller1-d0", "salt", 2, "buyer7"))
+    warehouse.begin(Turn(50.0, warehouse.clock))
+    at(warehouse, 51.0, "seller6", Depose(FIRST))
+    assert warehouse.deadline == 50.0 + LATE_S
