@@ -26,7 +26,7 @@ SEED = {"5/4": 37.5, "3/6": 10.0, "4/5": 30.0, "7/2": 62.5}
 GOODS, EVERY_S, THINK_S = 3, 5.0, 0.0
 """The curve's: lots of three, new ones as soon as a seller has sold out (a run is over before T_g), and no pauses."""
 MOVES = ((1, EVERY_S, THINK_S), (10, EVERY_S, THINK_S), (GOODS, 0.1, THINK_S), (GOODS, EVERY_S, 0.1))
-MOVED_PEOPLE = ((3, 6), (5, 4), (7, 2))
+MOVED_PEOPLE = ((3, 6), (7, 2))
 MOVED_SEEDS = 3  # of those given
 MEASURED = ("oversold_percent", "unavailable_percent", "refused_percent", "undersold_percent")
 
@@ -88,7 +88,7 @@ def table(rows: Sequence[Row]) -> str:
     curve = _curve(rows)
     lines = []
     for (ratio, cache), some in groups(curve, "ratio", "cache"):
-        theirs = f"{SEED[ratio]:g} %" if ratio in SEED and cache != "none" else "-"
+        theirs = f"{SEED[ratio]:g} %" if ratio in SEED and cache == "weak" else "-"
         lines.append([ratio, cache, theirs, *_percents(some)])
     header = ["buyers/sellers", "cache", "over-sold: the seed's", "ours", "unavailable", "refused in all", "under-sold"]
     told = f"**{REQUESTS} requests, {TRADERS} traders, N_g {GOODS}, no pauses**\n\n{markdown(header, lines)}"

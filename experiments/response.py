@@ -35,7 +35,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                     restock_every_s=RESTOCK_EVERY_S, seed=seed,
                 )  # fmt: skip
                 labels = {"buyers": str(buyers), "cache": cache}
-                grid.append(Cell(labels, seed, peopled(settings, buyers, 1), START_S + requests / 250))
+                grid.append(Cell(labels, seed, peopled(settings, buyers, 1), START_S + requests / 400))
     return grid
 
 

@@ -41,7 +41,7 @@ from experiments.rows import Cell, Missing, Row, Table, name_of
 ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 OUT = ROOT / "experiments"
 CACHES: tuple[str, ...] = get_args(CachePolicy)
-START_S = 2.0  # a guess: from nothing to the first order, and from the last to the verdict
+START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
 
 
 class Run(NamedTuple):

@@ -67,7 +67,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 )
                 settings = peopled(settings, FAST_BUYERS, PEERS - traders - FAST_BUYERS, every_item=True)
                 labels = {"series": "fast", "change": "nothing", "traders": str(traders), "buyers": str(FAST_BUYERS)}
-                grid.append(Cell({**labels, "cache": cache}, seed, settings, START_S + fast_requests / 300))
+                grid.append(Cell({**labels, "cache": cache}, seed, settings, START_S + fast_requests / 350))
     for seed in seeds:
         for change, people, changed, _ in SEARCH[:: 4 if quick else 1]:
             there = {**BASE, **people}
@@ -77,7 +77,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 settings = peopled(settings, there["buyers"], there["sellers"], every_item=True)
                 labels = {"series": "search", "change": change}
                 labels |= {"traders": str(there["traders"]), "buyers": str(there["buyers"]), "cache": cache}
-                grid.append(Cell(labels, seed, settings, START_S + search_requests / 200))
+                grid.append(Cell(labels, seed, settings, START_S + search_requests / 250))
     for seed in () if quick else seeds[:LAB_SEEDS]:
         for buyers in LAB_BUYERS:
             for traders in TRADERS:
