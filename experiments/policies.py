@@ -102,7 +102,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     with picture(path, panels=len(panels), rows=2, height=2.6) as made:
         for panel, (workload, name) in zip(made, panels, strict=True):
             measured = {
-                cache: values(some, name) for (work, cache), some in groups(rows, "workload", "cache") if work == workload
+                cache: values(some, name)
+                for (work, cache), some in groups(rows, "workload", "cache")
+                if work == workload
             }
             if measured:
                 panel.dots(list(measured), {"": list(measured.values())})
