@@ -49,6 +49,7 @@ from bazaar.records import (
 from bazaar.records import Answer as AnswerMessage
 from bazaar.settings import Settings
 
+LEAST_SHARE = 4  # of less, more would be lost by calling it back than is won by not asking for it
 LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth
 FOREVER = float("inf")
 
@@ -196,10 +197,11 @@ class Warehouse:
                 return Shelves((item,), ())
 
     def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
-        """Grants what the trader lacks to `count` units: of what is free, its share, so that nobody hoards."""
+        """Grants what the trader lacks to `count` units: of what is free, its share. The last goods stay free for all."""
         holds = sum(lot.count for lot in self.ledger.holdings(trader, item))
-        share = -(-self.ledger.free(item) // (2 * len(self.ledger.bench.traders)))
-        wanted = min(count - holds, share) if self._waiting[item].keys() <= {trader} else 0
+        share = self.ledger.free(item) // (2 * len(self.ledger.bench.traders))
+        spared = share >= LEAST_SHARE and self._waiting[item].keys() <= {trader}
+        wanted = min(count - holds, share) if spared else 0
         while wanted > 0 and (grant := self.ledger.decide_grant(item, wanted, trader)) is not None:
             self._append(turn, grant)
             turn.note("granted", item=item, count=grant.count, trader=trader)

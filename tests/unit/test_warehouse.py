@@ -39,7 +39,7 @@ from bazaar.records import (
     TakeOver,
     WhoTrades,
 )
-from bazaar.warehouse import LEASE_MARGIN, Warehouse
+from bazaar.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")
@@ -306,44 +306,57 @@ def at(warehouse: Warehouse, now: float, source: str, *bodies: AnyMessage) -> Tu
     return turn
 
 
-def stocked(count: int = 12) -> Warehouse:
-    """buyer7 and seller6 are traders; there is some salt."""
-    return Warehouse(
-        NAMES, SETTINGS, [Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), a_deposit_entry(2, a_lot(count=count))]
-    )
+def stocked(count: int = 20, held: int = 0) -> Warehouse:
+    """buyer7 and seller6 are traders; there is some salt, of which buyer7 holds some."""
+    entries: list[AnyEntry] = [
+        Appoint(0, "buyer7", 0),
+        Appoint(1, "seller6", 1),
+        a_deposit_entry(2, a_lot(count=count)),
+    ]
+    return Warehouse(NAMES, SETTINGS, [*entries, *([Grant(3, "seller1-d0", "salt", held, "buyer7")] if held else [])])
 
 
 def test_a_trader_is_granted_its_share_of_what_is_free() -> None:
     turn = ask(stocked(), "buyer7", Ask(1, (Draw("salt", 100),)))
-    assert turn.kept == [Grant(3, "seller1-d0", "salt", 3, "buyer7")]  # of two traders each a half, and half of that
-    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=3),)),), True))]
+    assert turn.kept == [Grant(3, "seller1-d0", "salt", 5, "buyer7")]  # of two traders each a half, and half of that
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), True))]
 
 
-def test_the_last_unit_can_be_had_and_what_a_trader_holds_already_counts() -> None:
-    warehouse = stocked(1)
-    first, again = (ask(warehouse, "buyer7", Ask(number, (Draw("salt", 1),))) for number in (1, 2))
-    assert [grant.count for grant in first.kept] == [1]
-    assert again.kept == []
-    assert sent(again) == [("buyer7", Answer(2, (Shelves(("salt",), (a_lot(count=1),)),), False))]
+def test_what_a_trader_holds_already_counts() -> None:
+    turn = ask(stocked(40, held=3), "buyer7", Ask(1, (Draw("salt", 5),)))
+    assert [grant.count for grant in turn.kept] == [2]
+    turn = ask(stocked(40, held=5), "buyer7", Ask(1, (Draw("salt", 5),)))
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), False))]
+
+
+def test_the_last_goods_are_granted_to_nobody() -> None:
+    assert ask(stocked(4 * LEAST_SHARE), "buyer7", Ask(1, (Draw("salt", 5),))).kept != []
+    assert ask(stocked(4 * LEAST_SHARE - 1), "buyer7", Ask(1, (Draw("salt", 5),))).kept == []
 
 
 def test_nobody_is_refused_what_another_trader_holds() -> None:
-    warehouse = stocked(1)
-    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    warehouse = stocked(1, held=1)
     turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
     assert turn.kept == []
     assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False)), ("buyer7", CallBack("salt"))]
     turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
     assert turn.kept == [Return(4, "seller1-d0", "salt", 1, "buyer7")]
     assert sent(turn)[1:] == [("seller6", Freed("salt"))]
-    assert ask(warehouse, "buyer7", Ask(3, (Draw("salt", 5),))).kept == []  # not while somebody waits for it
     turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order(), None),)))
     assert isinstance(turn.kept[0], Sale)
 
 
+def test_nothing_is_granted_of_what_somebody_waits_for() -> None:
+    warehouse = stocked(40, held=40)
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
+    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"), Draw("salt", 5))))
+    assert [type(entry) for entry in turn.kept] == [Return]
+    ask(warehouse, "seller6", Ask(2, (Ship(an_order(), None),)))
+    assert ask(warehouse, "buyer7", Ask(3, (Draw("salt", 5),))).kept != []
+
+
 def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
-    warehouse = stocked(1)
-    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    warehouse = stocked(1, held=1)
     ask(warehouse, "seller6", Ask(1, (Ship(an_order("buyer0-0"), None),)))
     turn = ask(warehouse, "buyer7", Ask(2, (Ship(an_order("buyer2-0"), "seller1-d0"),)))
     assert ("seller6", Freed("salt")) in sent(turn)
@@ -352,8 +365,7 @@ def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
 
 
 def test_who_has_fallen_waits_for_nothing() -> None:
-    warehouse = stocked(1)
-    ask(warehouse, "buyer7", Ask(1, (Draw("salt", 1),)))
+    warehouse = stocked(1, held=1)
     ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
     ask(warehouse, "buyer7", Depose(Seat("seller6", 1)))
     assert CallBack("salt") not in [body for _, body in sent(ask(warehouse, "buyer7", Ask(2, (Read(("fish",)),))))]
@@ -388,8 +400,7 @@ def test_who_holds_nothing_has_no_lease_to_wait_for() -> None:
 
 
 def test_a_warehouse_that_is_started_again_takes_every_lease_for_a_new_one() -> None:
-    warehouse = stocked()
-    warehouse.ledger.apply(Grant(3, "seller1-d0", "salt", 2, "buyer7"))
+    warehouse = stocked(held=2)
     warehouse.begin(Turn(50.0, warehouse.clock))
     at(warehouse, 51.0, "seller6", Depose(FIRST))
     assert warehouse.deadline == 50.0 + LATE_S
