@@ -133,7 +133,7 @@ def story(rows: Sequence[Row]) -> str:
         f"With {buyers} buyers, {sellers} sellers and deposits of {goods}, of the orders are over-sold: "
         f"{told('oversold_percent', SCARCE, ' %')}; refused though there is stock: "
         f"{told('undersold_percent', SCARCE, ' %')}. What that costs in time to an answer: "
-        f"{told('p50_ms', SCARCE, ' ms')}: with `escrow`, what one trader holds and another needs is called back first.",
+        f"{told('p50_ms', SCARCE, ' ms')}. Where there is little, `escrow` is `none`: the last goods are granted to nobody.",
         f"Answers a second while the warehouse is stopped, in percent of those before: {told('away_percent', AWAY, ' %')}. "
         "`escrow` sells what it holds until its lease runs out, and settles afterwards. The other caches go on only as "
         "long as no order misses: one that does holds up its buyer.",
