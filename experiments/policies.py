@@ -108,6 +108,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             }
             if measured:
                 panel.dots(list(measured), {"": list(measured.values())})
+            panel.mark("", 0.0)
             panel.name(names[name], "", workload)
 
 
