@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,21 @@ def start(tmp_path: Path, mongo_uri: str | None, *command: object) -> Command:
     )
 
 
+def measure(tmp_path: Path, *command: object) -> None:
+    """Runs it to its end. Where the machine was so busy that a live peer was taken for dead, the same command goes on."""
+    for _ in range(3):
+        with start(tmp_path, None, *command) as started:
+            status, said, complained = ended(started)
+        if status == 0:
+            assert complained == "", said
+            return
+        assert status == 1, complained
+        assert "is the machine busy?" in complained
+        for kept in tmp_path.glob("bazaar-experiments-*"):
+            shutil.rmtree(kept)
+    raise AssertionError(f"three times: {complained}")
+
+
 def lines_of(csv: Path) -> list[str]:
     return csv.read_text().splitlines() if csv.exists() else []
 
@@ -36,9 +52,7 @@ def lines_of(csv: Path) -> list[str]:
 def test_one_command_measures_and_reports(tmp_path: Path) -> None:
     """With a MongoDB of its own; one experiment of the six, the smallest cells."""
     run_sh = ROOT / "experiments" / "run.sh"
-    with start(tmp_path, None, "bash", run_sh, "election", "--quick", "--only", "peers=5", "--out", "out") as command:
-        status, said, complained = ended(command)
-    assert (status, complained) == (0, ""), said
+    measure(tmp_path, "bash", run_sh, "election", "--quick", "--only", "peers=5", "--out", "out")
     out = tmp_path / "out"
     assert sorted(path.name for path in (out / "results").iterdir()) == ["election.csv", "election.md", "election.png"]
     modes = [line.split(",")[:2] for line in lines_of(out / "results" / "election.csv")[1:]]
@@ -72,9 +86,7 @@ def test_ctrl_c_keeps_the_rows_leaves_no_process_and_it_goes_on_from_there(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     before = lines_of(csv)
     assert 2 <= len(before) < 5
-    with start(tmp_path, None, *sweep) as command:
-        status, said, complained = ended(command)
-    assert (status, complained) == (0, ""), said
+    measure(tmp_path, *sweep)
     after = lines_of(csv)
     assert after[: len(before)] == before
     assert len(after) == 5
