@@ -23,8 +23,9 @@ PATIENCE_S = 60.0  # for something that takes a second or two on an idle machine
 
 
 def quick(**values: Any) -> Settings:
-    """Settings without waits, but patient with silence: on a busy machine a slow peer must not lose its election."""
-    return with_pace("fast", **{"election_timeout_s": 20.0, "answer_timeout_s": 20.0, **values})
+    """Settings without waits, but patient with silence: on a busy machine a slow peer must not lose its election or seat."""
+    patience = {"election_timeout_s": 20.0, "answer_timeout_s": 20.0, "suspect_after_s": 20.0}
+    return with_pace("fast", **{**patience, **values})
 
 
 class Traded(NamedTuple):
