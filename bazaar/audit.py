@@ -397,7 +397,10 @@ def clocks_increase(evidence: Evidence) -> Iterator[str]:
 
 
 def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
-    """A trader never passes over a lower clock: for the warehouse of all that wait, for the cache of the same lane."""
+    """A trader never passes over a lower clock: for the warehouse of all that wait, for the cache of the same lane.
+
+    What waits for others to give something back (`scarce`, until `freed`) cannot be taken, and is not passed over.
+    """
     for process, history in evidence.histories.items():
         waiting: dict[str, tuple[int, int, str]] = {}  # order -> its key
         heaps: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)  # by lane

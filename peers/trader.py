@@ -1,7 +1,8 @@
 """A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (SPEC C, D).
 
 One question (`Ask`) is under way to the warehouse at a time; what waits meanwhile is the next one, so batches form by
-themselves. An order that the cache can answer is answered at once and confirmed with the next question.
+themselves. An order that the cache can answer is answered at once and confirmed with the next question; one that waits
+for goods which other traders hold (escrow) waits in the queue.
 
     Buy --> journal --> queue --+-- hit:  Purchased to the buyer, promise to the warehouse --+--> Sold to the seller
                                 |                                                            +--> Oversold to the buyer
@@ -188,8 +189,8 @@ class Trader(Trading):
             self._ask(turn, self._asked)
         if self._is_open:
             self._serve(turn)
-        elif self._asked is None and (self._deposits or self._adoptions):
-            self._put_question(turn, [], [])
+        elif self._asked is None:
+            self._put_question(turn, [], [])  # deposits, queues taken over, promises of a former life
         news = self._cache.news()
         if news and self._others:
             for name in self._others:

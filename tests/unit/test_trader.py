@@ -699,6 +699,16 @@ def test_what_it_has_sold_goes_to_the_ledger_in_company_and_soon() -> None:
     assert not trader.role.idle
 
 
+@pytest.mark.parametrize("cache", ["weak", "escrow"])
+def test_before_it_opens_it_settles_what_a_former_life_has_promised_and_then_rests(cache: str) -> None:
+    trader = AtTheTrader(cache=cache, elected=False, opening_delay_s=25.0)
+    trader.inherits(Seat("buyer4", 0), Queued(an_order()), Promised(an_order(), a_lot()))
+    turn = trader.waits_until(SETTLE_AFTER_S)
+    settled = [*ships(turn), *(request for request in trader.asked.requests if isinstance(request, Ship))]
+    assert settled[0] == Ship(an_order(), "seller1-d0")
+    assert trader.role.deadline > trader.now  # it does not spin until it opens
+
+
 def test_a_deposed_trader_takes_no_leased_promise_back() -> None:
     trader = with_grant()
     trader.order("buyer0-1")
