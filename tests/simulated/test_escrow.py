@@ -97,6 +97,8 @@ def sales_from_grants_after_deposal(world: World, name: str) -> int:
 
 
 def test_while_the_warehouse_is_away_what_was_granted_is_sold() -> None:
+    """Orders come at random, some forty a second: so all seeds together are compared, not each on its own."""
+    before = away = 0
     for seed in SEEDS:
         world = a_world(seed, restock_count=500, requests=1500, buyers=4)
         world.at(STOCKED_S, lambda world=world: world.kill(WAREHOUSE))  # type: ignore[misc]
@@ -104,10 +106,16 @@ def test_while_the_warehouse_is_away_what_was_granted_is_sold() -> None:
         world.quiet_after_s = STOCKED_S + LEASE_S
         report = judge(world.run())
         assert report.violations == {}, f"seed {seed}"
-        taken = [h.at for name in world.plan.names[-2:] for h in world.histories[name] if h.what == "taken"]
-        before, away = (sum(at < when <= at + LEASE_S / 2 for when in taken) for at in (STOCKED_S - 2, STOCKED_S))
-        print(f"seed {seed}: {before} orders before, {away} while the warehouse was away")
-        assert away > 0.8 * before, f"seed {seed}"
+        before += orders_taken(world, STOCKED_S - LEASE_S / 2)
+        away += orders_taken(world, STOCKED_S)
+    print(f"{before} orders before, {away} while the warehouse was away")
+    assert away > 0.9 * before
+
+
+def orders_taken(world: World, since: float) -> int:
+    """By the two traders, within half a lease."""
+    taken = (h.at for name in world.plan.names[-2:] for h in world.histories[name] if h.what == "taken")
+    return sum(since < at <= since + LEASE_S / 2 for at in taken)
 
 
 def test_scarce_goods_are_called_back_and_nobody_is_refused_what_another_holds(monkeypatch: Patch) -> None:
