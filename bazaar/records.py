@@ -421,12 +421,22 @@ class Letter(Record, frozen=True):
 
 
 class Delivery(Record, frozen=True):
-    """Consecutive letters of one sender to one receiver. `incarnation` tells two lives of a process apart."""
+    """Consecutive letters of one sender to one receiver, and how much of the other's letters has arrived.
+
+    `incarnation` tells two lives of a process apart.
+    """
 
     source: str
     target: str
     incarnation: int
-    sequence: int
+    number: int
+    """That of the first letter; they are numbered 0, 1, 2, … in each incarnation."""
+    acked: int
+    """The number of the first letter that the receiver was not heard to have taken."""
+    of: int
+    """The receiver's incarnation of which `taken` speaks; -1: of none."""
+    taken: int
+    """How many of the receiver's letters the sender has taken."""
     letters: tuple[Letter, ...]
 
 

@@ -1,11 +1,9 @@
 """All of Pyro4: a mailbox that takes deliveries, a post that makes them, the name server, and the key.
 
 Pyro4 carries nothing but `bytes` (a `Delivery`, see `records.py`), so none of its class conversions is involved. Every
-message is signed with the run's key (HMAC); one that is not, or not rightly, is refused before it is looked at. The
-exposed method only puts the letters into a queue: it never calls out, so calls cannot wait for each other in a circle.
-
-Errors: `Unreachable`, the call certainly did not happen; `NoReply`, it may have; `Refused`, the receiver will not
-have these bytes. Retries are the caller's business: with Pyro4's own, one call can run several times.
+message is signed with the run's key (HMAC); one that is not, or not rightly, is refused before it is looked at.
+Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
+arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ import contextlib
 import logging
 import os
 import secrets
+import select
+import selectors
 import socket
 import threading
 from collections.abc import Callable
@@ -25,14 +25,15 @@ import Pyro4.naming
 from Pyro4 import errors as pyro_errors
 from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
 
-from bazaar.records import MalformedMessage
 from bazaar.settings import UsageError
 
-CALL_TIMEOUT_S = 5.0  # a call that only enqueues answers in milliseconds, unless its process is stopped
+CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
+SEND_TIMEOUT_S = 0.5  # of a message too large for what is free in the socket's buffer
 HANDSHAKE_TIMEOUT_S = 2.0
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_BYTES = 4 * 1024 * 1024  # of one message
-BUSY = "busy"
+SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
+MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
 
 Pyro4.config.SERVERTYPE = "multiplex"
 Pyro4.config.SERIALIZER = "marshal"  # the fastest for bytes; it only ever sees what bears the key's signature
@@ -41,25 +42,14 @@ Pyro4.config.COMMTIMEOUT = CALL_TIMEOUT_S
 Pyro4.config.MAX_RETRIES = 0
 Pyro4.config.MAX_MESSAGE_SIZE = MOST_BYTES
 Pyro4.config.SOCK_NODELAY = True
+Pyro4.config.ONEWAY_THREADED = False
 Pyro4.config.POLLTIMEOUT = 60.0
 Pyro4.config.ITER_STREAMING = False
 logging.getLogger("Pyro4").setLevel(logging.CRITICAL)  # what matters is raised or counted
 
 
 class Unreachable(Exception):
-    """The call certainly did not happen."""
-
-
-class NoReply(Exception):
-    """The call may have happened."""
-
-
-class Refused(Exception):
-    """The receiver looked at the bytes and will not have them."""
-
-
-class Busy(Exception):
-    """The receiver cannot take more at the moment."""
+    """There is no connection to the other process, or there is none any more."""
 
 
 # --------------------------------------------------------------------------------------------- the key
@@ -121,22 +111,63 @@ def _post_a_doorman(daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None
 
 
 class Mailbox:
-    """Serves `deliver(bytes) -> None` of one process to whoever has the key, in a thread of its own."""
+    """Where whoever has the key leaves deliveries for one process. All but `wake` is for one thread, which waits here."""
 
-    def __init__(
-        self, host: str, name: str, key: bytes, take: Callable[[bytes], None], refused: Callable[[], None]
-    ) -> None:
-        """`take` is called in the mailbox's thread; it may raise `MalformedMessage` or `Busy`. `refused` counts strangers."""
+    def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
+        """`refused` counts strangers, in any thread."""
         self._daemon = _daemon(host)
         _post_a_doorman(self._daemon, key, refused)
-        self.uri = str(self._daemon.register(_Slot(take), name))
-        self._thread = threading.Thread(target=self._daemon.requestLoop, name="mailbox", daemon=True)
-        self._thread.start()
+        self._arrived: list[bytes] = []
+        self.uri = str(self._daemon.register(_Slot(self._arrived.append), name))
+        self._server = self._daemon.transportServer
+        self._selector: selectors.BaseSelector = self._server.selector
+        self._bell, self._ear = socket.socketpair()
+        for end in (self._bell, self._ear):
+            end.setblocking(False)
+        self._selector.register(self._ear, selectors.EVENT_READ, self._rung)
+
+    def wait(self, timeout_s: float | None) -> list[bytes]:
+        """All deliveries that are here; if there are none, waits for one, for `wake`, or for this long."""
+        if self._look(timeout_s):
+            while self._look(0.0) and len(self._arrived) < MOST_AT_ONCE:
+                pass
+        arrived = self._arrived.copy()
+        self._arrived.clear()
+        return arrived
+
+    def wake(self) -> None:
+        """Ends the waiting (from any thread)."""
+        with contextlib.suppress(BlockingIOError, OSError):  # it rings already; or the process ends
+            self._bell.send(b"!")
+
+    def watch(self, post: Post, broken: Callable[[], None]) -> None:
+        """Calls `broken` when the other side ends this connection: it never sends anything on it."""
+        self._selector.register(post.socket, selectors.EVENT_READ, broken)
+
+    def unwatch(self, post: Post) -> None:
+        """Undoes `watch`."""
+        self._selector.unregister(post.socket)
 
     def close(self) -> None:
-        """Stops serving."""
-        self._daemon.shutdown()
-        self._thread.join(CALL_TIMEOUT_S)
+        """Takes no deliveries any more."""
+        self._daemon.close()
+
+    def _look(self, timeout_s: float | None) -> bool:
+        """Whether something was there to be read within this time; of each connection one message is."""
+        ready = self._selector.select(timeout_s)
+        callers = []
+        for key, _ in ready:
+            if key.data is self._server:
+                callers.append(key.fileobj)
+            else:
+                key.data()
+        if callers:
+            self._server.events(callers)
+        return bool(ready)
+
+    def _rung(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._ear.recv(4096)
 
 
 def _daemon(host: str) -> Pyro4.Daemon:
@@ -151,40 +182,42 @@ class _Slot:
         self._take = take
 
     @Pyro4.expose  # type: ignore[untyped-decorator] # Pyro4 has no types
-    def deliver(self, data: bytes) -> str | None:
-        """None: taken. Else why not; exceptions would drag Pyro4's class conversion in."""
-        try:
-            self._take(data)
-        except Busy:
-            return BUSY
-        except MalformedMessage as error:
-            return f"malformed: {error}"
-        return None
+    @Pyro4.oneway  # type: ignore[untyped-decorator]
+    def deliver(self, data: bytes) -> None:
+        """Only puts it down: Pyro4 swallows what is raised in a one-way call."""
+        self._take(data)
 
 
 # --------------------------------------------------------------------------------------------- calling
 class Post:
-    """Makes deliveries to one process. Used by one thread at a time."""
+    """A connection by which deliveries are made to one process. Used by one thread at a time."""
 
     def __init__(self, uri: str, key: bytes, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Connects. Raises `Unreachable`."""
         self._proxy = Pyro4.Proxy(uri)
         self._proxy._pyroHmacKey = key
         self._proxy._pyroTimeout = timeout_s
+        try:
+            self._proxy._pyroBind()
+        except (pyro_errors.PyroError, OSError) as error:
+            raise Unreachable(str(error)) from None
+        self._proxy._pyroTimeout = SEND_TIMEOUT_S
+        self.socket: socket.socket = self._proxy._pyroConnection.sock
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._poll = select.poll()
+        self._poll.register(self.socket, select.POLLOUT)
+
+    @property
+    def clear(self) -> bool:
+        """Whether a delivery can be made without waiting for the receiver to read those before it."""
+        return bool(self._poll.poll(0))
 
     def deliver(self, data: bytes) -> None:
-        """Raises `Unreachable`, `NoReply`, `Busy` or `Refused`."""
-        connected = self._proxy._pyroConnection is not None
+        """Raises `Unreachable` if the connection is broken; it may have happened then."""
         try:
-            if not connected:
-                self._proxy._pyroBind()
-                connected = True
-            objection = self._proxy.deliver(data)
+            self._proxy.deliver(data)
         except (pyro_errors.PyroError, OSError) as error:
-            raise (NoReply if connected else Unreachable)(str(error)) from None
-        if objection == BUSY:
-            raise Busy
-        if objection is not None:
-            raise Refused(objection)
+            raise Unreachable(str(error)) from None
 
     def close(self) -> None:
         """Ends the connection."""

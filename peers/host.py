@@ -1,9 +1,9 @@
-"""The process around an actor: its mailbox, its senders, its disk and its clock. The only driver that touches the world.
+"""The process around an actor: its mailbox, its connections, its disk and its clock. The only driver that touches the world.
 
-Pyro4's thread only puts letters into the inbox. The loop is the main thread (a bug ends the process, loudly): it takes
-everything that is there, runs one turn, makes what was kept durable and the history written, then hands the sends to the
-senders. A sender holds what waits for one destination; a destination with something waiting and no call under way is
-one task of the pool, so a hung peer delays nobody else and a hundred destinations need no hundred threads (SPEC A6).
+One thread, the main one, does all the work (a bug ends the process, loudly). It takes everything that is there, runs one
+turn, makes what was kept durable and the history written, then sends. A delivery is a one-way call into a connection
+whose buffer has room, so sending waits for nobody. What may have to wait, looking a name up and connecting, is done by a
+pool of 20 threads (SPEC A6); a hung peer so delays nobody else.
 
 The launcher speaks on standard input (`begin`, `resign`, `finish` with the names of those who will not come back, `stop`;
 its end, also by a kill -9 of the launcher, is `stop`) and listens on standard output: one JSON line whenever the status
@@ -13,12 +13,10 @@ changes.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import queue
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,16 +24,18 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bazaar.core.channel import Afterwards, Inbox, Outbox
+from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
-from bazaar.records import Delivery, JournalLine, Letter, MalformedMessage, Seat, decode, encode
-from bazaar.rpc import Busy, Directory, Mailbox, NoReply, Post, Refused, Unreachable
+from bazaar.records import JournalLine, MalformedMessage, Seat, decode, encode
+from bazaar.rpc import Directory, Mailbox, Post, Unreachable
 
 WORKERS = 20  # SPEC A6
-MOST_IN_INBOX = 2_000  # deliveries; beyond, senders are told to come back
+REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection: make another one
+CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
+FOREVER = float("inf")
 GIVEN_UP_AFTER = 15  # failures in a row: ten seconds or more
 REPORT_EVERY_S = 0.2
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
@@ -62,83 +62,27 @@ class Status(msgspec.Struct, frozen=True):
     """Connections and deliveries that were turned away: no key, the wrong one, or rubbish."""
 
 
-class Sender:
-    """The way to one destination. `put` is called by the loop, `_run` by the pool, one call at a time."""
+class Way:
+    """The way to one other process: the channel, and a connection when there is one."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        connect: Callable[[], Post],
-        submit: Callable[[Callable[[], None]], None],
-        retry_later: Callable[[Sender], None],
-        emptied: Callable[[], None],
-    ) -> None:
-        self.outbox = outbox
-        self._connect = connect
-        self._submit = submit
-        self._retry_later = retry_later
-        self._emptied = emptied
-        self._lock = threading.Lock()
-        self._under_way = False
-        self._post: Post | None = None
-        self._failures = 0
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.post: Post | None = None
+        self.connecting = False
+        self.try_at = 0.0
+        """Not before, it is tried again what has failed."""
 
     @property
-    def patience_s(self) -> float:
-        """How long to wait before a failed call is repeated."""
-        return min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(self._failures - 1, 10))
+    def deadline(self) -> float:
+        """When something is to be done here."""
+        return FOREVER if self.connecting else max(self.try_at, self.channel.deadline)
 
-    @property
-    def empty(self) -> bool:
-        """Whether everything was delivered."""
-        return not self.outbox
-
-    def put(self, letters: Sequence[Letter]) -> None:
-        """Queues letters, and starts a call unless one is under way or waits to be repeated."""
-        with self._lock:
-            for letter in letters:
-                self.outbox.put(letter)
-            start = not self._under_way
-            self._under_way = True
-        if start:
-            self._submit(self._run)
-
-    def retry(self) -> None:
-        """The time to repeat a failed call has come."""
-        self._submit(self._run)
-
-    def _run(self) -> None:
-        with self._lock:
-            delivery = self.outbox.delivery()
-        if not self._deliver(delivery):
-            self._failures += 1
-            self.outbox.given_up = self._failures > GIVEN_UP_AFTER
-            self._retry_later(self)
-            return
-        self._failures = 0
-        self.outbox.given_up = False
-        with self._lock:
-            self.outbox.acknowledged(delivery)
-            self._under_way = bool(self.outbox)
-            more = self._under_way
-        if more:
-            self._submit(self._run)
-        else:
-            self._emptied()
-
-    def _deliver(self, delivery: Delivery) -> bool:
-        try:
-            if self._post is None:
-                self._post = self._connect()
-            self._post.deliver(encode(delivery))
-        except Busy:
-            return False
-        except (Unreachable, NoReply, Refused):
-            if self._post is not None:
-                self._post.close()
-            self._post = None  # it may have been started again elsewhere: look it up anew
-            return False
-        return True
+    def failed(self, now: float) -> None:
+        """There is no connection, or none any more."""
+        channel = self.channel
+        channel.again()
+        channel.given_up = channel.repeated > GIVEN_UP_AFTER
+        self.try_at = now + min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
 
 
 class Host:
@@ -165,20 +109,18 @@ class Host:
         self._journal_of = journal_of
         if history.former_life.clock:
             actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
-        self._inbox: queue.SimpleQueue[Callable[[Turn], None]] = queue.SimpleQueue()
-        self._accepted = Inbox(actor.name)
         self._incarnation = time.time_ns()
-        self._senders: dict[str, Sender] = {}
+        self._ways: dict[str, Way] = {}
         self._afterwards = Afterwards()
-        self._retries: list[tuple[float, int, Sender]] = []
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="sender")
+        self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
         self._finishing = self._stopping = False
         self._gone: frozenset[str] = frozenset()  # nobody waits at the end for what these have not taken
         self._refused = 0
         self._reported = Status()
         self._unreported = False
         self._report_at = 0.0
-        self._mailbox = Mailbox(host, actor.name, key, self._take, self._count_refused)
+        self._mailbox = Mailbox(host, actor.name, key, self._count_refused)
         directory.register(actor.name, self._mailbox.uri)
 
     def run(self) -> None:
@@ -186,10 +128,12 @@ class Host:
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
         self._report(ready=True)
         while not self._stopping:
-            turn_of = self._wait()
+            arrived = self._mailbox.wait(self._patience_s())
             turn = Turn(time.monotonic(), self._actor.clock)
-            for act in turn_of:
-                act(turn)
+            for data in arrived:
+                self._take(turn, data)
+            while self._to_do:
+                self._to_do.popleft()(turn)
             self._actor.tick(turn)
             self._perform(turn)
             self._report(ready=True)
@@ -198,42 +142,40 @@ class Host:
         self._history.close()
 
     # ----------------------------------------------------------------------------------- what comes in
-    def _take(self, data: bytes) -> None:
-        """A delivery came in (Pyro4's thread)."""
-        if self._inbox.qsize() > MOST_IN_INBOX:
-            raise Busy
+    def _take(self, turn: Turn, data: bytes) -> None:
+        """A delivery has come in."""
         try:
             delivery = decode(data)
-            if delivery.source not in self._known:
-                raise MalformedMessage(f"there is no {delivery.source}")
-            letters = self._accepted.accept(delivery)
-        except (MalformedMessage, ValueError) as error:
+            letters = self._way(delivery.source).channel.accept(delivery, turn.now)
+        except (MalformedMessage, ValueError):
             self._count_refused()
-            raise MalformedMessage(str(error)) from None
-        if letters:
-            self._inbox.put(lambda turn: self._receive(turn, delivery.source, letters))
-
-    def _receive(self, turn: Turn, source: str, letters: Sequence[Letter]) -> None:
+            return
         for letter in letters:
-            self._actor.receive(turn, source, letter)
+            self._actor.receive(turn, delivery.source, letter)
 
     def _count_refused(self) -> None:
+        """Also called by the mailbox's threads."""
         self._refused += 1
-        self._inbox.put(_wake)
+        self._mailbox.wake()
+
+    def _do(self, act: Callable[[Turn], None]) -> None:
+        """Has `act` done in the next turn (called by other threads)."""
+        self._to_do.append(act)
+        self._mailbox.wake()
 
     def _listen(self) -> None:
         """The launcher's words (a thread of their own)."""
         for line in sys.stdin:
             match line.split():
                 case ["begin"]:
-                    self._inbox.put(self._actor.begin)
+                    self._do(self._actor.begin)
                 case ["resign"]:
-                    self._inbox.put(self._actor.resign)
+                    self._do(self._actor.resign)
                 case ["finish", *gone]:
-                    self._inbox.put(partial(self._finish, frozenset(gone)))
+                    self._do(partial(self._finish, frozenset(gone)))
                 case _:
                     break
-        self._inbox.put(self._stop)
+        self._do(self._stop)
 
     def _finish(self, gone: frozenset[str], turn: Turn) -> None:
         self._finishing = True
@@ -243,21 +185,14 @@ class Host:
     def _stop(self, turn: Turn) -> None:
         self._stopping = True
 
-    def _wait(self) -> list[Callable[[Turn], None]]:
-        """All that is here; if there is nothing, waits for something, or for the actor's deadline."""
-        first: list[Callable[[Turn], None]] = []
-        until = min(self._actor.deadline, self._retries[0][0] if self._retries else float("inf"))
+    def _patience_s(self) -> float | None:
+        """For how long there is nothing to do unless something arrives; None: for ever."""
+        until = min(self._actor.deadline, min((way.deadline for way in self._ways.values()), default=FOREVER))
         if self._unreported:
             until = min(until, self._report_at)
-        wait_s = None if until == float("inf") else max(0.0, until - time.monotonic())
-        with contextlib.suppress(queue.Empty):
-            first.append(self._inbox.get(timeout=wait_s) if wait_s != 0 else self._inbox.get_nowait())
-            for _ in range(self._inbox.qsize()):
-                first.append(self._inbox.get_nowait())
-        now = time.monotonic()
-        while self._retries and self._retries[0][0] <= now:
-            heapq.heappop(self._retries)[2].retry()
-        return first
+        if self._to_do:
+            return 0.0
+        return None if until == FOREVER else max(0.0, until - time.monotonic())
 
     # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
@@ -266,46 +201,77 @@ class Host:
             self._store.write(kept)
         if turn.events:
             self._history.write(time.time(), turn.events)
-        by_target: defaultdict[str, list[Letter]] = defaultdict(list)
-        for target, letter in turn.sends_at(time.monotonic()):
-            by_target[target].append(letter)
-        for target, letters in by_target.items():
-            self._sender(target).put(letters)
+        now = time.monotonic()
+        channels = set()
+        for target, letter in turn.sends_at(now):
+            channel = self._way(target).channel
+            channel.put(letter)
+            channels.add(channel)
         if turn.kept_afterwards:
-            self._afterwards.put([self._senders[target].outbox for target in by_target], turn.kept_afterwards)
+            self._afterwards.put(channels, turn.kept_afterwards)
+        for way in self._ways.values():
+            if way.deadline <= now:
+                self._send(way, now)
         for seat in turn.reads:
-            self._inbox.put(partial(self._inherit, seat, self._journal_of(seat)))
+            self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
 
     def _inherit(self, seat: Seat, lines: Sequence[JournalLine], turn: Turn) -> None:
         self._actor.inherit(turn, seat, lines)
 
-    def _sender(self, target: str) -> Sender:
-        sender = self._senders.get(target)
-        if sender is None:
-            outbox = Outbox(self._actor.name, target, self._incarnation)
-            sender = Sender(
-                outbox,
-                lambda: Post(self._directory.lookup(target), self._key),
-                self._submit,
-                self._retry_later,
-                self._emptied,
-            )
-            self._senders[target] = sender
-        return sender
+    def _way(self, name: str) -> Way:
+        """Raises `ValueError` if there is nobody of this name."""
+        way = self._ways.get(name)
+        if way is None:
+            if name not in self._known:
+                raise ValueError(f"there is no {name}")
+            way = self._ways[name] = Way(Channel(self._actor.name, name, self._incarnation, REPEAT_AFTER_S))
+        return way
 
-    def _submit(self, task: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the pool is shut: the process ends
-            self._pool.submit(task)
+    def _send(self, way: Way, now: float) -> None:
+        """Sends what the channel has to say, as far as that goes without waiting for anybody."""
+        channel = way.channel
+        if way.post is None:
+            way.connecting = True
+            self._pool.submit(self._connect, way)
+            return
+        if channel.repeat_at <= now:
+            self._broken(way)
+            return
+        while (delivery := channel.delivery(now)) is not None:
+            try:
+                way.post.deliver(encode(delivery))
+            except Unreachable:
+                self._broken(way)
+                return
+            if not way.post.clear:
+                way.try_at = now + CLOGGED_S
+                return
 
-    def _retry_later(self, sender: Sender) -> None:
-        """A call failed (a thread of the pool)."""
-        at = time.monotonic() + sender.patience_s
-        self._inbox.put(lambda turn: heapq.heappush(self._retries, (at, id(sender), sender)))
+    def _connect(self, way: Way) -> None:
+        """Connects (a thread of the pool)."""
+        try:
+            post = Post(self._directory.lookup(way.channel.other), self._key)
+        except Unreachable:
+            self._do(lambda turn: self._unconnected(way))
+        else:
+            self._do(lambda turn: self._connected(way, post))
 
-    def _emptied(self) -> None:
-        """A sender has delivered all it had (a thread of the pool); of interest only at the end."""
-        if self._finishing:
-            self._inbox.put(_wake)
+    def _connected(self, way: Way, post: Post) -> None:
+        way.connecting = False
+        way.post = post
+        self._mailbox.watch(post, lambda: self._broken(way))
+
+    def _unconnected(self, way: Way) -> None:
+        way.connecting = False
+        way.failed(time.monotonic())
+
+    def _broken(self, way: Way) -> None:
+        """The connection has ended, or the other side is silent."""
+        assert way.post is not None
+        self._mailbox.unwatch(way.post)
+        way.post.close()
+        way.post = None
+        way.failed(time.monotonic())
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
@@ -325,8 +291,4 @@ class Host:
                 print(msgspec.json.encode(status).decode(), flush=True)
 
     def _delivered(self) -> bool:
-        return all(sender.empty for name, sender in self._senders.items() if name not in self._gone)
-
-
-def _wake(turn: Turn) -> None:
-    """Nothing to do but look at the state of things."""
+        return all(not way.channel for name, way in self._ways.items() if name not in self._gone)

@@ -7,7 +7,7 @@ from typing import Any
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import AnyMessage, Bench, DepositEntry, Item, Letter, Lot, Order, Sale, Seat
+from bazaar.records import AnyMessage, Bench, Delivery, DepositEntry, Item, Letter, Lot, Order, Sale, Seat
 from bazaar.settings import Settings, with_pace
 from peers.role import Role
 
@@ -34,6 +34,13 @@ def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) ->
     seats = tuple(None if peer is None else Seat(peer, number) for number, peer in enumerate(peers))
     at = len(peers) - 1 if position is None else position
     return Bench(seats, vacant, at, at)
+
+
+def a_delivery(
+    source: str, target: str, *letters: Letter, number: int = 0, incarnation: int = 1, of: int = -1, taken: int = 0
+) -> Delivery:
+    """All letters before these are acknowledged, as far as the sender knows."""
+    return Delivery(source, target, incarnation, number, number, of, taken, letters)
 
 
 def a_deposit_entry(position: int, lot: Lot, trader: str = "buyer7") -> DepositEntry:

@@ -1,7 +1,7 @@
 """The simulated driver: the same `Peer` and `Warehouse` objects as in the processes, in one thread, on virtual time.
 
-The network delays, reorders, loses and duplicates deliveries and acknowledgements, all drawn from one seed; so the same
-seed gives the same history, byte for byte, and a failing one is replayed by
+The network delays, loses and duplicates deliveries, all drawn from one seed; so the same seed gives the same history,
+byte for byte, and a failing one is replayed by
 
     python -m tests.simulation --seed N --tell
 
@@ -26,7 +26,7 @@ import msgspec
 from rich.progress import track
 
 from bazaar.audit import Evidence, Report, judge
-from bazaar.core.channel import Afterwards, Inbox, Outbox
+from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import Happening, encode_line, happening, recall
@@ -46,12 +46,13 @@ class Network(msgspec.Struct, frozen=True):
     """How bad the network is. Times in seconds of virtual time."""
 
     loss: float = 0.0
-    """The chance that a delivery is lost; and the chance that its acknowledgement is."""
+    """The chance that a delivery is lost."""
     duplication: float = 0.0
     """The chance that a delivery arrives once more, long after."""
     delay_s: float = 0.002
-    """The mean delay of a delivery; exponentially distributed, so deliveries overtake each other."""
-    repeat_after_s: float = 0.05
+    """The mean delay of a delivery, exponentially distributed. Those from different processes overtake each other; of
+    those between the same two only late duplicates do, as on a connection that is made anew."""
+    repeat_after_s: float = 0.15
 
 
 class World:
@@ -71,9 +72,9 @@ class World:
         self._rng = random.Random(f"network/{seed}")
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
-        self._outboxes: dict[tuple[str, str], Outbox] = {}
-        self._under_way: set[tuple[str, str]] = set()
-        self._inboxes: dict[str, Inbox] = {}
+        self._channels: defaultdict[str, dict[str, Channel]] = defaultdict(dict)  # by owner, then by the other side
+        self._channel_wakes: defaultdict[tuple[str, str], float] = defaultdict(lambda: float("inf"))
+        self._arrivals: defaultdict[tuple[str, str], float] = defaultdict(float)  # of the newest delivery on its way
         self._wakes: defaultdict[str, float] = defaultdict(lambda: float("inf"))
         self._lives: Counter[str] = Counter()
         self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
@@ -145,7 +146,8 @@ class World:
         former = recall(self.histories[name])
         self._lives[name] += 1
         self._wakes.pop(name, None)
-        self._inboxes[name] = Inbox(name)
+        for way in [way for way in self._channel_wakes if way[0] == name]:
+            del self._channel_wakes[way]
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
             self.actors[name] = Warehouse(self.plan.names, settings, self.entries)
@@ -158,15 +160,18 @@ class World:
         self.killed.add(name)
         del self.actors[name]
         self._paused_until.pop(name, None)
-        for way in [way for way in self._outboxes if way[0] == name]:
-            del self._outboxes[way]
-            self._under_way.discard(way)
+        self._channels.pop(name, None)
 
     def _living(self, prefix: str) -> Iterator[Actor]:
         return (actor for name, actor in self.actors.items() if name.startswith(prefix))
 
-    def _unsent(self) -> Iterator[Outbox]:
-        return (box for (_, target), box in self._outboxes.items() if target in self.actors and box)
+    def _unsent(self) -> Iterator[Channel]:
+        return (
+            channel
+            for channels in self._channels.values()
+            for target, channel in channels.items()
+            if target in self.actors and channel
+        )
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition() and self._agenda and self.now < LONGEST_S:
@@ -244,11 +249,12 @@ class World:
         if cut:
             sends = sends[: self._rng.randint(0, len(sends))]
         for target, letter in sends:
-            self._outboxes.setdefault((name, target), Outbox(name, target, self._lives[name])).put(letter)
-            self._send(name, target)
+            self._channel(name, target).put(letter)
         if turn.kept_afterwards and not cut:
-            boxes = [self._outboxes[name, target] for target in {target for target, _ in sends}]
-            self._afterwards[name].put(boxes, turn.kept_afterwards)
+            channels = [self._channel(name, target) for target in {target for target, _ in sends}]
+            self._afterwards[name].put(channels, turn.kept_afterwards)
+        for target in dict.fromkeys(target for target, _ in sends):
+            self._send(name, target)
 
     def _wake(self, name: str, life: int) -> None:
         if self._lives[name] == life:
@@ -263,52 +269,56 @@ class World:
         return until > self.now
 
     # ----------------------------------------------------------------------------------------- network
+    def _channel(self, name: str, other: str) -> Channel:
+        channels = self._channels[name]
+        if other not in channels:
+            channels[other] = Channel(name, other, self._lives[name], self._network.repeat_after_s)
+        return channels[other]
+
     def _send(self, source: str, target: str) -> None:
+        """Sends what the channel has to say now, and sees to it that it is asked again in time."""
+        channel = self._channel(source, target)
+        if channel.repeat_at <= self.now:
+            channel.again()
+        while (delivery := channel.delivery(self.now)) is not None:
+            self._transmit(decode(encode(delivery)))
         way = (source, target)
-        if way in self._under_way or not self._outboxes.get(way):
+        if channel.deadline < self._channel_wakes[way]:
+            self._channel_wakes[way] = channel.deadline
+            life = self._lives[source]
+            self._at(channel.deadline - self.now + TICK_S, lambda: self._send_later(way, life))
+
+    def _send_later(self, way: tuple[str, str], life: int) -> None:
+        if self._lives[way[0]] != life or way[0] not in self.actors:
             return
-        self._under_way.add(way)
-        delivery = decode(encode(self._outboxes[way].delivery()))
-        parted = (source in self._apart) != (target in self._apart)
+        if not self._postponed(way[0], lambda: self._send_later(way, life)):
+            self._channel_wakes[way] = float("inf")
+            self._send(*way)
+
+    def _transmit(self, delivery: Delivery) -> None:
+        way = (delivery.source, delivery.target)
+        parted = (delivery.source in self._apart) != (delivery.target in self._apart)
         if self._rng.random() >= self._network.loss and not parted:
-            self._at(self._delay(), lambda: self._arrive(delivery))
-        else:
-            self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
+            self._arrivals[way] = max(self._arrivals[way] + TICK_S, self.now + self._delay())
+            self._at(self._arrivals[way] - self.now, lambda: self._arrive(delivery))
         if self._rng.random() < self._network.duplication and not parted:
-            self._at(self._delay() * 20, lambda: self._accept(delivery))
+            self._at(self._delay() * 20, lambda: self._arrive(delivery))
 
     def _arrive(self, delivery: Delivery) -> None:
-        if self._postponed(delivery.target, lambda: self._arrive(delivery)):
+        name = delivery.target
+        if self._postponed(name, lambda: self._arrive(delivery)) or name not in self.actors:
             return
-        self._accept(delivery)
-        if self._rng.random() >= self._network.loss and delivery.target in self.actors:
-            self._at(self._delay(), lambda: self._acknowledge(delivery))
-        else:
-            self._at(self._network.repeat_after_s, lambda: self._repeat(delivery))
-
-    def _accept(self, delivery: Delivery) -> None:
-        if delivery.target not in self.actors:
-            return
-        letters = self._inboxes[delivery.target].accept(delivery)
-        actor = self.actors[delivery.target]
+        letters = self._channel(name, delivery.source).accept(delivery, self.now)
+        actor = self.actors[name]
 
         def receive(turn: Turn) -> None:
             for letter in letters:
                 actor.receive(turn, delivery.source, letter)
 
-        if letters:  # it is in the inbox of this life; whether the process gets to it is another matter
-            self._turn(delivery.target, receive)
-
-    def _acknowledge(self, delivery: Delivery) -> None:
-        outbox = self._outboxes.get((delivery.source, delivery.target))
-        if outbox is not None and self._lives[delivery.source] == delivery.incarnation:
-            outbox.acknowledged(delivery)
-            self._repeat(delivery)
-
-    def _repeat(self, delivery: Delivery) -> None:
-        if self._lives[delivery.source] == delivery.incarnation:
-            self._under_way.discard((delivery.source, delivery.target))
-            self._send(delivery.source, delivery.target)
+        if letters:
+            self._turn(name, receive)
+        if name in self.actors:
+            self._send(name, delivery.source)
 
     def _delay(self) -> float:
         return self._rng.expovariate(1 / self._network.delay_s)

@@ -1,36 +1,54 @@
 """A channel between two processes: first in, first out, and exactly once while both of them live.
 
-The sender repeats a delivery until it is acknowledged; the receiver drops what it has seen, by the sender's
-incarnation and the letters' consecutive sequence numbers. Loss, duplication and reordering in the network so become
-delay, and protocol code need not think of them. What a death loses, the protocols repeat under the same name.
+Letters are numbered, and sent on without waiting for an answer to those before them. Every delivery tells how many
+letters of the other side have been taken; if there is nothing to send for a while, a delivery without letters does. What
+is not acknowledged is repeated from the first letter on, in order (go-back-N); the receiver drops what it has had, and
+what would leave a gap. Loss, duplication and reordering in the network so become delay, and protocol code need not
+think of them. What a death loses, the protocols repeat under the same name.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from bazaar.records import Delivery, Letter
 
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
+MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged
 MOST_WAITING = 100_000  # letters for one receiver that does not take them
+TELL_AFTER_S = 0.05  # what was taken is acknowledged along with the next letters, or without any after this time
+NEVER = float("inf")
 
 
-class Outbox:
-    """The sender's end. Letters that wait while a delivery is under way are the next delivery."""
+class Channel:
+    """One side's end of it: what is to be sent to the other side, and how much of the other's has come."""
 
-    def __init__(self, source: str, target: str, incarnation: int) -> None:
-        self._source = source
-        self._target = target
+    def __init__(self, me: str, other: str, incarnation: int, repeat_after_s: float) -> None:
+        """`incarnation` grows from life to life of a process."""
+        self._me = me
+        self.other = other
         self._incarnation = incarnation
-        self._letters: deque[Letter] = deque()
+        self._repeat_after_s = repeat_after_s
+        self._letters: deque[Letter] = deque()  # not yet acknowledged, sent or not
+        self._sent = 0  # the number of the first letter that was not sent yet
         self.acked = 0
-        """How many letters the receiver has taken; the sequence number of the first that it has not."""
+        """How many letters the other side has taken; the number of the first that it has not."""
+        self.repeat_at = NEVER
+        """When to take what was sent for lost."""
+        self.repeated = 0
+        """How often that has happened since the other side was last heard to take something."""
         self.given_up = False
-        """Whether the receiver has not been reached for so long that nobody waits for it any more."""
+        """Whether the other side has not been reached for so long that nobody waits for it any more."""
+        self._their_incarnation = -1
+        self._taken = 0  # the number of their next letter
+        self._told = 0  # what of that they were told
+        self._tell_at = NEVER
 
     def __len__(self) -> int:
+        """How many letters are not acknowledged."""
         return len(self._letters)
 
     @property
@@ -38,23 +56,75 @@ class Outbox:
         """What `acked` will be when all that was put so far has been taken."""
         return self.acked + len(self._letters)
 
+    @property
+    def deadline(self) -> float:
+        """When `delivery` has something to say, or what was sent is to be repeated; 0.0: at once."""
+        if self._sent - self.acked < min(len(self._letters), MOST_UNDER_WAY):
+            return 0.0
+        return min(self._tell_at, self.repeat_at)
+
     def put(self, letter: Letter) -> bool:
-        """Queues a letter; False, and the letter is dropped, if the receiver has taken nothing for far too long."""
+        """Queues a letter; False, and the letter is dropped, if the other side has taken nothing for far too long."""
         if len(self._letters) >= MOST_WAITING:
             return False
         self._letters.append(letter)
         return True
 
-    def delivery(self) -> Delivery:
-        """The next delivery: the letters not yet acknowledged, oldest first. Asked again, it may have grown."""
-        letters = tuple(self._letters[i] for i in range(min(MOST_LETTERS, len(self._letters))))
-        return Delivery(self._source, self._target, self._incarnation, self.acked, letters)
+    def delivery(self, now: float) -> Delivery | None:
+        """What is to be sent now: the next letters, or the mere word of what was taken; None if there is nothing."""
+        begin = self._sent - self.acked
+        end = min(begin + MOST_LETTERS, len(self._letters), MOST_UNDER_WAY)
+        if begin >= end and now < self._tell_at:
+            return None
+        letters = tuple(islice(self._letters, begin, end))
+        number, self._sent = self._sent, self._sent + len(letters)
+        if letters and self.repeat_at == NEVER:
+            self.repeat_at = now + self._repeat_after_s
+        self._told = self._taken
+        self._tell_at = NEVER
+        return Delivery(
+            self._me, self.other, self._incarnation, number, self.acked, self._their_incarnation, self._taken, letters
+        )
 
-    def acknowledged(self, delivery: Delivery) -> None:
-        """The receiver has `delivery`."""
-        self.acked += len(delivery.letters)
-        for _ in delivery.letters:
+    def again(self) -> None:
+        """What was sent and not acknowledged is lost: it is sent once more."""
+        self._sent = self.acked
+        self.repeat_at = NEVER
+        self.repeated += 1
+
+    def accept(self, delivery: Delivery, now: float) -> tuple[Letter, ...]:
+        """The letters of `delivery` that are new. Raises `ValueError` if it is not for this end of this channel."""
+        if (delivery.source, delivery.target) != (self.other, self._me):
+            raise ValueError(f"a delivery from {delivery.source} for {delivery.target} reached {self._me}")
+        if delivery.incarnation < self._their_incarnation:
+            return ()  # the last words of a life that is over
+        if delivery.of == self._incarnation:
+            self._acknowledged(delivery.taken, now)
+        if not delivery.letters:
+            return ()
+        if delivery.incarnation > self._their_incarnation:
+            if delivery.number != delivery.acked:
+                return ()  # what comes before it is still under way
+            self._their_incarnation = delivery.incarnation
+            self._taken = self._told = delivery.number
+        new = delivery.letters[max(0, self._taken - delivery.number) :]
+        if delivery.number > self._taken:
+            return ()
+        self._taken += len(new)
+        known = not new or self._taken - self._told > MOST_UNDER_WAY // 2
+        self._tell_at = now if known else min(self._tell_at, now + TELL_AFTER_S)
+        return new
+
+    def _acknowledged(self, taken: int, now: float) -> None:
+        if not self.acked < taken <= self.mark:
+            return
+        for _ in range(taken - self.acked):
             self._letters.popleft()
+        self.acked = taken
+        self._sent = max(self._sent, taken)
+        self.repeat_at = now + self._repeat_after_s if self._sent > taken else NEVER
+        self.repeated = 0
+        self.given_up = False
 
 
 class Afterwards:
@@ -65,38 +135,15 @@ class Afterwards:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[tuple[tuple[Outbox, int], ...], Sequence[Any]]] = deque()
+        self._waiting: deque[tuple[tuple[tuple[Channel, int], ...], Sequence[Any]]] = deque()
 
-    def put(self, outboxes: Iterable[Outbox], records: Sequence[Any]) -> None:
-        """To be kept after all that these outboxes hold now."""
-        self._waiting.append((tuple((outbox, outbox.mark) for outbox in outboxes), records))
+    def put(self, channels: Iterable[Channel], records: Sequence[Any]) -> None:
+        """To be kept after all that these channels hold now."""
+        self._waiting.append((tuple((channel, channel.mark) for channel in channels), records))
 
     def due(self) -> list[Any]:
         """What can be kept now, in its order."""
         records: list[Any] = []
-        while self._waiting and all(outbox.acked >= mark or outbox.given_up for outbox, mark in self._waiting[0][0]):
+        while self._waiting and all(channel.acked >= mark or channel.given_up for channel, mark in self._waiting[0][0]):
             records += self._waiting.popleft()[1]
         return records
-
-
-class Inbox:
-    """The receiver's end, for all senders."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._next: dict[str, tuple[int, int]] = {}  # sender -> its incarnation, the sequence number expected next
-
-    def accept(self, delivery: Delivery) -> tuple[Letter, ...]:
-        """The letters of `delivery` that are new. Raises `ValueError` if it is meant for somebody else."""
-        if delivery.target != self._target:
-            raise ValueError(f"a delivery for {delivery.target} reached {self._target}")
-        incarnation, expected = self._next.get(delivery.source, (delivery.incarnation, 0))
-        if delivery.incarnation < incarnation:
-            return ()  # the last words of a life that is over
-        if delivery.incarnation > incarnation:
-            expected = 0
-        end = delivery.sequence + len(delivery.letters)
-        if end <= expected:
-            return ()
-        self._next[delivery.source] = (delivery.incarnation, end)
-        return delivery.letters[max(0, expected - delivery.sequence) :]

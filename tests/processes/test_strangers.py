@@ -21,7 +21,6 @@ from bazaar.records import (
     Ask,
     Buy,
     Claim,
-    Delivery,
     Deposit,
     Election,
     Letter,
@@ -33,7 +32,8 @@ from bazaar.records import (
     encode,
     is_seller,
 )
-from bazaar.rpc import Directory, NoReply, Post, Refused, Unreachable, read_key
+from bazaar.rpc import Directory, Post, Unreachable, read_key
+from tests.builders import a_delivery
 from tests.processes.command import listening, processes_of, sockets_of
 from tests.processes.market import PATIENCE_S, left_behind, quick
 
@@ -157,17 +157,15 @@ def test_without_the_key_one_can_neither_look_up_nor_deliver_nor_ask(market: Mar
     bazaar, directory, key = market
     trader = bazaar.plan.names[-1]
     port = bazaar.processes[NAME_SERVER].said.port
-    order = Order("buyer0-0", "buyer0", "fish", 1)
     for wrong in (WRONG_KEY, b"", key[:-1], key + b"0"):
         stranger = Directory("localhost", port, wrong)
         with pytest.raises(Unreachable):
             stranger.lookup(trader)
         with pytest.raises(Unreachable):
             stranger.register(trader, "PYRO:mine@localhost:1")
-        for name, body in ((trader, Buy("buyer0-0", "fish", False)), (WAREHOUSE, Ask(1, (Ship(order, None),)))):
-            delivery = Delivery(bazaar.plan.names[0], name, 2**62, 0, (Letter(1, body),))
-            with pytest.raises((Unreachable, NoReply)):
-                Post(directory.lookup(name), wrong).deliver(encode(delivery))
+        for name in (trader, WAREHOUSE):
+            with pytest.raises(Unreachable):
+                Post(directory.lookup(name), wrong)
     for uri in (directory.lookup(trader), f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@localhost:{port}"):
         with Pyro4.Proxy(uri) as proxy:
             proxy._pyroTimeout = 10
@@ -179,8 +177,8 @@ def test_without_the_key_one_can_neither_look_up_nor_deliver_nor_ask(market: Mar
 def payloads(target: str) -> dict[str, bytes]:
     """What only a holder of the key can say, and still makes no sense."""
 
-    def from_somebody(*letters: Letter, source: str = "buyer0", to: str = target, sequence: int = 0) -> bytes:
-        return encode(Delivery(source, to, 1, sequence, letters))
+    def from_somebody(*letters: Letter, source: str = "buyer0", to: str = target) -> bytes:
+        return encode(a_delivery(source, to, *letters))
 
     buy = Letter(5, Buy("buyer0-77777", "fish", False))
     good = from_somebody(buy)
@@ -202,21 +200,13 @@ def payloads(target: str) -> dict[str, bytes]:
     return whole
 
 
-def is_refused(post: Post, data: bytes) -> bool:
-    try:
-        post.deliver(data)
-    except Refused:
-        return True
-    return False
-
-
 def test_rubbish_from_one_who_has_the_key(market: Market) -> None:
     bazaar, directory, key = market
     for name in (bazaar.plan.names[-1], bazaar.plan.names[0], WAREHOUSE):
         post = Post(directory.lookup(name), key)
         for what, data in payloads(name).items():
             before = bazaar.processes[name].said.refused
-            assert is_refused(post, data), f"{name} took a payload that is {what}"
+            post.deliver(data)
 
             def counted(name: str = name, before: int = before) -> bool:
                 return bazaar.processes[name].said.refused > before
@@ -230,7 +220,7 @@ def test_too_much_from_one_who_has_the_key(market: Market) -> None:
     """Beyond the wire's limit: the connection ends, the process does not."""
     bazaar, directory, key = market
     for name in (bazaar.plan.names[-1], WAREHOUSE):
-        with pytest.raises((NoReply, Unreachable, Refused)):
+        with pytest.raises(Unreachable):
             Post(directory.lookup(name), key).deliver(bytes(6 * 1024 * 1024))
     goes_on(bazaar)
 
@@ -251,7 +241,8 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
         ),
         buyer: (Deposit("x", "fish", 1, 1), Buy("x", "fish", False), Purchased("no such order", "fish", "x", 1)),
     }.items():
-        delivery = Delivery(seller, name, time.time_ns(), 0, tuple(Letter(3, body) for body in bodies))
+        letters = (Letter(3, body) for body in bodies)
+        delivery = a_delivery(seller, name, *letters, incarnation=time.time_ns())
         Post(directory.lookup(name), key).deliver(encode(delivery))
     goes_on(bazaar)
     noted = [h.facts["message"] for h in read_history(bazaar.out / WAREHOUSE) if h.what == "unexpected"]

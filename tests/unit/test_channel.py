@@ -5,167 +5,323 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core import channel
-from bazaar.core.channel import Afterwards, Inbox, Outbox
+from bazaar.core.channel import NEVER, TELL_AFTER_S, Afterwards, Channel
 from bazaar.records import Delivery, Letter, WhoTrades
+from tests.builders import a_delivery
+
+REPEAT_AFTER_S = 3.0
 
 
 def letters(*clocks: int) -> tuple[Letter, ...]:
     return tuple(Letter(clock, WhoTrades()) for clock in clocks)
 
 
-def an_outbox(*clocks: int, incarnation: int = 1) -> Outbox:
-    outbox = Outbox("buyer0", "buyer7", incarnation)
+def a_channel(me: str, other: str, *clocks: int, incarnation: int = 1) -> Channel:
+    """These letters wait in it."""
+    made = Channel(me, other, incarnation, REPEAT_AFTER_S)
     for letter in letters(*clocks):
-        outbox.put(letter)
-    return outbox
+        made.put(letter)
+    return made
 
 
-def a_delivery(sequence: int, *clocks: int, incarnation: int = 1, target: str = "buyer7") -> Delivery:
-    return Delivery("buyer0", target, incarnation, sequence, letters(*clocks))
+def buyers_end(*clocks: int, incarnation: int = 1) -> Channel:
+    return a_channel("buyer0", "buyer7", *clocks, incarnation=incarnation)
 
 
-STEPS = st.lists(st.sampled_from(["put", "arrives", "lost", "acknowledgement lost"]) | st.integers(0, 20), max_size=60)
+def traders_end(*clocks: int, incarnation: int = 1) -> Channel:
+    return a_channel("buyer7", "buyer0", *clocks, incarnation=incarnation)
+
+
+def sent(by: Channel, now: float = 0.0) -> Delivery:
+    delivery = by.delivery(now)
+    assert delivery is not None
+    return delivery
+
+
+def exchange(one: Channel, other: Channel, now: float) -> list[Letter]:
+    """Delivers all that `one` has to say; what the other took of it."""
+    taken: list[Letter] = []
+    while (delivery := one.delivery(now)) is not None:
+        taken += other.accept(delivery, now)
+    return taken
+
+
+# ------------------------------------------------------------------------------------- exactly once, in order
+class Side:
+    """One end, what it was given and has received, and all deliveries that it has ever made."""
+
+    def __init__(self, end: Channel) -> None:
+        self.end = end
+        self.put: list[Letter] = []
+        self.received: list[Letter] = []
+        self.made: list[Delivery] = []
+
+
+STEPS = st.lists(
+    st.tuples(st.booleans(), st.sampled_from(["put", "arrives", "is lost", "again"]) | st.integers(0, 20)), max_size=60
+)
 
 
 @given(STEPS)
-def test_first_in_first_out_exactly_once_whatever_the_network_does(steps: list[str | int]) -> None:
-    """A number is the late arrival of an earlier delivery: a duplicate, or one that others have overtaken."""
-    outbox, inbox = Outbox("buyer0", "buyer7", 1), Inbox("buyer7")
-    put: list[Letter] = []
-    received: list[Letter] = []
-    made: list[Delivery] = []
+def test_first_in_first_out_exactly_once_whatever_the_network_does(steps: list[tuple[bool, str | int]]) -> None:
+    """Both ways. A number is the late arrival of an earlier delivery: a duplicate, or one that others have overtaken."""
+    sides = Side(buyers_end()), Side(traders_end())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(channel, "MOST_LETTERS", 3)
-        for step in (*steps, *["arrives"] * len(steps)):
+        patch.setattr(channel, "MOST_LETTERS", 2)
+        patch.setattr(channel, "MOST_UNDER_WAY", 5)
+        to_the_end = [(way, step) for _ in range(len(steps) + 2) for step in ("again", "arrives") for way in (True, False)]
+        for now, (way, step) in enumerate([*steps, *to_the_end]):
+            here, there = sides if way else sides[::-1]
             if step == "put":
-                put.append(Letter(len(put), WhoTrades()))
-                outbox.put(put[-1])
+                here.put += letters(len(here.put))
+                here.end.put(here.put[-1])
+            elif step == "again":
+                here.end.again()
             elif isinstance(step, int):
-                if made:
-                    received += inbox.accept(made[step % len(made)])
-            else:
-                made.append(outbox.delivery())
-                if step != "lost":
-                    received += inbox.accept(made[-1])
+                if here.made:
+                    there.received += there.end.accept(here.made[step % len(here.made)], now)
+            elif (delivery := here.end.delivery(now)) is not None:
+                here.made.append(delivery)
                 if step == "arrives":
-                    outbox.acknowledged(made[-1])
-            assert received == put[: len(received)]
-    assert received == put
-    assert not outbox
+                    there.received += there.end.accept(delivery, now)
+            assert there.received == here.put[: len(there.received)]
+    for here, there in (sides, sides[::-1]):
+        assert there.received == here.put
+        assert not here.end
 
 
-def test_letters_that_wait_for_an_acknowledgement_go_together() -> None:
-    outbox = an_outbox(1)
-    first = outbox.delivery()
+# -------------------------------------------------------------------------------------------------- sending
+def test_letters_do_not_wait_for_those_before_them() -> None:
+    end = buyers_end(1)
+    assert sent(end) == a_delivery("buyer0", "buyer7", *letters(1))
     for letter in letters(2, 3):
-        outbox.put(letter)
-    outbox.acknowledged(first)
-    assert outbox.delivery() == a_delivery(1, 2, 3)
-
-
-def test_a_delivery_that_has_grown_in_its_repetition_brings_only_what_is_new() -> None:
-    inbox = Inbox("buyer7")
-    assert inbox.accept(a_delivery(0, 1, 2)) == letters(1, 2)
-    assert inbox.accept(a_delivery(0, 1, 2, 3)) == letters(3)
-    assert inbox.accept(a_delivery(0, 1, 2, 3)) == ()
-
-
-def test_a_sender_that_was_started_again_begins_anew() -> None:
-    inbox = Inbox("buyer7")
-    inbox.accept(a_delivery(0, 1, 2, incarnation=1))
-    assert inbox.accept(a_delivery(0, 1, incarnation=2)) == letters(1)
-    assert inbox.accept(a_delivery(1, 2, incarnation=2)) == letters(2)
-
-
-def test_the_last_words_of_a_life_that_is_over_are_dropped() -> None:
-    inbox = Inbox("buyer7")
-    inbox.accept(a_delivery(0, 1, incarnation=2))
-    assert inbox.accept(a_delivery(5, 9, incarnation=1)) == ()
-    assert inbox.accept(a_delivery(1, 2, incarnation=2)) == letters(2)
-
-
-def test_a_receiver_that_was_started_again_takes_up_where_the_sender_is() -> None:
-    assert Inbox("buyer7").accept(a_delivery(40, 8, 9)) == letters(8, 9)
-
-
-def test_senders_are_told_apart() -> None:
-    inbox = Inbox("buyer7")
-    inbox.accept(a_delivery(0, 1))
-    assert inbox.accept(Delivery("seller1", "buyer7", 1, 0, letters(1))) == letters(1)
-
-
-def test_a_delivery_for_somebody_else_is_refused_and_changes_nothing() -> None:
-    inbox = Inbox("buyer7")
-    with pytest.raises(ValueError, match="buyer6 reached buyer7"):
-        inbox.accept(a_delivery(0, 1, target="buyer6"))
-    assert inbox.accept(a_delivery(0, 1)) == letters(1)
+        end.put(letter)
+    assert sent(end) == Delivery("buyer0", "buyer7", 1, 1, 0, -1, 0, letters(2, 3))
+    assert end.delivery(0.0) is None
 
 
 def test_one_delivery_holds_no_more_than_the_wire_takes() -> None:
-    outbox = an_outbox(*range(channel.MOST_LETTERS + 1))
-    assert len(outbox.delivery().letters) == channel.MOST_LETTERS
-    outbox.acknowledged(outbox.delivery())
-    assert outbox.delivery() == a_delivery(channel.MOST_LETTERS, channel.MOST_LETTERS)
+    end = buyers_end(*range(channel.MOST_LETTERS + 1))
+    assert len(sent(end).letters) == channel.MOST_LETTERS
+    assert sent(end).letters == letters(channel.MOST_LETTERS)
 
 
-def test_an_outbox_that_nobody_empties_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_under_way_than_the_other_side_may_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MOST_UNDER_WAY", 3)
+    here, there = buyers_end(1, 2, 3, 4, 5), traders_end()
+    first = sent(here)
+    assert first.letters == letters(1, 2, 3)
+    assert here.delivery(0.0) is None
+    assert here.deadline > 0.0
+    there.accept(first, 0.0)
+    here.accept(sent(there), 0.0)  # of so many it is told at once
+    assert here.deadline == 0.0
+    assert sent(here).letters == letters(4, 5)
+
+
+def test_a_channel_that_nobody_empties_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "MOST_WAITING", 2)
-    outbox = an_outbox(1, 2)
-    assert not outbox.put(*letters(3))
-    assert outbox.delivery() == a_delivery(0, 1, 2)
-    outbox.acknowledged(outbox.delivery())
-    assert outbox.put(*letters(4))
-    assert outbox.delivery() == a_delivery(2, 4)
+    end = buyers_end(1, 2)
+    assert not end.put(*letters(3))
+    assert sent(end).letters == letters(1, 2)
+
+
+def test_something_to_send_is_due_at_once_and_nothing_never() -> None:
+    end = buyers_end()
+    assert end.deadline == NEVER
+    end.put(*letters(1))
+    assert end.deadline == 0.0
+
+
+# ------------------------------------------------------------------------------------------ acknowledgements
+def test_what_was_taken_is_told_along_with_the_next_letters() -> None:
+    buyer, trader = buyers_end(1, 2), traders_end()
+    exchange(buyer, trader, 10.0)
+    trader.put(*letters(7))
+    assert sent(trader, 10.0) == a_delivery("buyer7", "buyer0", *letters(7), of=1, taken=2)
+    assert trader.deadline == 10.0 + REPEAT_AFTER_S
+
+
+def test_what_was_taken_is_told_without_letters_when_there_are_none_for_a_while() -> None:
+    buyer, trader = buyers_end(1, 2), traders_end()
+    exchange(buyer, trader, 10.0)
+    assert trader.delivery(10.0) is None
+    assert trader.deadline == 10.0 + TELL_AFTER_S
+    told = sent(trader, trader.deadline)
+    assert told == a_delivery("buyer7", "buyer0", of=1, taken=2)
+    assert trader.deadline == NEVER
+    assert buyer.accept(told, 11.0) == ()
+    assert not buyer
+    assert buyer.deadline == NEVER
+
+
+def test_an_acknowledgement_is_not_acknowledged() -> None:
+    buyer, trader = buyers_end(1), traders_end()
+    exchange(buyer, trader, 0.0)
+    exchange(trader, buyer, TELL_AFTER_S)
+    assert buyer.delivery(100.0) is None
+
+
+def test_what_comes_again_was_not_known_to_be_taken_so_it_is_told_at_once() -> None:
+    buyer, trader = buyers_end(1), traders_end()
+    first = sent(buyer)
+    trader.accept(first, 0.0)
+    sent(trader, TELL_AFTER_S)  # is lost
+    assert trader.accept(first, 5.0) == ()
+    assert trader.deadline == 5.0
+
+
+def test_an_acknowledgement_for_a_former_life_does_not_count() -> None:
+    reborn = buyers_end(1, 2, incarnation=2)
+    sent(reborn)
+    reborn.accept(a_delivery("buyer7", "buyer0", of=1, taken=2), 0.0)
+    assert len(reborn) == 2
+
+
+def test_nobody_can_acknowledge_what_was_not_sent() -> None:
+    end = buyers_end(1)
+    sent(end)
+    end.accept(a_delivery("buyer7", "buyer0", of=1, taken=2), 0.0)
+    assert len(end) == 1
+
+
+# --------------------------------------------------------------------------------------------- repetitions
+def test_what_is_not_acknowledged_in_time_is_taken_for_lost_and_sent_again_from_the_first_on() -> None:
+    buyer, trader = buyers_end(1, 2), traders_end()
+    trader.accept(sent(buyer, 10.0), 10.0)
+    buyer.accept(sent(trader, 10.0 + TELL_AFTER_S), 11.0)
+    for clock in (3, 4):
+        buyer.put(*letters(clock))
+        sent(buyer, 20.0 + clock)
+    assert buyer.deadline == buyer.repeat_at == 23.0 + REPEAT_AFTER_S
+    buyer.again()
+    assert sent(buyer, 30.0) == Delivery("buyer0", "buyer7", 1, 2, 2, -1, 0, letters(3, 4))
+    assert buyer.repeat_at == 30.0 + REPEAT_AFTER_S
+
+
+def test_every_word_of_progress_gives_the_rest_more_time() -> None:
+    buyer, trader = buyers_end(1), traders_end()
+    trader.accept(sent(buyer, 10.0), 10.0)
+    buyer.put(*letters(2))
+    sent(buyer, 12.0)
+    buyer.accept(sent(trader, 12.5), 12.5)
+    assert buyer.repeat_at == 12.5 + REPEAT_AFTER_S
+
+
+def test_repetitions_are_counted_until_something_is_taken() -> None:
+    buyer, trader = buyers_end(1), traders_end()
+    for _ in range(2):
+        delivery = sent(buyer)
+        buyer.again()
+    assert buyer.repeated == 2
+    buyer.given_up = True
+    trader.accept(delivery, 0.0)
+    buyer.accept(sent(trader, TELL_AFTER_S), 1.0)
+    assert buyer.repeated == 0
+    assert not buyer.given_up
+
+
+def test_a_delivery_that_has_grown_in_its_repetition_brings_only_what_is_new() -> None:
+    trader = traders_end()
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1, 2)), 0.0) == letters(1, 2)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1, 2, 3)), 0.0) == letters(3)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1, 2, 3)), 0.0) == ()
+
+
+def test_what_would_leave_a_gap_is_not_taken() -> None:
+    trader = traders_end()
+    trader.accept(a_delivery("buyer0", "buyer7", *letters(1)), 0.0)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(3), number=2), 0.0) == ()
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(2, 3), number=1), 0.0) == letters(2, 3)
+
+
+# --------------------------------------------------------------------------------------------- further lives
+def test_a_sender_that_was_started_again_begins_anew() -> None:
+    trader = traders_end()
+    trader.accept(a_delivery("buyer0", "buyer7", *letters(1, 2)), 0.0)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1), incarnation=2), 0.0) == letters(1)
+    again = a_delivery("buyer0", "buyer7", *letters(2), incarnation=2, number=1)
+    assert trader.accept(again, 0.0) == letters(2)
+
+
+def test_the_last_words_of_a_life_that_is_over_are_dropped() -> None:
+    trader = traders_end(9)
+    sent(trader)
+    trader.accept(a_delivery("buyer0", "buyer7", *letters(1), incarnation=2), 0.0)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(9), number=5, of=1, taken=1), 0.0) == ()
+    assert len(trader) == 1
+
+
+def test_a_receiver_that_was_started_again_takes_up_where_the_sender_is() -> None:
+    assert traders_end().accept(a_delivery("buyer0", "buyer7", *letters(8, 9), number=40), 0.0) == letters(8, 9)
+
+
+def test_a_receiver_that_was_started_again_does_not_begin_behind_what_is_still_under_way() -> None:
+    buyer, trader = buyers_end(1), traders_end()
+    first = sent(buyer)
+    buyer.put(*letters(2))
+    assert trader.accept(sent(buyer), 0.0) == ()
+    assert trader.accept(first, 0.0) == letters(1)
+
+
+def test_a_delivery_that_is_not_for_this_end_is_refused_and_changes_nothing() -> None:
+    trader = traders_end()
+    with pytest.raises(ValueError, match="from buyer0 for buyer6 reached buyer7"):
+        trader.accept(a_delivery("buyer0", "buyer6", *letters(1)), 0.0)
+    with pytest.raises(ValueError, match="from seller1 for buyer7 reached buyer7"):
+        trader.accept(a_delivery("seller1", "buyer7", *letters(1)), 0.0)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1)), 0.0) == letters(1)
 
 
 # ------------------------------------------------------------------------------------------ afterwards
+def acknowledge(end: Channel, taken: int) -> None:
+    end.accept(a_delivery(end.other, end._me, of=1, taken=taken), 0.0)
+
+
 def test_what_is_to_be_kept_afterwards_waits_until_all_that_was_sent_along_was_taken() -> None:
-    buyer, seller, afterwards = an_outbox(1), an_outbox(2, 3), Afterwards()
+    buyer, seller, afterwards = traders_end(1), a_channel("buyer7", "seller1", 2, 3), Afterwards()
     afterwards.put([buyer, seller], ["closed"])
     assert afterwards.due() == []
-    buyer.acknowledged(buyer.delivery())
+    acknowledge(buyer, 1)
     assert afterwards.due() == []
-    seller.acknowledged(seller.delivery())
+    acknowledge(seller, 2)
     assert afterwards.due() == ["closed"]
     assert afterwards.due() == []
 
 
 def test_what_is_sent_later_is_not_waited_for() -> None:
-    outbox, afterwards = an_outbox(1), Afterwards()
-    first = outbox.delivery()
-    afterwards.put([outbox], ["closed"])
-    outbox.put(*letters(2))
-    outbox.acknowledged(first)
+    end, afterwards = traders_end(1), Afterwards()
+    afterwards.put([end], ["closed"])
+    end.put(*letters(2))
+    acknowledge(end, 1)
     assert afterwards.due() == ["closed"]
 
 
 def test_what_was_put_behind_letters_that_wait_is_waited_for_with_them() -> None:
-    outbox, afterwards = an_outbox(1), Afterwards()
-    first = outbox.delivery()
-    outbox.put(*letters(2))
-    afterwards.put([outbox], ["closed"])
-    outbox.acknowledged(first)
+    end, afterwards = traders_end(1, 2), Afterwards()
+    afterwards.put([end], ["closed"])
+    acknowledge(end, 1)
     assert afterwards.due() == []
-    outbox.acknowledged(outbox.delivery())
+    acknowledge(end, 2)
     assert afterwards.due() == ["closed"]
 
 
 def test_records_are_kept_in_their_order() -> None:
-    slow, quick, afterwards = an_outbox(1), an_outbox(1), Afterwards()
+    slow, quick, afterwards = traders_end(1), a_channel("buyer7", "seller1", 1), Afterwards()
     afterwards.put([slow], ["first"])
     afterwards.put([quick], ["second", "third"])
-    quick.acknowledged(quick.delivery())
+    acknowledge(quick, 1)
     assert afterwards.due() == []
-    slow.acknowledged(slow.delivery())
+    acknowledge(slow, 1)
     assert afterwards.due() == ["first", "second", "third"]
 
 
 def test_nobody_waits_for_a_receiver_that_is_dead() -> None:
-    dead, living, afterwards = an_outbox(1), an_outbox(1), Afterwards()
+    dead, living, afterwards = traders_end(1), a_channel("buyer7", "seller1", 1), Afterwards()
     afterwards.put([dead, living], ["closed"])
     dead.given_up = True
     assert afterwards.due() == []
-    living.acknowledged(living.delivery())
+    acknowledge(living, 1)
     assert afterwards.due() == ["closed"]
 
 

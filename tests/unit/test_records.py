@@ -21,7 +21,7 @@ from bazaar.records import (
     encode,
     entry_to_document,
 )
-from tests.builders import a_bench, a_deposit_entry, a_lot
+from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot
 
 
 def any_of(kind: Any) -> st.SearchStrategy[Any]:
@@ -51,7 +51,7 @@ def _any(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
 
 
 DELIVERIES: st.SearchStrategy[Delivery] = any_of(Delivery)
-A_DELIVERY = Delivery("buyer0", "buyer7", 1, 0, (Letter(5, Buy("buyer0-0", "salt", False)),))
+A_DELIVERY = a_delivery("buyer0", "buyer7", Letter(5, Buy("buyer0-0", "salt", False)))
 
 
 def refused(data: bytes) -> None:
@@ -61,7 +61,7 @@ def refused(data: bytes) -> None:
 
 def with_body(*body: object) -> bytes:
     """A delivery whose only letter says this."""
-    return msgspec.msgpack.encode(["buyer0", "buyer7", 1, 0, [[5, [*body]]]])
+    return msgspec.msgpack.encode(["buyer0", "buyer7", 1, 0, 0, -1, 0, [[5, [*body]]]])
 
 
 @settings(max_examples=200)
@@ -163,7 +163,7 @@ def test_the_shape_that_the_refused_ones_differ_from_is_right() -> None:
         b"\xc0",
         b"\x91" * 5000,  # deeper than anybody digs
         b"\xa1\xff",  # no UTF-8
-        b"\x95\xa1\xff\xa1a\x01\x00\x90",  # no UTF-8 in a name
+        b"\x98\xa1\xff\xa1a\x01\x00\x00\xff\x00\x90",  # no UTF-8 in a name
         b"\xd6\xff\x00\x00\x00\x00",  # a time
         b"\xc7\x01\x05\x00",  # an extension
         msgspec.msgpack.encode({"source": "buyer0"}),
