@@ -103,13 +103,13 @@ class Channel:
         if not delivery.letters:
             return ()
         if delivery.incarnation > self._their_incarnation:
-            if delivery.number != delivery.acked:
-                return ()  # what comes before it is still under way
             self._their_incarnation = delivery.incarnation
-            self._taken = self._told = delivery.number
-        new = delivery.letters[max(0, self._taken - delivery.number) :]
+            self._taken = self._told = 0
         if delivery.number > self._taken:
-            return ()
+            if delivery.number != delivery.acked:
+                return ()  # what comes before it is still under way, or lost
+            self._taken = self._told = delivery.number  # a former life of ours has taken what comes before it
+        new = delivery.letters[self._taken - delivery.number :]
         self._taken += len(new)
         known = not new or self._taken - self._told > MOST_UNDER_WAY // 2
         self._tell_at = now if known else min(self._tell_at, now + TELL_AFTER_S)

@@ -168,7 +168,7 @@ def cut_off(seed: int) -> World:
 
 
 def short_of_everything(seed: int) -> World:
-    return a_world(seed, restock_count=12, restock_every_s=1.0, traders=3)
+    return a_world(seed, restock_count=20, restock_every_s=3.0, traders=3)
 
 
 @pytest.mark.parametrize(

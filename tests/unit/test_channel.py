@@ -69,7 +69,9 @@ def test_first_in_first_out_exactly_once_whatever_the_network_does(steps: list[t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(channel, "MOST_LETTERS", 2)
         patch.setattr(channel, "MOST_UNDER_WAY", 5)
-        to_the_end = [(way, step) for _ in range(len(steps) + 2) for step in ("again", "arrives") for way in (True, False)]
+        to_the_end = [
+            (way, step) for _ in range(len(steps) + 2) for step in ("again", "arrives") for way in (True, False)
+        ]
         for now, (way, step) in enumerate([*steps, *to_the_end]):
             here, there = sides if way else sides[::-1]
             if step == "put":
@@ -231,8 +233,8 @@ def test_a_delivery_that_has_grown_in_its_repetition_brings_only_what_is_new() -
 def test_what_would_leave_a_gap_is_not_taken() -> None:
     trader = traders_end()
     trader.accept(a_delivery("buyer0", "buyer7", *letters(1)), 0.0)
-    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(3), number=2), 0.0) == ()
-    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(2, 3), number=1), 0.0) == letters(2, 3)
+    assert trader.accept(Delivery("buyer0", "buyer7", 1, 2, 0, -1, 0, letters(3)), 0.0) == ()
+    assert trader.accept(Delivery("buyer0", "buyer7", 1, 1, 0, -1, 0, letters(2, 3)), 0.0) == letters(2, 3)
 
 
 # --------------------------------------------------------------------------------------------- further lives
@@ -262,6 +264,12 @@ def test_a_receiver_that_was_started_again_does_not_begin_behind_what_is_still_u
     buyer.put(*letters(2))
     assert trader.accept(sent(buyer), 0.0) == ()
     assert trader.accept(first, 0.0) == letters(1)
+
+
+def test_an_old_delivery_that_comes_late_to_a_new_life_does_not_hold_up_what_follows() -> None:
+    trader = traders_end()
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(3), number=2), 0.0) == letters(3)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(8), number=7), 0.0) == letters(8)
 
 
 def test_a_delivery_that_is_not_for_this_end_is_refused_and_changes_nothing() -> None:
