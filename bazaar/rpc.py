@@ -28,7 +28,7 @@ from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
 from bazaar.settings import UsageError
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
-SEND_TIMEOUT_S = 0.5  # of a message too large for what is free in the socket's buffer
+MESSAGE_TIMEOUT_S = 0.5  # a message is handed over as a whole, so the rest of one that has begun is there
 HANDSHAKE_TIMEOUT_S = 2.0
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_BYTES = 4 * 1024 * 1024  # of one message
@@ -89,7 +89,7 @@ class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
         connection = Pyro4.socketutil.SocketConnection(stranger)
         try:
             welcome = self.daemon._handshake(connection)
-            stranger.settimeout(CALL_TIMEOUT_S)
+            stranger.settimeout(MESSAGE_TIMEOUT_S)
         except Exception:  # whatever rubbish makes Pyro4 raise
             welcome = False
         finally:
@@ -201,7 +201,7 @@ class Post:
             self._proxy._pyroBind()
         except (pyro_errors.PyroError, OSError) as error:
             raise Unreachable(str(error)) from None
-        self._proxy._pyroTimeout = SEND_TIMEOUT_S
+        self._proxy._pyroTimeout = MESSAGE_TIMEOUT_S
         self.socket: socket.socket = self._proxy._pyroConnection.sock
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._poll = select.poll()

@@ -237,15 +237,16 @@ class Host:
         if channel.repeat_at <= now:
             self._broken(way)
             return
-        while (delivery := channel.delivery(now)) is not None:
+        while way.post.clear:
+            delivery = channel.delivery(now)
+            if delivery is None:
+                return
             try:
                 way.post.deliver(encode(delivery))
             except Unreachable:
                 self._broken(way)
                 return
-            if not way.post.clear:
-                way.try_at = now + CLOGGED_S
-                return
+        way.try_at = now + CLOGGED_S
 
     def _connect(self, way: Way) -> None:
         """Connects (a thread of the pool)."""
