@@ -53,7 +53,7 @@ class History:
 
     def write(self, at: float, events: Iterable[Event]) -> None:
         """Writes these events down in one go."""
-        data = b"".join(_encoder.encode(happening(at, self._process, event)) + b"\n" for event in events)
+        data = _encoder.encode_lines([happening(at, self._process, event) for event in events])
         while data:
             data = data[os.write(self._file, data) :]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -11,6 +12,10 @@ import pytest
 pytest.register_assert_rewrite("tests.processes.market")
 
 from tests.processes.market import ROOT  # noqa: E402 # after the line above
+
+# A shell script starts what it puts into the background with Ctrl-C switched off, and children inherit that: switch it on,
+# or the tests that press it would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
