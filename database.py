@@ -54,7 +54,7 @@ def main() -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    warehouse = Warehouse(plan.names, plan.settings, ledger.entries())
+    warehouse = Warehouse(plan.names, plan.settings, ledger.entries(), ledger.entry_of)
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:

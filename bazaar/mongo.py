@@ -27,7 +27,7 @@ from pymongo.errors import (
 )
 from pymongo.write_concern import WriteConcern
 
-from bazaar.records import AnyEntry, Item, document_to_entry, entry_to_document
+from bazaar.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
 from bazaar.settings import UsageError
 
 SELECTION_TIMEOUT_MS = 3_000
@@ -90,6 +90,14 @@ class MongoLedger:
             if document["_id"] != position:
                 raise ValueError(f"the ledger has no entry {position}")
             yield document_to_entry(document)
+
+    def entry_of(self, order_id: str) -> Sale | Denial:
+        """The entry by which this order was answered. Raises `LookupError` if it was not."""
+        found = _patiently(lambda: self._ledger.find_one({"order_id": order_id}), time.monotonic() + PATIENCE_S)
+        entry = document_to_entry(found) if found is not None else None
+        if not isinstance(entry, (Sale, Denial)):
+            raise LookupError(f"the ledger has no answer to {order_id}")
+        return entry
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
         """Appends the entries; they are durable when this returns. Raises `Replaced`.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from bazaar.core.clock import LamportClock
-from bazaar.core.ledger import Ledger
+from bazaar.core.ledger import Ledger, nowhere
 from bazaar.core.turn import Turn
 from bazaar.records import (
     ITEMS,
@@ -24,6 +24,7 @@ from bazaar.records import (
     BenchIs,
     CallBack,
     Claim,
+    Denial,
     Denied,
     Depose,
     Deposed,
@@ -37,6 +38,7 @@ from bazaar.records import (
     Reopened,
     Reply,
     Request,
+    Sale,
     Scarce,
     Seat,
     Shelves,
@@ -61,9 +63,16 @@ class Warehouse:
     answered = 0
     done = True
 
-    def __init__(self, names: tuple[str, ...], settings: Settings, entries: Iterable[AnyEntry] = ()) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        settings: Settings,
+        entries: Iterable[AnyEntry] = (),
+        entry_of: Callable[[str], Sale | Denial] = nowhere,
+    ) -> None:
+        """`entry_of` finds, in the store, the entry by which an order was answered long ago."""
         self.clock = LamportClock()
-        self.ledger = Ledger(names, settings.traders, settings.election == "simultaneous")
+        self.ledger = Ledger(names, settings.traders, settings.election == "simultaneous", entry_of)
         for entry in entries:
             self.ledger.apply(entry)
         self._lease_s = settings.lease_s * LEASE_MARGIN

@@ -6,11 +6,23 @@ import sys
 from pathlib import Path
 
 from bazaar.settings import UsageError
-from experiments import election, failover, overselling, policies, response, sync, throughput
+from experiments import (
+    benchmark,
+    election,
+    endurance,
+    failover,
+    overselling,
+    policies,
+    response,
+    scale,
+    sync,
+    throughput,
+)
 from experiments.sweep import OUT, WRONG_USAGE, publish, section, table_of
 
 EXPERIMENTS = tuple(
-    module.EXPERIMENT for module in (throughput, overselling, failover, response, sync, election, policies)
+    module.EXPERIMENT
+    for module in (throughput, overselling, failover, response, sync, election, policies, benchmark, scale, endurance)
 )
 INTRODUCTION = """# What the experiments show
 

@@ -8,6 +8,7 @@ reported, kept out of the CSV, and makes the exit status 1. One MongoDB serves a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import re
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, get_args
 
 import msgspec
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
@@ -41,7 +43,19 @@ from experiments.rows import Cell, Missing, Row, Table, name_of
 ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 OUT = ROOT / "experiments"
 CACHES: tuple[str, ...] = get_args(CachePolicy)
+LOOK_EVERY_S = 0.5
 START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
+
+
+class Sample(NamedTuple):
+    """What a process used, as of some time."""
+
+    at: float
+    """Seconds since the epoch."""
+    process: str
+    processor_s: float
+    memory_bytes: int
+    """Resident."""
 
 
 class Run(NamedTuple):
@@ -53,10 +67,45 @@ class Run(NamedTuple):
     """Of all processes, in the order of their time."""
     processor_s: float
     """What all of the run's processes but MongoDB have used."""
+    usage: Sequence[Sample]
+    """Of each process and MongoDB, every half a second."""
 
     def told(self, *whats: str) -> list[Happening]:
         """The events of these kinds."""
         return [happened for happened in self.happenings if happened.what in whats]
+
+    @property
+    def trading_s(self) -> float:
+        """From the opening of the market to the last answer: the orders that come before only wait for it."""
+        opened = min(happened.at for happened in self.told("opened"))
+        first = min(happened.at for happened in self.told("ordered"))
+        last = max(happened.at for happened in self.told("purchased", "found_unavailable", "revoked"))
+        return last - max(opened, first)
+
+
+class _Meter:
+    """Looks at what the processes of a run use."""
+
+    def __init__(self, mongod: int | None) -> None:
+        self.samples: list[Sample] = []
+        self._mongod = mongod
+        self._next = 0.0
+
+    def __call__(self, bazaar: Bazaar) -> None:
+        """Called by the launcher, some ten times a second."""
+        now = time.time()
+        if now < self._next:
+            return
+        self._next = now + LOOK_EVERY_S
+        pids = {name: process.popen.pid for name, process in bazaar.processes.items()}
+        if self._mongod is not None:  # else it is not ours, and may be on another machine
+            pids["mongod"] = self._mongod
+        for name, pid in pids.items():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                process = psutil.Process(pid)
+                with process.oneshot():
+                    times, memory = process.cpu_times(), process.memory_info()
+                self.samples.append(Sample(now, name, times.user + times.system, memory.rss))
 
 
 class Failed(Exception):
@@ -81,6 +130,8 @@ class Experiment(NamedTuple):
     plot: Callable[[Sequence[Row], Path], None]
     story: Callable[[Sequence[Row]], str]
     """What came out, why, and what would change it. Raises `Missing`."""
+    beside: Callable[[str, Path], Mapping[str, float]] = lambda uri, folder: {}
+    """Further values, measured right before each run: with the MongoDB of this URI, on this folder's disk."""
 
 
 # ---------------------------------------------------------------------------------------- building cells
@@ -223,7 +274,8 @@ class Sweep:
         self._uri = self._uri or self._mongod.uri()
         out = self._folder / f"{experiment.name}-{name_of(cell)}"
         try:
-            values = experiment.measure(self._run(cell, out))
+            beside = experiment.beside(self._uri, self._folder)
+            values = {**beside, **experiment.measure(self._run(cell, out))}
         except (Failed, ProcessDied) as error:
             self.failed += 1
             self._console.print(
@@ -239,7 +291,8 @@ class Sweep:
 
     def _run(self, cell: Cell, out: Path) -> Run:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with Bazaar(cell.settings, out, self._uri, pictures=False) as bazaar:
+        meter = _Meter(self._mongod.pid)
+        with Bazaar(cell.settings, out, self._uri, meter, pictures=False) as bazaar:
             bazaar.injector.schedule(parse_faults(list(cell.faults), bazaar.plan))
             bazaar.start()
             bazaar.trade()
@@ -260,7 +313,7 @@ class Sweep:
         happenings = [happened for name in names for happened in read_history(out / name)]
         happenings.sort(key=lambda happened: happened.at)
         processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(bazaar.plan, summary, happenings, processor_s)
+        return Run(bazaar.plan, summary, happenings, processor_s, meter.samples)
 
 
 def _machine(mongodb: str) -> str:
@@ -343,10 +396,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def publish(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
-    """Draws the picture and writes the page of one experiment, if there are rows."""
+    """Draws the picture and writes the page of one experiment, and its rows for other programs, if there are any."""
     if rows:
         results = out / "results"
         experiment.plot(rows, results / f"{experiment.name}.png")
+        (results / f"{experiment.name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(rows)) + b"\n")
         (results / f"{experiment.name}.md").write_text(f"# {section(experiment, rows, Path())}", encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.records import FIRST_LIFE, ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
 from bazaar.settings import Settings
@@ -39,7 +40,7 @@ class Seller(Trading):
         self._restock_at = FOREVER
         self._finished = False
         self.retired = False
-        self._credited = set(former.credited)  # the orders: a retry may be told by a second trader
+        self._credited = Names(former.credited)  # the orders: a retry may be told by a second trader
 
     @property
     def idle(self) -> bool:

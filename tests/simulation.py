@@ -32,7 +32,7 @@ from bazaar.core.turn import Actor, Turn
 from bazaar.history import Happening, encode_line, happening, recall
 from bazaar.narration import Narrator
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import WAREHOUSE, AnyEntry, Delivery, JournalLine, Opened, Seat, decode, encode
+from bazaar.records import WAREHOUSE, AnyEntry, Delivery, Denial, JournalLine, Opened, Sale, Seat, decode, encode
 from bazaar.settings import Settings, with_pace
 from bazaar.warehouse import Warehouse
 from peers.host import FURTHER_LIFE
@@ -150,11 +150,15 @@ class World:
             del self._channel_wakes[way]
         self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
-            self.actors[name] = Warehouse(self.plan.names, settings, self.entries)
+            self.actors[name] = Warehouse(self.plan.names, settings, self.entries, self._entry_of)
         else:
             self.actors[name] = Peer(name, self.plan, former)
         if former.clock:
             self.actors[name].clock.witness(former.clock + FURTHER_LIFE)
+
+    def _entry_of(self, order_id: str) -> Sale | Denial:
+        answers = (entry for entry in self.entries if isinstance(entry, (Sale, Denial)))
+        return next(entry for entry in answers if entry.order_id == order_id)
 
     def _die(self, name: str) -> None:
         self.killed.add(name)

@@ -7,9 +7,11 @@ shipped that is not there, and the same order asked again gets the same answer (
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Literal
 
+from bazaar.core.names import Names
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.records import (
     ITEMS,
@@ -33,12 +35,32 @@ from bazaar.records import (
     is_seller,
 )
 
+MOST_ANSWERS = 50_000  # seconds of full load; who asks again does so sooner
+
+
+def nowhere(order_id: str) -> Sale | Denial:
+    """For a ledger that is asked for nothing old."""
+    raise LookupError(f"the answer to {order_id} was forgotten, and there is no store to look it up in")
+
 
 class Ledger:
-    """The projection: stock by lot, answered orders, and who is a trader."""
+    """The projection: stock by lot, answered orders, and who is a trader.
 
-    def __init__(self, names: tuple[str, ...], seats: int, one_round: bool = False) -> None:
-        """A market of these peers, who elect so many traders: one in each round of an election, or all in `one_round`."""
+    Of the orders that were answered it remembers all names, and the newest answers; an older one, should somebody ask for
+    it after all, is looked up where the entries are.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        seats: int,
+        one_round: bool = False,
+        entry_of: Callable[[str], Sale | Denial] = nowhere,
+    ) -> None:
+        """A market of these peers, who elect so many traders: one in each round of an election, or all in `one_round`.
+
+        `entry_of` finds, in the store, the entry by which an order was answered.
+        """
         self.position = 0
         """Where the next entry goes."""
         self.bench = Bench(vacant=seats)
@@ -52,8 +74,10 @@ class Ledger:
         self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
         self._prices: dict[tuple[str, Item], int] = {}
-        self._deposits: set[str] = set()
-        self._answers: dict[str, Sale | Denial] = {}
+        self._deposits = Names()
+        self._answered = Names()
+        self._answers: OrderedDict[str, Sale | Denial] = OrderedDict()  # the newest
+        self._entry_of = entry_of
 
     # ----------------------------------------------------------------------------------- what is known
     def is_trader(self, peer: str) -> bool:
@@ -115,7 +139,7 @@ class Ledger:
 
     def decide_order(self, order: Order, deposit_id: str | None, trader: str) -> Sale | Denial | None:
         """Sells from the lot that a cache promised, or else from the item's first; None if the order has its answer."""
-        if order.order_id in self._answers:
+        if order.order_id in self._answered:
             return None
         shelf = self._shelves[order.item]
         lot = shelf.first() if deposit_id is None else self._pool(trader, order.item, deposit_id).get(deposit_id)
@@ -140,11 +164,11 @@ class Ledger:
 
     def answered(self, order_id: str) -> bool:
         """Whether the order was decided."""
-        return order_id in self._answers
+        return order_id in self._answered
 
     def answer(self, order_id: str) -> Shipped | Denied:
         """The final answer to an order that was decided, with the lot as it is now."""
-        entry = self._answers[order_id]
+        entry = self._answers.get(order_id) or self._entry_of(order_id)
         if isinstance(entry, Denial):
             return Denied(entry.reason)
         lot = self._shelves[entry.item].get(entry.deposit_id)
@@ -171,9 +195,9 @@ class Ledger:
                 if pool is not shelf:
                     self._tidy()
                 self._left[entry.seller, entry.item] -= 1
-                self._answers[entry.order_id] = entry
+                self._remember(entry)
             case Denial():
-                self._answers[entry.order_id] = entry
+                self._remember(entry)
             case Appoint():
                 self._seat(entry.seat, Seat(entry.peer, entry.position), self.bench.vacant - 1)
                 self._fallen.discard(entry.peer)
@@ -198,6 +222,12 @@ class Ledger:
                 self._give(self._shelves[entry.item], lot)
                 self._tidy()
         self.position += 1
+
+    def _remember(self, entry: Sale | Denial) -> None:
+        self._answered.add(entry.order_id)
+        self._answers[entry.order_id] = entry
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
 
     def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
         """Where a promise is redeemed: from what the trader was granted of the lot, else (weak) from what is free."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bazaar.mongo import Replaced
-from bazaar.records import AnyEntry, Item, document_to_entry, entry_to_document
+from bazaar.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
 
 Stock = dict[tuple[str, Item], tuple[int, int]]
 
@@ -31,6 +31,12 @@ class MemoryLedger:
             if held != position:
                 raise ValueError(f"the ledger has no entry {position}")
             yield document_to_entry(document)
+
+    def entry_of(self, order_id: str) -> Sale | Denial:
+        for entry in self.entries():
+            if isinstance(entry, (Sale, Denial)) and entry.order_id == order_id:
+                return entry
+        raise LookupError(order_id)
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
         for document in map(entry_to_document, entries):

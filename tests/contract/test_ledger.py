@@ -86,6 +86,15 @@ def test_entries_that_decide_no_order_do_not_count_as_the_same_one(connect: Conn
     assert len(list(ledger.entries())) == 8
 
 
+def test_the_answer_to_an_order_is_found_by_its_name(connect: Connect) -> None:
+    ledger = connect()
+    ledger.write(ENTRIES)
+    assert ledger.entry_of("buyer0-0") == ENTRIES[2]
+    assert connect().entry_of("buyer0-1") == ENTRIES[3]
+    with pytest.raises(LookupError):
+        ledger.entry_of("buyer0-2")
+
+
 @pytest.mark.parametrize("missing", [0, 2])
 def test_a_gap_is_found(connect: Connect, missing: int) -> None:
     ledger = connect()

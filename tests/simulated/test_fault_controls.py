@@ -14,6 +14,7 @@ import pytest
 
 from bazaar.audit import judge
 from bazaar.core.ledger import Ledger
+from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.records import AdoptEntry, Answer, Ask, DeposeEntry, JournalLine, Promised, Queued, Sale, Seat
 from bazaar.warehouse import Warehouse
@@ -116,7 +117,7 @@ def carried_out_twice(patch: Patch) -> None:
     decide = Ledger.decide_order
 
     def forgetful(self: Ledger, order: Any, deposit_id: Any, trader: str) -> Any:
-        self._answers.pop(order.order_id, None)
+        self._answered = Names()
         return decide(self, order, deposit_id, trader)
 
     patch.setattr(Ledger, "decide_order", forgetful)

@@ -16,6 +16,7 @@ import pytest
 from bazaar.audit import CHECKS, judge
 from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
+from bazaar.core.names import Names
 from bazaar.core.orders import TradeQueue
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.core.turn import Turn
@@ -134,7 +135,7 @@ def the_newest_deposit_is_sold_first(patch: Patch) -> None:
 def the_seller_is_credited_twice(patch: Patch) -> None:
     def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
         for _ in range(2):
-            self._credited.discard(body.order_id)
+            self._credited = Names()
             honest(self, turn, source, body)
 
     honest = Seller.on_sold
@@ -146,7 +147,7 @@ def the_seller_is_credited_by_each_trader_that_was_asked(patch: Patch) -> None:
     """Only what the seller remembers of its orders is lost; it shows when a retry is told by a second trader."""
 
     def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
-        self._credited.clear()
+        self._credited = Names()
         honest(self, turn, source, body)
 
     honest = Seller.on_sold
@@ -172,7 +173,7 @@ def an_order_is_decided_again(patch: Patch) -> None:
     honest = Ledger.decide_order
 
     def decide_order(ledger: Ledger, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
-        ledger._answers.pop(order.order_id, None)
+        ledger._answered = Names()
         return honest(ledger, order, deposit_id, by)
 
     patch.setattr(Ledger, "decide_order", decide_order)

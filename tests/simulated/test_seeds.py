@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from bazaar.audit import judge
-from tests.simulation import draw_world, replay_command
+from bazaar.core import ledger
+from bazaar.records import Denial, Sale
+from tests.simulation import World, draw_world, replay_command
 
 SEEDS = 1_000
 CHUNK = 50
@@ -34,6 +37,22 @@ def told(seed: int, **fixed: Any) -> list[str]:
 def test_the_highest_peers_are_elected_and_trade_rightly(first: int) -> None:
     stories = [story for seed in range(first, first + CHUNK) for story in told(seed)]
     assert not stories, "\n".join(stories)
+
+
+def test_answers_that_were_forgotten_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "MOST_ANSWERS", 20)  # more than are decided in one turn
+    looked_up = Counter[str]()
+    entry_of = World._entry_of
+
+    def counting(world: World, order_id: str) -> Sale | Denial:
+        looked_up[order_id] += 1
+        return entry_of(world, order_id)
+
+    monkeypatch.setattr(World, "_entry_of", counting)
+    stories = [story for seed in range(CHUNK) for story in told(seed, requests=60, **IMPATIENT)]
+    assert not stories, "\n".join(stories)
+    print(looked_up.total())
+    assert looked_up.total() > CHUNK
 
 
 @pytest.mark.parametrize("first", range(0, 200, CHUNK))

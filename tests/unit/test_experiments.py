@@ -155,7 +155,8 @@ def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figure
         figures.pop("faults", []),
         {},
     )
-    return Run(a_plan(**settings), summary, sorted(happenings, key=lambda h: h.at), figures.pop("processor_s", 1.0))
+    told, usage = sorted(happenings, key=lambda h: h.at), figures.pop("usage", [])
+    return Run(a_plan(**settings), summary, told, figures.pop("processor_s", 1.0), usage)
 
 
 def event(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Names
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bazaar.core import ledger as ledger_module
 from bazaar.core.ledger import Ledger
 from bazaar.records import (
     ITEMS,
@@ -193,6 +194,21 @@ def test_the_same_order_gets_the_same_answer_though_the_stock_has_changed() -> N
 
 
 # ------------------------------------------------------------------------------------------- the seats
+def test_of_old_answers_it_keeps_the_names_and_looks_up_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "MOST_ANSWERS", 1)
+    sales = [a_sale(number, an_order(f"buyer0-{number}"), a_lot()) for number in (1, 2)]
+    ledger = Ledger(NAMES, SEATS, entry_of={"buyer0-1": sales[0]}.__getitem__)
+    ledger.apply(a_deposit_entry(0, a_lot(count=3)))
+    for sale in sales:
+        ledger.apply(sale)
+    assert len(ledger._answers) == 1
+    for order_id in ("buyer0-1", "buyer0-2"):
+        assert ledger.answered(order_id)
+        assert ledger.decide_order(an_order(order_id), None, "buyer7") is None
+        assert ledger.answer(order_id) == Shipped(a_lot(count=1), 1)
+    assert not ledger.answered("buyer0-3")
+
+
 def test_seats_are_given_in_their_order_to_whoever_ran_against_the_newest_bench() -> None:
     ledger = a_ledger()
     first = ledger.decide_seat("buyer7", -1, 0)

@@ -1,0 +1,141 @@
+"""How fast, against what bounds it: purchases a second of a bazaar, beside bare Pyro4 calls, inserts and fsyncs.
+
+Before every run the yardsticks are measured anew, so that each ratio is of two figures taken within seconds on the same
+machine. A purchase takes five messages (order, question, answer, and word to buyer and seller), a line on the trader's disk
+and an entry in the ledger; a Pyro4 call takes two messages and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bazaar.settings import with_pace
+from experiments import yardsticks
+from experiments.plots import picture
+from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values
+from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+
+TRADERS, BUYERS, SELLERS = 3, 4, 3
+REQUESTS = {1: 4_000, 8: 15_000, 64: 40_000}
+"""By window: how many orders each buyer has outstanding."""
+PLENTY = 1000
+YARDSTICKS_S = 4.0  # what they take
+NAMES = {
+    "calls_per_s": "Pyro4 calls a second, one client",
+    "calls_of_six_per_s": f"Pyro4 calls a second, {yardsticks.CLIENTS} clients",
+    "inserts_per_s": "MongoDB inserts a second, one by one (majority, journal)",
+    "inserts_by_100_per_s": f"MongoDB documents a second, in batches of {yardsticks.BATCH}",
+    "syncs_per_s": "lines on the disk a second, one fdatasync each",
+}
+
+
+def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
+    """Every window and cache, then all of it again: what is compared was measured in turn."""
+    grid = []
+    for seed in seeds:
+        for window, requests in REQUESTS.items():
+            for cache in CACHES:
+                settings = with_pace(
+                    "fast", traders=TRADERS, cache=cache, window=window, requests=requests // 20 if quick else requests,
+                    restock_count=PLENTY, seed=seed,
+                )  # fmt: skip
+                settings = peopled(settings, BUYERS, SELLERS, every_item=True)
+                grid.append(Cell({"window": str(window), "cache": cache}, seed, settings, START_S + YARDSTICKS_S + 4))
+    return grid
+
+
+def measure(run: Run) -> Mapping[str, float]:
+    """From the opening of the market to the last answer."""
+    latency = run.summary.latency_ms
+    return {
+        "shipped_per_s": run.summary.goods_shipped / run.trading_s,
+        "p50_ms": latency.p50,
+        "p99_ms": latency.p99,
+    }
+
+
+def ratios(rows: Sequence[Row]) -> list[float]:
+    """Goods shipped a second, in times of the bare calls a second of one client."""
+    return [row.values["shipped_per_s"] / row.values["calls_per_s"] for row in rows]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The yardsticks, then the bazaar in their measure."""
+    calls = values(rows, "calls_per_s")
+    bare = [
+        [
+            NAMES[name],
+            spread(values(rows, name)),
+            spread([v / c for v, c in zip(values(rows, name), calls, strict=True)]),
+        ]
+        for name in yardsticks.VALUES
+    ]
+    lines = [
+        [
+            window, cache, spread(values(some, "shipped_per_s")), spread(ratios(some)), spread(values(some, "p50_ms")),
+            spread([row.values["p99_ms"] / row.values["p50_ms"] for row in some]),
+        ]
+        for (window, cache), some in groups(rows, "window", "cache")
+    ]  # fmt: skip
+    first = markdown(["bare", "a second", "x one client's calls"], bare)
+    header = [
+        "window", "cache", "goods a second", "x one client's calls", "answer p50, ms", "p99 / p50",
+    ]  # fmt: skip
+    return f"{first}\n\n{markdown(header, lines)}"
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Goods a second against the window, in times of one client's bare calls; and the time to an answer."""
+    ticks = {float(window): window for window in kinds(rows, "window")}
+    with picture(path, panels=2) as (left, right):
+        for (cache,), some in groups(rows, "cache"):
+            by_window = [(float(window), part) for (window,), part in groups(some, "window")]
+            left.line(cache, {window: ratios(part) for window, part in by_window})
+            right.line(cache, {window: values(part, "p50_ms") for window, part in by_window})
+        left.theory("one client's calls", dict.fromkeys(ticks, 1.0))
+        left.name("orders outstanding of each buyer", "goods a second, x bare Pyro4 calls a second")
+        right.name("orders outstanding of each buyer", "time to an answer, median, ms")
+        for panel in (left, right):
+            panel.logarithmic("x", ticks)
+            panel.from_zero()
+
+
+def story(rows: Sequence[Row]) -> str:
+    """What was asked, what came out, why, what would change it."""
+
+    def told(window: str, cache: str) -> str:
+        return spread(ratios([row for row in rows if (row.labels["window"], row.labels["cache"]) == (window, cache)]))
+
+    few, many = (kinds(rows, "window")[place] for place in (0, -1))
+    caches = kinds(rows, "cache")
+    alone = ", ".join(f"`{cache}` {told(few, cache)}" for cache in caches)
+    together = ", ".join(f"`{cache}` {told(many, cache)}" for cache in caches)
+    return (
+        f"In times of the calls a second that one client of bare Pyro4 makes: with {few} order outstanding of each of "
+        f"the {BUYERS} buyers {alone}; with {many} {together}. One order alone goes through five processes, one after the "
+        "other, and (but for `escrow`) waits for two disks: the time to an answer is what bounds it. Many together share "
+        "all of that: a turn of a trader, its line on the disk, its question and the ledger's insert are for whatever has "
+        "arrived meanwhile, so a purchase comes to cost less than a call, and what bounds it is the processor. A faster "
+        "disk would raise the former, more cores the latter."
+    )
+
+
+EXPERIMENT = Experiment(
+    name="benchmark",
+    title="Purchases against bare calls",
+    question="How many purchases a second, in times of what bare Pyro4, MongoDB and the disk can do?",
+    labels=("window", "cache"),
+    values=("shipped_per_s", "p50_ms", "p99_ms", *yardsticks.VALUES),
+    seeds="0-2",
+    cells=cells,
+    measure=measure,
+    table=table,
+    plot=plot,
+    story=story,
+    beside=yardsticks.measure,
+)
+
+if __name__ == "__main__":
+    sys.exit(main([EXPERIMENT], sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Does anything grow? Five minutes of full load: the memory of every process in the last minute against the second.
+
+Whatever a process remembers of every order would show: answered orders, credited sales, numbers seen. What it may remember
+is a bounded number of them, and where each name's numbers have come to.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from bazaar.records import WAREHOUSE, is_seller
+from bazaar.settings import with_pace
+from experiments.plots import picture
+from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values
+from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
+
+TRADERS, BUYERS, SELLERS = 3, 4, 3
+WINDOW = 64
+PLENTY = 1000
+FIFTH_S, QUICK_FIFTH_S = 60.0, 2.0
+ROLES = ("trader", "buyer", "seller", WAREHOUSE, "mongod")
+
+
+def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
+    """Every cache, as fast as it goes."""
+    duration_s = 5 * (QUICK_FIFTH_S if quick else FIFTH_S)
+    grid = []
+    for cache in CACHES:
+        for seed in seeds:
+            settings = with_pace(
+                "fast", traders=TRADERS, cache=cache, window=WINDOW, restock_count=PLENTY, duration_s=duration_s,
+                suspect_after_s=10.0, seed=seed,
+            )  # fmt: skip
+            settings = peopled(settings, BUYERS, SELLERS, every_item=True)
+            grid.append(Cell({"cache": cache}, seed, settings, START_S + 1.4 * duration_s))
+    return grid
+
+
+def measure(run: Run) -> Mapping[str, float]:
+    """By role, how much larger a process is in the last fifth of the run than in the second: of several, the worst."""
+    assert run.plan.settings.duration_s is not None
+    fifth_s = run.plan.settings.duration_s / 5
+    began = min(happened.at for happened in run.told("opened"))
+    traders = set(run.plan.names[-TRADERS:])
+    growth: dict[str, float] = dict.fromkeys(ROLES, 0.0)
+    for process in {sample.process for sample in run.usage}:
+        role = (
+            "trader" if process in traders
+            else process if process in ROLES
+            else "seller" if is_seller(process)
+            else "buyer"
+        )  # fmt: skip
+        if process not in (*run.plan.names, *ROLES):
+            continue
+        of_it = [sample for sample in run.usage if sample.process == process]
+        second, last = (
+            [s.memory_bytes for s in of_it if number <= (s.at - began) / fifth_s < number + 1] for number in (1, 4)
+        )
+        if not second or not last:
+            raise Failed(f"nobody has looked at {process} in time")
+        growth[role] = max(growth[role], median(last) / median(second))
+    shipped = [happened.at for happened in run.told("shipped")]
+    early, late = (sum(number <= (at - began) / fifth_s < number + 1 for at in shipped) / fifth_s for number in (1, 4))
+    return {**growth, "shipped": run.summary.goods_shipped, "second_per_s": early, "last_per_s": late}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """By cache."""
+    names = (*ROLES, "shipped", "second_per_s", "last_per_s")
+    lines = [[cache, *(spread(values(some, name)) for name in names)] for (cache,), some in groups(rows, "cache")]
+    header = ["cache", *(f"{role}, x" for role in ROLES), "goods shipped", "a second, second fifth", "last fifth"]
+    return markdown(header, lines)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Growth by role."""
+    with picture(path, height=1.8 + 0.5 * len(ROLES)) as (panel,):
+        panel.dots(ROLES, {cache: [values(some, role) for role in ROLES] for (cache,), some in groups(rows, "cache")})
+        panel.mark("no growth", 1.0)
+        panel.mark("", 1.1)
+        panel.name("memory in the last fifth of the run, x that in the second", "")
+
+
+def story(rows: Sequence[Row]) -> str:
+    """What was asked, what came out, why, what would change it."""
+    worst = max((row.values[role], role) for row in rows for role in ROLES if role != "mongod")
+    shipped = ", ".join(f"`{cache}` {spread(values(rows, 'shipped', cache=cache))}" for cache in kinds(rows, "cache"))
+    return (
+        f"Goods shipped in a run: {shipped}. The process that grew most is a {worst[1]}, {worst[0]:.2f} times from the "
+        "second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
+        "warehouse keeps the newest answers at hand, and of the rest only that they were given, as ranges of numbers; a "
+        "seller keeps the ranges of the orders it was paid for. (MongoDB keeps what it has written in its own cache, up "
+        "to a bound that it is given when it is started.)"
+    )
+
+
+EXPERIMENT = Experiment(
+    name="endurance",
+    title="Five minutes of full load",
+    question="Does the memory of any process grow with the orders, or the goods a second fall?",
+    labels=("cache",),
+    values=(*ROLES, "shipped", "second_per_s", "last_per_s"),
+    seeds="0",
+    cells=cells,
+    measure=measure,
+    table=table,
+    plot=plot,
+    story=story,
+)
+
+if __name__ == "__main__":
+    sys.exit(main([EXPERIMENT], sys.argv[1:]))
