@@ -32,10 +32,10 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     grid = []
     for seed in seeds:
         for cache in CACHES:
-            for peers in PEERS[:2] if quick else PEERS:
+            for peers in PEERS[:1] if quick else PEERS:
                 settings = _settings(peers, USUAL_TRADERS, cache, seed, requests=requests, window=WINDOW)
                 grid.append(_cell("peers", settings, seed, START_S + peers / 5 + requests / 1500))
-            for traders in TRADERS[1:4:2] if quick else TRADERS:
+            for traders in TRADERS[:1] if quick else TRADERS:
                 settings = _settings(USUAL_PEERS, traders, cache, seed, requests=requests, window=WINDOW)
                 grid.append(_cell("traders", settings, seed, START_S + 4 + requests / 1500))
             idle_s = QUICK_IDLE_S if quick else IDLE_S
@@ -102,14 +102,18 @@ def table(rows: Sequence[Row]) -> str:
     ]  # fmt: skip
     idle = [
         [peers, traders, cache, spread(values(some, "idle_percent"))]
-        for (peers, traders, cache), some in groups(chosen(rows, series="idle"), "peers", "traders", "cache")
+        for (peers, traders, cache), some in groups(_series(rows, "idle"), "peers", "traders", "cache")
     ]
     return f"{markdown(header, lines)}\n\n{markdown(['peers', 'traders', 'cache', 'idle, % of one core'], idle)}"
 
 
+def _series(rows: Sequence[Row], series: str) -> list[Row]:
+    return [row for row in rows if row.labels["series"] == series]
+
+
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Start, election, goods and memory against peers; goods against traders."""
-    by_peers, by_traders = chosen(rows, series="peers"), chosen(rows, series="traders")
+    by_peers, by_traders = _series(rows, "peers"), _series(rows, "traders")
     panels = (
         (by_peers, "peers", "startup_s", "start, s"),
         (by_peers, "peers", "election_messages", "messages of the election"),

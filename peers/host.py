@@ -111,6 +111,7 @@ class Host:
             actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
         self._incarnation = time.time_ns()
         self._ways: dict[str, Way] = {}
+        self._ways_deadline = FOREVER  # of all of them
         self._afterwards = Afterwards()
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
@@ -187,7 +188,7 @@ class Host:
 
     def _patience_s(self) -> float | None:
         """For how long there is nothing to do unless something arrives; None: for ever."""
-        until = min(self._actor.deadline, min((way.deadline for way in self._ways.values()), default=FOREVER))
+        until = min(self._actor.deadline, self._ways_deadline)
         if self._unreported:
             until = min(until, self._report_at)
         if self._to_do:
@@ -209,9 +210,11 @@ class Host:
             channels.add(channel)
         if turn.kept_afterwards:
             self._afterwards.put(channels, turn.kept_afterwards)
+        self._ways_deadline = FOREVER
         for way in self._ways.values():
             if way.deadline <= now:
                 self._send(way, now)
+            self._ways_deadline = min(self._ways_deadline, way.deadline)
         for seat in turn.reads:
             self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
 

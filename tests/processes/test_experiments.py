@@ -54,7 +54,9 @@ def test_one_command_measures_and_reports(tmp_path: Path) -> None:
     run_sh = ROOT / "experiments" / "run.sh"
     measure(tmp_path, "bash", run_sh, "election", "--quick", "--only", "peers=5", "--out", "out")
     out = tmp_path / "out"
-    assert sorted(path.name for path in (out / "results").iterdir()) == ["election.csv", "election.md", "election.png"]
+    assert sorted(path.name for path in (out / "results").iterdir()) == [
+        f"election.{kind}" for kind in ("csv", "json", "md", "png")
+    ]
     modes = [line.split(",")[:2] for line in lines_of(out / "results" / "election.csv")[1:]]
     assert modes == [["5", "rounds"], ["5", "simultaneous"]]
     page = (out / "RESULTS.md").read_text()

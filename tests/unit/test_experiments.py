@@ -57,14 +57,16 @@ def test_every_cache_policy_is_in_every_grid(experiment: Experiment) -> None:
 
 @EACH
 def test_a_quick_grid_is_a_small_one(experiment: Experiment) -> None:
-    quick, full = grid(experiment, quick=True), grid(experiment)
-    assert sum(cell.expected_s for cell in quick) < 60
-    assert len(quick) < len(full) / 3
+    quick, full = (sum(cell.expected_s for cell in grid(experiment, quick)) for quick in (True, False))
+    assert quick < 60
+    assert quick < full / 3
 
 
-def test_all_but_the_labs_pace_and_failover_take_less_than_forty_minutes() -> None:
-    cells = [cell for experiment in EXPERIMENTS if experiment.name != "failover" for cell in grid(experiment)]
-    assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 40 * 60
+def test_all_that_does_not_mostly_wait_takes_less_than_fifty_minutes() -> None:
+    """The lab's pace, and a trader's death and full load for minutes, do."""
+    short = [experiment for experiment in EXPERIMENTS if experiment.name not in ("failover", "endurance")]
+    cells = [cell for experiment in short for cell in grid(experiment)]
+    assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 50 * 60
 
 
 @EACH

@@ -70,7 +70,7 @@ class FakeBazaar:
     """By seed: a verdict, or what is raised; held if there is none."""
     started: list[str]
 
-    def __init__(self, settings: object, out: Path, uri: str, pictures: bool) -> None:
+    def __init__(self, settings: object, out: Path, uri: str, watch: object, pictures: bool) -> None:
         self.out = out
         self.seed = settings.seed  # type: ignore[attr-defined]
         self.plan = draw_plan(settings)  # type: ignore[arg-type]
@@ -136,7 +136,9 @@ def test_every_cell_gets_a_row_and_the_page_is_written(tmp_path: Path, verdicts:
         ["weak", "1"],
     ]
     results = tmp_path / "out" / "results"
-    assert sorted(path.name for path in results.iterdir()) == ["sample.csv", "sample.md", "sample.png"]
+    assert sorted(path.name for path in results.iterdir()) == [
+        f"sample.{kind}" for kind in ("csv", "json", "md", "png")
+    ]
     page = (results / "sample.md").read_text()
     for told in ("# A sample", "Does it work?", "4 rows", "](sample.png)", "It does.", "seeds 0, 1", "MongoDB 6.0"):
         assert told in page
