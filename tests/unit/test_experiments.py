@@ -10,12 +10,25 @@ from typing import Any
 import pytest
 
 from bazaar.history import Happening
+from bazaar.records import WAREHOUSE
 from bazaar.settings import check
 from bazaar.summary import Latency, Requests, Summary
-from experiments import election, failover, overselling, policies, report, response, sync, throughput
+from experiments import (
+    benchmark,
+    election,
+    endurance,
+    failover,
+    overselling,
+    policies,
+    report,
+    response,
+    scale,
+    sync,
+    throughput,
+)
 from experiments.report import EXPERIMENTS
 from experiments.rows import Cell, Missing, Row, Table, kinds, name_of
-from experiments.sweep import CACHES, Experiment, Failed, Run, again, parse_seeds, publish, section
+from experiments.sweep import CACHES, Experiment, Failed, Run, Sample, again, parse_seeds, publish, section
 from tests.builders import a_plan
 
 EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
@@ -173,6 +186,47 @@ def test_throughput_counts_from_the_opening() -> None:
     measured = throughput.measure(run)
     assert measured["trading_s"] == 2
     assert measured["shipped_per_s"] == 3.5
+
+
+def usage(process: str, *samples: tuple[float, float, int]) -> list[Sample]:
+    """At, seconds of processor, bytes."""
+    return [Sample(at, process, processor_s, memory) for at, processor_s, memory in samples]
+
+
+def test_goods_are_measured_in_bare_calls() -> None:
+    run = a_run([event(0, "opened"), event(0, "ordered"), event(2, "purchased")], {})
+    cell = grid(benchmark.EXPERIMENT)[0]
+    row = a_row(cell, {**benchmark.measure(run), "calls_per_s": 7.0})
+    assert row.values["shipped_per_s"] == 3.5
+    assert benchmark.ratios([row]) == [0.5]
+
+
+def test_idle_is_what_is_used_once_the_market_is_quiet() -> None:
+    looks = usage("buyer0", (0, 0.0, 1), (3, 5.0, 1), (4, 5.1, 1), (8, 5.3, 1)) + usage(
+        "seller1", (3, 1.0, 1), (8, 1.3, 1)
+    )
+    run = a_run([event(1, "purchased")], {}, usage=looks + usage("mongod", (3, 0.0, 1), (8, 4.0, 1)))
+    assert scale.idle_percent(run) == pytest.approx(100 * 0.6 / 5)
+
+
+def test_a_run_that_ends_before_it_is_quiet_says_nothing_of_the_idle() -> None:
+    with pytest.raises(Failed, match="before it was quiet"):
+        scale.idle_percent(a_run([event(1, "purchased")], {}, usage=usage("buyer0", (0, 0.0, 1), (2, 1.0, 1))))
+
+
+def test_growth_is_the_last_fifth_against_the_second_of_the_worst_of_a_kind() -> None:
+    settings = {"peers": 8, "traders": 3, "duration_s": 10.0}
+    names = a_plan(**settings).names
+    steady, growing = names[-1], names[-2]
+    looks = [look for name in ("mongod", WAREHOUSE, *names) for look in usage(name, (1, 0, 9), (3, 0, 10), (9, 0, 10))]
+    looks += usage(growing, (9.1, 0, 13), (9.2, 0, 13)) + usage(steady, (5, 0, 99))
+    run = a_run(
+        [event(0, "opened"), event(2.5, "shipped"), event(9.5, "shipped"), event(9.6, "shipped")], settings, usage=looks
+    )
+    measured = endurance.measure(run)
+    assert measured["trader"] == pytest.approx(1.3)
+    assert measured["buyer"] == measured["seller"] == measured[WAREHOUSE] == measured["mongod"] == 1.0
+    assert (measured["second_per_s"], measured["last_per_s"]) == (0.5, 1.0)
 
 
 def test_a_gain_is_of_two_runs_of_one_seed() -> None:
