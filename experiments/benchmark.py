@@ -20,7 +20,7 @@ from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
 TRADERS, BUYERS, SELLERS = 3, 4, 3
 REQUESTS = {1: 4_000, 8: 15_000, 64: 40_000}
 """By window: how many orders each buyer has outstanding."""
-PLENTY = 1000
+PLENTY = 20_000  # goods in a deposit: more than anybody orders
 YARDSTICKS_S = 4.0  # what they take
 NAMES = {
     "calls_per_s": "Pyro4 calls a second, one client",
