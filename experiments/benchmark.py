@@ -116,12 +116,12 @@ def story(rows: Sequence[Row]) -> str:
     waits = [spread(values(rows, "p50_ms", window=window), " ms") for window in (few, many)]
     return (
         f"In times of the calls a second that one client of bare Pyro4 makes: with {few} order outstanding of each of "
-        f"the {BUYERS} buyers {alone}; with {many} {together}. An answer takes {waits[0]} and {waits[1]}, over "
-        "all caches. One order alone goes through five processes, one after the "
-        "other, and (but for `escrow`) waits for two disks: the time to an answer is what bounds it. Many together share "
-        "all of that: a turn of a trader, its line on the disk, its question and the ledger's insert are for whatever has "
-        "arrived meanwhile, so a purchase comes to cost less than a call, and what bounds it is the processor. A faster "
-        "disk would raise the former, more cores the latter."
+        f"the {BUYERS} buyers {alone}; with {many} {together}. An answer takes {waits[0]} and {waits[1]}, over all caches. "
+        "One order alone goes from its buyer to a trader, to the warehouse, to MongoDB and all the way back, and waits for "
+        "two disks; where a cache answers, only to the trader and back, and for one. The time that takes is what bounds "
+        "it. Many together share all of that: a turn of a trader, its line on the disk, its question and the ledger's "
+        "insert are for whatever has arrived meanwhile, so a purchase comes to cost less than a call, and what bounds it "
+        "is the processor. A faster disk would raise the former, more cores the latter."
     )
 
 

@@ -44,16 +44,10 @@ def measure(run: Run) -> Mapping[str, float]:
     assert run.plan.settings.duration_s is not None
     fifth_s = run.plan.settings.duration_s / 5
     began = min(happened.at for happened in run.told("opened"))
-    traders = set(run.plan.names[-TRADERS:])
     growth: dict[str, float] = dict.fromkeys(ROLES, 0.0)
     for process in {sample.process for sample in run.usage}:
-        role = (
-            "trader" if process in traders
-            else process if process in ROLES
-            else "seller" if is_seller(process)
-            else "buyer"
-        )  # fmt: skip
-        if process not in (*run.plan.names, *ROLES):
+        role = _role(run, process)
+        if role is None:
             continue
         of_it = [sample for sample in run.usage if sample.process == process]
         second, last = (
@@ -65,6 +59,15 @@ def measure(run: Run) -> Mapping[str, float]:
     shipped = [happened.at for happened in run.told("shipped")]
     early, late = (sum(number <= (at - began) / fifth_s < number + 1 for at in shipped) / fifth_s for number in (1, 4))
     return {**growth, "shipped": run.summary.goods_shipped, "second_per_s": early, "last_per_s": late}
+
+
+def _role(run: Run, process: str) -> str | None:
+    """None for the name server, which has nothing to do once all have met."""
+    if process in ROLES:
+        return process
+    if process not in run.plan.names:
+        return None
+    return "trader" if process in run.plan.names[-TRADERS:] else "seller" if is_seller(process) else "buyer"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -26,10 +26,11 @@ EXPERIMENTS = tuple(
 )
 INTRODUCTION = """# What the experiments show
 
-Every number here was measured on a bazaar of real processes, in a run that its audit found to hold, and is in a CSV in
-`results/` with the seed and the settings that repeat it. Figures are medians over the seeds, with the lowest and the highest
-in brackets; the bars in the pictures reach as far. This page is written from those files alone, by
-`python -m experiments.report`; the conclusions in words were written by people, the numbers in them are computed.
+Every number here was measured on a bazaar of real processes, in a run that its audit found to hold (the benchmark's
+yardsticks: right before such a run), and is in a CSV in `results/` with the seed and the settings that repeat it. Figures
+are medians over the seeds, with the lowest and the highest in brackets; the bars in the pictures reach as far. This page is
+written from those files alone, by `python -m experiments.report`; the conclusions in words were written by people, the
+numbers in them are computed.
 """
 
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bazaar.core.channel import Afterwards, Channel
+from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
 from bazaar.records import JournalLine, MalformedMessage, Seat, decode, encode
@@ -35,7 +35,6 @@ REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection:
 CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
-FOREVER = float("inf")
 GIVEN_UP_AFTER = 15  # failures in a row: ten seconds or more
 REPORT_EVERY_S = 0.2
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
@@ -75,7 +74,7 @@ class Way:
     @property
     def deadline(self) -> float:
         """When something is to be done here."""
-        return FOREVER if self.connecting else max(self.try_at, self.channel.deadline)
+        return NEVER if self.connecting else max(self.try_at, self.channel.deadline)
 
     def failed(self, now: float) -> None:
         """There is no connection, or none any more."""
@@ -111,7 +110,7 @@ class Host:
             actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
         self._incarnation = time.time_ns()
         self._ways: dict[str, Way] = {}
-        self._ways_deadline = FOREVER  # of all of them
+        self._ways_deadline = NEVER  # of all of them
         self._afterwards = Afterwards()
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
@@ -193,7 +192,7 @@ class Host:
             until = min(until, self._report_at)
         if self._to_do:
             return 0.0
-        return None if until == FOREVER else max(0.0, until - time.monotonic())
+        return None if until == NEVER else max(0.0, until - time.monotonic())
 
     # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
@@ -210,7 +209,7 @@ class Host:
             channels.add(channel)
         if turn.kept_afterwards:
             self._afterwards.put(channels, turn.kept_afterwards)
-        self._ways_deadline = FOREVER
+        self._ways_deadline = NEVER
         for way in self._ways.values():
             if way.deadline <= now:
                 self._send(way, now)

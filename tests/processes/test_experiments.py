@@ -50,7 +50,7 @@ def lines_of(csv: Path) -> list[str]:
 
 
 def test_one_command_measures_and_reports(tmp_path: Path) -> None:
-    """With a MongoDB of its own; one experiment of the six, the smallest cells."""
+    """With a MongoDB of its own; one experiment, its smallest cells."""
     run_sh = ROOT / "experiments" / "run.sh"
     measure(tmp_path, "bash", run_sh, "election", "--quick", "--only", "peers=5", "--out", "out")
     out = tmp_path / "out"
