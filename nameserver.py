@@ -7,12 +7,12 @@ serves until its standard input ends.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sys
 import threading
 from pathlib import Path
 
+from bazaar.process import Status
 from bazaar.rpc import NameServer, read_key
 from bazaar.settings import UsageError
 
@@ -33,8 +33,7 @@ def main() -> int:
 
 
 def _say(server: NameServer, refused: int) -> None:
-    line = json.dumps({"ready": True, "port": server.port, "refused": refused}) + "\n"
-    os.write(sys.stdout.fileno(), line.encode())  # in one piece: several threads may say something at once
+    Status(ready=True, port=server.port, refused=refused).say()
 
 
 if __name__ == "__main__":

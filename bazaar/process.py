@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +16,22 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Said(msgspec.Struct, frozen=True):
-    """A line on a process's standard output (`peers.host.Status`, or the name server's port)."""
+class Status(msgspec.Struct, frozen=True):
+    """What a process says of itself: a JSON line on its standard output."""
 
     ready: bool = False
     idle: bool = False
     done: bool = False
     answered: int = 0
     refused: int = 0
+    """Connections and deliveries that were turned away: no key, the wrong one, or rubbish."""
     port: int = 0
+    """The name server's."""
+
+    def say(self) -> None:
+        """Says it, in one piece: several threads may."""
+        with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
+            os.write(sys.stdout.fileno(), msgspec.json.encode(self) + b"\n")
 
 
 class Process:
@@ -33,7 +41,7 @@ class Process:
         folder.mkdir(exist_ok=True)
         self.name = name
         self.folder = folder
-        self.said = Said()
+        self.said = Status()
         self._heard = b""
         with (folder / "stderr.txt").open("ab") as stderr:
             self.popen = subprocess.Popen(
@@ -61,7 +69,7 @@ class Process:
         data = os.read(self.stdout.fileno(), 65536)
         *lines, self._heard = (self._heard + data).split(b"\n")
         if lines:
-            self.said = msgspec.json.decode(lines[-1], type=Said)
+            self.said = msgspec.json.decode(lines[-1], type=Status)
         return bool(data)
 
     def signal(self, number: signal.Signals) -> None:

@@ -12,7 +12,6 @@ changes.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
@@ -22,11 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
-
 from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
+from bazaar.process import Status
 from bazaar.records import JournalLine, MalformedMessage, Seat, decode, encode
 from bazaar.rpc import Directory, Mailbox, Post, Unreachable
 
@@ -48,17 +46,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Lets go."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What a process tells the launcher."""
-
-    ready: bool = False
-    idle: bool = False
-    done: bool = False
-    answered: int = 0
-    refused: int = 0
-    """Connections and deliveries that were turned away: no key, the wrong one, or rubbish."""
 
 
 class Way:
@@ -290,8 +277,7 @@ class Host:
             self._reported = status
             self._unreported = False
             self._report_at = now + REPORT_EVERY_S
-            with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
-                print(msgspec.json.encode(status).decode(), flush=True)
+            status.say()
 
     def _delivered(self) -> bool:
         return all(not way.channel for name, way in self._ways.items() if name not in self._gone)
