@@ -119,7 +119,7 @@ def test_a_peer_outlives_neither_its_launcher_nor_a_pause(tmp_path: Path, mongo_
     """A peer that is stopped (SIGSTOP) cannot hear that the run is over: it is killed."""
     out = tmp_path / "run"
     with launch(tmp_path, mongo_uri, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
-        wait_until(lambda: TRADING(out), PATIENCE_S)
+        wait_until(lambda: _said(out, "shipped"), PATIENCE_S)  # else, if it is the trader, nothing may be in the ledger
         pid = next(pid for pid, line in processes_of(out).items() if "-m peers" in line)
         os.kill(pid, signal.SIGSTOP)
         command.send_signal(signal.SIGINT)
