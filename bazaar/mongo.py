@@ -18,8 +18,8 @@ from typing import TypeVar
 from pymongo import ASCENDING, MongoClient, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import (
-    BulkWriteError,
     ConfigurationError,
+    DuplicateKeyError,
     InvalidURI,
     OperationFailure,
     PyMongoError,
@@ -109,15 +109,22 @@ class MongoLedger:
         deadline = time.monotonic() + PATIENCE_S
         while documents:
             try:
-                self._ledger.insert_many(documents, ordered=True)
+                self._insert(documents)
                 break
-            except BulkWriteError as error:
-                if any(failure["code"] == DUPLICATE_KEY for failure in error.details["writeErrors"]):
-                    raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
-                _wait(deadline, error)
+            except DuplicateKeyError as error:
+                raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
             except PyMongoError as error:
                 _wait(deadline, error)
             documents = documents[self._carried_out(documents, deadline) :]
+
+    def _insert(self, documents: list[dict[str, object]]) -> None:
+        """What `insert_many` sends, without the half of its time that goes into what only bulks of mixed writes need."""
+        done = self._ledger.database.command(
+            "insert", self._ledger.name, documents=documents, ordered=True, writeConcern=DURABLE.document
+        )
+        for failure in (*done.get("writeErrors", ()), *filter(None, (done.get("writeConcernError"),))):
+            kind = DuplicateKeyError if failure["code"] == DUPLICATE_KEY else OperationFailure
+            raise kind(failure["errmsg"], failure["code"])
 
     def _carried_out(self, documents: list[dict[str, object]], deadline: float) -> int:
         """How many of these documents, from the first on, the ledger holds. Raises `Replaced` if it holds others."""

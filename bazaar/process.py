@@ -31,7 +31,8 @@ class Status(msgspec.Struct, frozen=True):
     def say(self) -> None:
         """Says it, in one piece: several threads may."""
         with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
-            os.write(sys.stdout.fileno(), msgspec.json.encode(self) + b"\n")
+            sys.stdout.write(msgspec.json.encode(self).decode() + "\n")
+            sys.stdout.flush()
 
 
 class Process:

@@ -381,6 +381,9 @@ class Answer(Message, frozen=True):
     written: bool
 
 
+LEISURELY = (Sold,)
+"""Messages that nobody waits for: where there are many of them, they travel together."""
+
 AnyMessage = (
     Election
     | Ok

@@ -15,6 +15,7 @@ import secrets
 import select
 import selectors
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,17 +24,20 @@ from typing import Any
 import Pyro4
 import Pyro4.naming
 from Pyro4 import errors as pyro_errors
+from Pyro4.message import Message
 from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
 
 from bazaar.settings import UsageError
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
-MESSAGE_TIMEOUT_S = 0.5  # a message is handed over as a whole, so the rest of one that has begun is there
+SEND_TIMEOUT_S = 0.5  # nothing is sent that has no room, so this passes only if the other side is very unwell
 HANDSHAKE_TIMEOUT_S = 2.0
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_BYTES = 4 * 1024 * 1024  # of one message
 SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
+READ_AT_ONCE = 256 * 1024
 MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
+HEADER = struct.Struct(Message.header_format)
 
 Pyro4.config.SERVERTYPE = "multiplex"
 Pyro4.config.SERIALIZER = "marshal"  # the fastest for bytes; it only ever sees what bears the key's signature
@@ -68,6 +72,39 @@ def read_key(path: Path) -> bytes:
 
 
 # --------------------------------------------------------------------------------------------- serving
+class _Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyro4 has no types
+    """Takes in all that is there with one system call, instead of six a message, and waits for no message to be whole."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected)
+        self._data = bytearray()
+
+    def take_in(self) -> None:
+        """Reads what is there. Raises `OSError` when the other side has ended the connection."""
+        with contextlib.suppress(BlockingIOError):  # it was not for us that the socket was ready
+            data = os.read(self.sock.fileno(), READ_AT_ONCE)
+            if not data:
+                raise ConnectionResetError
+            self._data += data
+
+    @property
+    def whole(self) -> bool:
+        """Whether a message is here, or the beginning of one that Pyro4 will not have."""
+        if len(self._data) < HEADER.size:
+            return False
+        tag, _, _, _, _, data_size, _, annotations_size, _, _ = HEADER.unpack_from(self._data)
+        size = data_size + annotations_size
+        return tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
+
+    def recv(self, size: int) -> bytes:
+        """For Pyro4, which reads a message in three parts. In the handshake, from the socket."""
+        if not self._data:
+            return bytes(super().recv(size))
+        data = bytes(self._data[:size])
+        del self._data[:size]
+        return data
+
+
 class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
     """Greets strangers in threads of their own, so that one who says nothing, or half a sentence, holds up nobody."""
 
@@ -86,10 +123,10 @@ class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
             stranger.close()
 
     def _greet(self, stranger: socket.socket) -> None:
-        connection = Pyro4.socketutil.SocketConnection(stranger)
+        connection = _Connection(stranger)
         try:
             welcome = self.daemon._handshake(connection)
-            stranger.settimeout(MESSAGE_TIMEOUT_S)
+            stranger.settimeout(SEND_TIMEOUT_S)
         except Exception:  # whatever rubbish makes Pyro4 raise
             welcome = False
         finally:
@@ -100,6 +137,16 @@ class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
                 return
         self.refused()
         connection.close()
+
+    def handleRequest(self, connection: _Connection) -> bool:  # Pyro4's name
+        try:
+            connection.take_in()
+        except OSError:
+            return False
+        while connection.whole:
+            if not super().handleRequest(connection):
+                return False
+        return True
 
 
 def _post_a_doorman(daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
@@ -128,9 +175,9 @@ class Mailbox:
 
     def wait(self, timeout_s: float | None) -> list[bytes]:
         """All deliveries that are here; if there are none, waits for one, for `wake`, or for this long."""
-        if self._look(timeout_s):
-            while self._look(0.0) and len(self._arrived) < MOST_AT_ONCE:
-                pass
+        wait_s = timeout_s
+        while self._look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
+            wait_s = 0.0  # where several were heard at once, the next may have come meanwhile
         arrived = self._arrived.copy()
         self._arrived.clear()
         return arrived
@@ -152,8 +199,8 @@ class Mailbox:
         """Takes no deliveries any more."""
         self._daemon.close()
 
-    def _look(self, timeout_s: float | None) -> bool:
-        """Whether something was there to be read within this time; of each connection one message is."""
+    def _look(self, timeout_s: float | None) -> int:
+        """From how many something was there to be read within this time; it is."""
         ready = self._selector.select(timeout_s)
         callers = []
         for key, _ in ready:
@@ -163,7 +210,7 @@ class Mailbox:
                 key.data()
         if callers:
             self._server.events(callers)
-        return bool(ready)
+        return len(ready)
 
     def _rung(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -201,7 +248,7 @@ class Post:
             self._proxy._pyroBind()
         except (pyro_errors.PyroError, OSError) as error:
             raise Unreachable(str(error)) from None
-        self._proxy._pyroTimeout = MESSAGE_TIMEOUT_S
+        self._proxy._pyroTimeout = SEND_TIMEOUT_S
         self.socket: socket.socket = self._proxy._pyroConnection.sock
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._poll = select.poll()

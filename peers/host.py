@@ -198,9 +198,12 @@ class Host:
             self._afterwards.put(channels, turn.kept_afterwards)
         self._ways_deadline = NEVER
         for way in self._ways.values():
-            if way.deadline <= now:
+            deadline = way.deadline
+            if deadline <= now:
                 self._send(way, now)
-            self._ways_deadline = min(self._ways_deadline, way.deadline)
+                deadline = way.deadline
+            if deadline < self._ways_deadline:
+                self._ways_deadline = deadline
         for seat in turn.reads:
             self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
 

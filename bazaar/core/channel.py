@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from bazaar.records import Delivery, Letter
+from bazaar.records import LEISURELY, Delivery, Letter
 
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
 MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged
 MOST_WAITING = 100_000  # letters for one receiver that does not take them
-TELL_AFTER_S = 0.05  # what was taken is acknowledged along with the next letters, or without any after this time
+TELL_AFTER_S = 0.1  # what was taken is acknowledged along with the next letters, or without any after this time
+COMPANY_S = 0.05  # so long after a delivery another one is not made for letters alone that nobody waits for
 NEVER = float("inf")
 
 
@@ -34,6 +35,8 @@ class Channel:
         self._repeat_after_s = repeat_after_s
         self._letters: deque[Letter] = deque()  # not yet acknowledged, sent or not
         self._sent = 0  # the number of the first letter that was not sent yet
+        self._send_at = NEVER  # when it is to be sent
+        self._patient_until = 0.0  # letters that nobody waits for need not leave before
         self.acked = 0
         """How many letters the other side has taken; the number of the first that it has not."""
         self.repeat_at = NEVER
@@ -60,7 +63,7 @@ class Channel:
     def deadline(self) -> float:
         """When `delivery` has something to say, or what was sent is to be repeated; 0.0: at once."""
         if self._sent - self.acked < min(len(self._letters), MOST_UNDER_WAY):
-            return 0.0
+            return min(self._send_at, self._tell_at, self.repeat_at)
         return min(self._tell_at, self.repeat_at)
 
     def put(self, letter: Letter) -> bool:
@@ -68,18 +71,22 @@ class Channel:
         if len(self._letters) >= MOST_WAITING:
             return False
         self._letters.append(letter)
+        self._send_at = min(self._send_at, self._patient_until if isinstance(letter.body, LEISURELY) else 0.0)
         return True
 
     def delivery(self, now: float) -> Delivery | None:
         """What is to be sent now: the next letters, or the mere word of what was taken; None if there is nothing."""
         begin = self._sent - self.acked
         end = min(begin + MOST_LETTERS, len(self._letters), MOST_UNDER_WAY)
-        if begin >= end and now < self._tell_at:
+        if (begin >= end or now < self._send_at) and now < self._tell_at:
             return None
         letters = tuple(islice(self._letters, begin, end))
         number, self._sent = self._sent, self._sent + len(letters)
-        if letters and self.repeat_at == NEVER:
-            self.repeat_at = now + self._repeat_after_s
+        if letters:
+            self.repeat_at = min(self.repeat_at, now + self._repeat_after_s)
+            self._patient_until = now + COMPANY_S
+        if self._sent - self.acked == len(self._letters):
+            self._send_at = NEVER
         self._told = self._taken
         self._tell_at = NEVER
         return Delivery(
@@ -89,6 +96,7 @@ class Channel:
     def again(self) -> None:
         """What was sent and not acknowledged is lost: it is sent once more."""
         self._sent = self.acked
+        self._send_at = 0.0
         self.repeat_at = NEVER
         self.repeated += 1
 

@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
@@ -26,6 +27,7 @@ from tests.contract.conftest import Server, setup_db
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("mongo")
+TIMED_OUT = {"code": 64, "errmsg": "waiting for replication timed out"}
 
 
 def a_batch(first: int, count: int = 5) -> list[AnyEntry]:
@@ -127,22 +129,39 @@ def test_an_insert_whose_outcome_is_unknown_is_completed_and_not_repeated(
     carried_out: int, ledger: MongoLedger, mongo: Server, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection breaks after the server has carried out a part of the batch."""
-    insert_many = Collection.insert_many
+    insert = MongoLedger._insert
     calls: list[int] = []
 
-    def breaking(self: Collection[dict[str, object]], documents: list[dict[str, object]], ordered: bool) -> None:
+    def breaking(self: MongoLedger, documents: list[dict[str, object]]) -> None:
         calls.append(len(documents))
         if len(calls) > 1:
-            insert_many(self, documents, ordered=ordered)
+            insert(self, documents)
             return
         if carried_out:
-            insert_many(self, documents[:carried_out], ordered=ordered)
+            insert(self, documents[:carried_out])
         raise AutoReconnect("connection closed")
 
-    monkeypatch.setattr(Collection, "insert_many", breaking)
+    monkeypatch.setattr(MongoLedger, "_insert", breaking)
     ledger.write(a_batch(0))
     assert list(ledger.entries()) == a_batch(0)
     assert calls == [5] + [5 - carried_out] * (carried_out < 5)
+
+
+@pytest.mark.parametrize("failures", [{"writeConcernError": TIMED_OUT}, {"writeErrors": [TIMED_OUT]}], ids=list)
+def test_an_insert_that_the_server_complains_of_is_looked_into(
+    failures: dict[str, object], ledger: MongoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Database.command
+    complaints = [failures]
+
+    def complaining(self: Database[dict[str, object]], what: str, *values: Any, **more: Any) -> dict[str, Any]:
+        answer = command(self, what, *values, **more)
+        return {**answer, **complaints.pop()} if what == "insert" and complaints else answer
+
+    monkeypatch.setattr(Database, "command", complaining)
+    ledger.write(a_batch(0))
+    assert not complaints
+    assert list(ledger.entries()) == a_batch(0)
 
 
 def test_an_unknown_outcome_that_turns_out_to_be_anothers_entry_is_a_replacement(
@@ -155,7 +174,7 @@ def test_an_unknown_outcome_that_turns_out_to_be_anothers_entry_is_a_replacement
     def breaking(*_: object, **__: object) -> None:
         raise AutoReconnect("connection closed")
 
-    monkeypatch.setattr(Collection, "insert_many", breaking)
+    monkeypatch.setattr(MongoLedger, "_insert", breaking)
     with pytest.raises(Replaced):
         ledger.write(a_batch(0))
     assert len(list(ledger.entries())) == 1

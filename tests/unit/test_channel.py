@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core import channel
-from bazaar.core.channel import NEVER, TELL_AFTER_S, Afterwards, Channel
-from bazaar.records import Delivery, Letter, WhoTrades
+from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Afterwards, Channel
+from bazaar.records import Delivery, Letter, Sold, WhoTrades
 from tests.builders import a_delivery
 
 REPEAT_AFTER_S = 3.0
@@ -133,6 +133,59 @@ def test_something_to_send_is_due_at_once_and_nothing_never() -> None:
     assert end.deadline == NEVER
     end.put(*letters(1))
     assert end.deadline == 0.0
+
+
+# ------------------------------------------------------------------------------- letters that nobody waits for
+def sold(clock: int) -> Letter:
+    return Letter(clock, Sold(f"buyer0-{clock}", "fish", "buyer0", 700, 9))
+
+
+def test_what_nobody_waits_for_leaves_at_once_if_it_is_alone() -> None:
+    end = traders_end()
+    end.put(sold(1))
+    assert end.deadline <= 10.0
+    assert sent(end, 10.0).letters == (sold(1),)
+
+
+def test_where_there_is_much_that_nobody_waits_for_it_travels_together() -> None:
+    end = traders_end()
+    end.put(sold(1))
+    sent(end, 10.0)
+    for clock in (2, 3):
+        end.put(sold(clock))
+        assert end.delivery(10.0 + COMPANY_S / 2) is None
+    assert end.deadline == 10.0 + COMPANY_S
+    assert sent(end, end.deadline).letters == (sold(2), sold(3))
+    assert end.deadline == 10.0 + REPEAT_AFTER_S
+
+
+def test_what_somebody_waits_for_takes_it_along_and_does_not_overtake_it() -> None:
+    end = traders_end()
+    end.put(sold(1))
+    sent(end, 10.0)
+    end.put(sold(2))
+    end.put(*letters(3))
+    assert end.deadline <= 10.0
+    assert sent(end, 10.0).letters == (sold(2), *letters(3))
+
+
+def test_an_acknowledgement_takes_it_along() -> None:
+    seller, trader = a_channel("seller1", "buyer7", 1), a_channel("buyer7", "seller1")
+    trader.put(sold(1))
+    sent(trader, 10.0)
+    trader.accept(sent(seller), 10.0 + COMPANY_S - TELL_AFTER_S - 0.01)
+    trader.put(sold(2))
+    assert trader.deadline < 10.0 + COMPANY_S
+    told = sent(trader, trader.deadline)
+    assert (told.letters, told.taken) == ((sold(2),), 1)
+
+
+def test_what_was_lost_is_sent_again_at_once() -> None:
+    end = traders_end()
+    end.put(sold(1))
+    sent(end, 10.0)
+    end.again()
+    assert sent(end, 10.0).letters == (sold(1),)
 
 
 # ------------------------------------------------------------------------------------------ acknowledgements
