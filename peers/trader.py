@@ -1,6 +1,6 @@
 """A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (SPEC C, D).
 
-One question (`Ask`) is under way to the warehouse at a time; what waits meanwhile is the next one, so batches form by
+Two questions (`Ask`) may be under way to the warehouse; what waits meanwhile is the next one, so batches form by
 themselves. An order that the cache can answer is answered at once and confirmed with the next question; one that waits
 for goods which other traders hold (escrow) waits in the queue.
 
@@ -67,6 +67,8 @@ from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500
+MOST_ASKED = 2  # questions under way: while the ledger takes the one, the next is there to go with others' ones
+MOST_ASKED_LEASED = 1  # what is given back must not overtake what was promised of it, not even if the warehouse dies
 MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
 SETTLE_AFTER_S = (
     0.05  # what is sold under a lease can wait so long for company on its way to the ledger: nobody waits for it
@@ -105,8 +107,7 @@ class Trader(Trading):
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._scarce: set[Item] = set()  # what others hold and are to give back; orders for it wait
         self._lease_until = 0.0  # until then what the cache offers is ours to promise
-        self._asked: Ask | None = None
-        self._asked_at = 0.0
+        self._asked: dict[int, tuple[Ask, float]] = {}  # what is under way, and since when, in its order
         self._number = first_number
         self._repeat_at = FOREVER
 
@@ -166,8 +167,12 @@ class Trader(Trading):
     @property
     def deadline(self) -> float:
         opening = self._open_by if self._awaits_sellers else self._open_at
-        settle_at = self._settle_at if self._asked is None else FOREVER
+        settle_at = self._settle_at if self._may_ask else FOREVER
         return min(self._repeat_at, settle_at, FOREVER if self._is_open else opening)
+
+    @property
+    def _may_ask(self) -> bool:
+        return len(self._asked) < (MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED)
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """The first traders open as soon as every seller has goods on sale; later ones at once."""
@@ -185,11 +190,11 @@ class Trader(Trading):
     def tick(self, turn: Turn) -> None:
         if not self._is_open:
             self._open(turn)
-        if turn.now >= self._repeat_at and self._asked is not None:
-            self._ask(turn, self._asked)
+        if turn.now >= self._repeat_at:
+            self._ask_again(turn)
         if self._is_open:
             self._serve(turn)
-        elif self._asked is None:
+        elif self._may_ask:
             self._put_question(turn, [], [])  # deposits, queues taken over, promises of a former life
         news = self._cache.news()
         if news and self._others:
@@ -205,8 +210,8 @@ class Trader(Trading):
 
     # ------------------------------------------------------------------------------- serving the queue
     def _serve(self, turn: Turn) -> None:
-        """Takes orders lowest clock first: all that wait if the warehouse is free to be asked, else what is cached."""
-        free = self._asked is None
+        """Takes orders lowest clock first: all that wait if another question may be asked, else what is cached."""
+        free = self._may_ask
         misses: list[Ship] = []
         missed: list[Item] = []
         while len(self._promised) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
@@ -256,11 +261,16 @@ class Trader(Trading):
     # ---------------------------------------------------------------------------- asking the warehouse
     def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
         wanted = self._cache.wants(missed, turn.now)
+        adoptions = [
+            adopt
+            for adopt in self._adoptions.values()
+            if not any(adopt in asked.requests for asked, _ in self._asked.values())
+        ]
         urgent: list[Request] = [*misses, *wanted]
-        if not (self._adoptions or self._deposits or urgent or turn.now >= self._settle_at):
+        if not (adoptions or self._deposits or urgent or turn.now >= self._settle_at):
             return
         # All promises go along, so that nothing is given back that was promised.
-        requests = (*self._adoptions.values(), *self._deposits, *self._promises.values(), *urgent)
+        requests = (*adoptions, *self._deposits, *self._promises.values(), *urgent)
         self._deposits.clear()
         self._promises.clear()
         self._settle_at = FOREVER
@@ -268,22 +278,25 @@ class Trader(Trading):
             turn.note("pulled")
         turn.note("asked", requests=len(requests))
         self._number += 1
-        self._asked_at = turn.now
-        self._ask(turn, Ask(self._number, requests))
-
-    def _ask(self, turn: Turn, ask: Ask) -> None:
-        self._asked = ask
+        ask = Ask(self._number, requests)
+        self._asked[ask.number] = ask, turn.now
         self._repeat_at = turn.now + self._settings.answer_timeout_s
         turn.send(WAREHOUSE, ask)
 
+    def _ask_again(self, turn: Turn) -> None:
+        """Repeats all that is under way."""
+        for ask, _ in self._asked.values():
+            turn.send(WAREHOUSE, ask)
+        self._repeat_at = turn.now + self._settings.answer_timeout_s if self._asked else FOREVER
+
     def on_answer(self, turn: Turn, source: str, body: Answer) -> None:
-        asked = self._asked
-        if asked is None or body.number != asked.number:
+        if body.number not in self._asked:
             return  # the answer to a question that was repeated
-        self._asked = None
-        self._repeat_at = FOREVER
+        asked, asked_at = self._asked.pop(body.number)
+        if not self._asked:
+            self._repeat_at = FOREVER
         if body.written:
-            self._lease_until = self._asked_at + self._settings.lease_s
+            self._lease_until = asked_at + self._settings.lease_s
         for request, reply in zip(asked.requests, body.replies, strict=True):
             match request, reply:
                 case Ship(order, None), Shipped(lot, left):
@@ -396,8 +409,7 @@ class Trader(Trading):
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
         for item in sorted(self._scarce):  # the new warehouse does not know who waits
             self._free(turn, item)
-        if self._asked is not None:
-            self._ask(turn, self._asked)
+        self._ask_again(turn)
 
     def on_registered(self, turn: Turn, source: str, body: Registered) -> None:
         self._missing.discard(body.seller)
