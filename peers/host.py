@@ -97,7 +97,8 @@ class Host:
             actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
         self._incarnation = time.time_ns()
         self._ways: dict[str, Way] = {}
-        self._ways_deadline = NEVER  # of all of them
+        self._due: dict[Way, float] = {}  # when there is something to do for it
+        self._touched: set[Way] = set()  # ways of which that may have changed in this turn
         self._afterwards = Afterwards()
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
@@ -174,7 +175,7 @@ class Host:
 
     def _patience_s(self) -> float | None:
         """For how long there is nothing to do unless something arrives; None: for ever."""
-        until = min(self._actor.deadline, self._ways_deadline)
+        until = min((self._actor.deadline, *self._due.values()))
         if self._unreported:
             until = min(until, self._report_at)
         if self._to_do:
@@ -196,14 +197,13 @@ class Host:
             channels.add(channel)
         if turn.kept_afterwards:
             self._afterwards.put(channels, turn.kept_afterwards)
-        self._ways_deadline = NEVER
-        for way in self._ways.values():
-            deadline = way.deadline
-            if deadline <= now:
+        for way in self._touched:
+            self._due[way] = way.deadline
+        self._touched.clear()
+        for way, due in self._due.items():
+            if due <= now:
                 self._send(way, now)
-                deadline = way.deadline
-            if deadline < self._ways_deadline:
-                self._ways_deadline = deadline
+                self._due[way] = way.deadline
         for seat in turn.reads:
             self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
 
@@ -211,12 +211,13 @@ class Host:
         self._actor.inherit(turn, seat, lines)
 
     def _way(self, name: str) -> Way:
-        """Raises `ValueError` if there is nobody of this name."""
+        """Raises `ValueError` if there is nobody of this name. Whoever asks has something to do with it."""
         way = self._ways.get(name)
         if way is None:
             if name not in self._known:
                 raise ValueError(f"there is no {name}")
             way = self._ways[name] = Way(Channel(self._actor.name, name, self._incarnation, REPEAT_AFTER_S))
+        self._touched.add(way)
         return way
 
     def _send(self, way: Way, now: float) -> None:
@@ -251,11 +252,13 @@ class Host:
 
     def _connected(self, way: Way, post: Post) -> None:
         way.connecting = False
+        self._touched.add(way)
         way.post = post
         self._mailbox.watch(post, lambda: self._broken(way))
 
     def _unconnected(self, way: Way) -> None:
         way.connecting = False
+        self._touched.add(way)
         way.failed(time.monotonic())
 
     def _broken(self, way: Way) -> None:
@@ -264,6 +267,7 @@ class Host:
         self._mailbox.unwatch(way.post)
         way.post.close()
         way.post = None
+        self._touched.add(way)
         way.failed(time.monotonic())
 
     def _report(self, ready: bool) -> None:
