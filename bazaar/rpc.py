@@ -24,8 +24,9 @@ from typing import Any
 import Pyro4
 import Pyro4.naming
 from Pyro4 import errors as pyro_errors
-from Pyro4.message import Message
+from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, Message
 from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
+from Pyro4.util import MarshalSerializer
 
 from bazaar.settings import UsageError
 
@@ -37,6 +38,7 @@ MOST_BYTES = 4 * 1024 * 1024  # of one message
 SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
 READ_AT_ONCE = 256 * 1024
 MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
+MARSHAL = MarshalSerializer()
 HEADER = struct.Struct(Message.header_format)
 
 Pyro4.config.SERVERTYPE = "multiplex"
@@ -87,14 +89,14 @@ class _Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Py
                 raise ConnectionResetError
             self._data += data
 
-    @property
-    def whole(self) -> bool:
-        """Whether a message is here, or the beginning of one that Pyro4 will not have."""
+    def next(self) -> tuple[int, int] | None:
+        """Type and flags of a message that is here, or of the beginning of one that Pyro4 will not have; None: not yet."""
         if len(self._data) < HEADER.size:
-            return False
-        tag, _, _, _, _, data_size, _, annotations_size, _, _ = HEADER.unpack_from(self._data)
+            return None
+        tag, _, kind, flags, _, data_size, _, annotations_size, _, _ = HEADER.unpack_from(self._data)
         size = data_size + annotations_size
-        return tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
+        whole = tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
+        return (kind, flags) if whole else None
 
     def recv(self, size: int) -> bytes:
         """For Pyro4, which reads a message in three parts. In the handshake, from the socket."""
@@ -139,22 +141,44 @@ class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
         connection.close()
 
     def handleRequest(self, connection: _Connection) -> bool:  # Pyro4's name
+        """Does all that has been asked for on this connection; False if it has ended, or is to be ended."""
         try:
             connection.take_in()
         except OSError:
             return False
-        while connection.whole:
-            if not super().handleRequest(connection):
+        while (message := connection.next()) is not None:
+            if not self._handle(connection, *message):
                 return False
         return True
 
+    def _handle(self, connection: _Connection, kind: int, flags: int) -> bool:
+        return bool(super().handleRequest(connection))
 
-def _post_a_doorman(daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
+
+class _Slot(_Doorman):
+    """Takes deliveries as Pyro4 would, less what only a call with a reply has a use for: that is most of a call's time."""
+
+    take: Callable[[bytes], None]
+
+    def _handle(self, connection: _Connection, kind: int, flags: int) -> bool:
+        if (kind, flags) != (MSG_INVOKE, FLAGS_ONEWAY):
+            return super()._handle(connection, kind, flags)
+        try:
+            message = Message.recv(connection, hmac_key=self.daemon._pyroHmacKey)
+            _, method, (data,), _ = MARSHAL.loadsCall(message.data)
+        except Exception:  # whatever a call makes it raise that is none of ours
+            return False
+        if method == "deliver" and isinstance(data, bytes):
+            self.take(data)
+        return True
+
+
+def _post(doorman: type[_Doorman], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
     daemon._pyroHmacKey = key
     server = daemon.transportServer
     server.strangers = threading.Semaphore(MOST_STRANGERS)
     server.refused = refused
-    server.__class__ = _Doorman  # Pyro4 offers no way to choose the class of its server
+    server.__class__ = doorman  # Pyro4 offers no way to choose the class of its server
 
 
 class Mailbox:
@@ -163,10 +187,11 @@ class Mailbox:
     def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
         """`refused` counts strangers, in any thread."""
         self._daemon = _daemon(host)
-        _post_a_doorman(self._daemon, key, refused)
+        _post(_Slot, self._daemon, key, refused)
         self._arrived: list[bytes] = []
-        self.uri = str(self._daemon.register(_Slot(self._arrived.append), name))
+        self.uri = str(self._daemon.register(_Owner(), name))
         self._server = self._daemon.transportServer
+        self._server.take = self._arrived.append
         self._selector: selectors.BaseSelector = self._server.selector
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
@@ -224,15 +249,13 @@ def _daemon(host: str) -> Pyro4.Daemon:
         raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
 
 
-class _Slot:
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
+class _Owner:
+    """Whom Pyro4 introduces to those who connect."""
 
     @Pyro4.expose  # type: ignore[untyped-decorator] # Pyro4 has no types
     @Pyro4.oneway  # type: ignore[untyped-decorator]
     def deliver(self, data: bytes) -> None:
-        """Only puts it down: Pyro4 swallows what is raised in a one-way call."""
-        self._take(data)
+        """Taken by `_Slot`."""
 
 
 # --------------------------------------------------------------------------------------------- calling
@@ -249,7 +272,9 @@ class Post:
         except (pyro_errors.PyroError, OSError) as error:
             raise Unreachable(str(error)) from None
         self._proxy._pyroTimeout = SEND_TIMEOUT_S
-        self.socket: socket.socket = self._proxy._pyroConnection.sock
+        self._key = key
+        self._connection = self._proxy._pyroConnection
+        self.socket: socket.socket = self._connection.sock
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLOUT)
@@ -260,9 +285,11 @@ class Post:
         return bool(self._poll.poll(0))
 
     def deliver(self, data: bytes) -> None:
-        """Raises `Unreachable` if the connection is broken; it may have happened then."""
+        """Calls `deliver`, one-way, as the proxy would. Raises `Unreachable` if that is broken; it may have happened then."""
+        call = MARSHAL.dumpsCall(self._connection.objectId, "deliver", (data,), {})
         try:
-            self._proxy.deliver(data)
+            message = Message(MSG_INVOKE, call, MARSHAL.serializer_id, FLAGS_ONEWAY, 0, hmac_key=self._key)
+            self._connection.send(message.to_bytes())
         except (pyro_errors.PyroError, OSError) as error:
             raise Unreachable(str(error)) from None
 
@@ -288,7 +315,7 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        _post_a_doorman(self._daemon, key, refused)
+        _post(_Doorman, self._daemon, key, refused)
         self.port: int = self.uri.port
 
     def serve(self) -> None:
