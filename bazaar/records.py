@@ -11,6 +11,7 @@ many, is refused with `MalformedMessage` before any of it is believed.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -26,6 +27,7 @@ class MalformedMessage(Exception):
     """Bytes that are no delivery of ours: rubbish, truncated, of another version, or with a field too many."""
 
 
+@cache
 def index_of(name: str) -> int:
     """The number in a peer's name, by which peers are compared: `buyer10` -> 10."""
     match = re.fullmatch(r"(?:buyer|seller)(\d+)", name)

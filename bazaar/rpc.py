@@ -3,7 +3,8 @@
 Pyro4 carries nothing but `bytes` (a `Delivery`, see `records.py`), so none of its class conversions is involved. Every
 message is signed with the run's key (HMAC); one that is not, or not rightly, is refused before it is looked at.
 Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
-arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order.
+arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are what any
+Pyro4 proxy would send; both ends go the short way past what Pyro4 does only for calls with a reply (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ HANDSHAKE_TIMEOUT_S = 2.0
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_BYTES = 4 * 1024 * 1024  # of one message
 SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
-READ_AT_ONCE = 256 * 1024
+READ_AT_ONCE = 64 * 1024
 MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
 MARSHAL = MarshalSerializer()
 HEADER = struct.Struct(Message.header_format)
@@ -89,18 +90,18 @@ class _Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Py
                 raise ConnectionResetError
             self._data += data
 
-    def next(self) -> tuple[int, int] | None:
-        """Type and flags of a message that is here, or of the beginning of one that Pyro4 will not have; None: not yet."""
+    def whole(self) -> tuple[int, int] | None:
+        """Type and flags of the message that is here, or of the beginning of one that Pyro4 will not have; None: not yet."""
         if len(self._data) < HEADER.size:
             return None
         tag, _, kind, flags, _, data_size, _, annotations_size, _, _ = HEADER.unpack_from(self._data)
         size = data_size + annotations_size
-        whole = tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
-        return (kind, flags) if whole else None
+        is_here = tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
+        return (kind, flags) if is_here else None
 
     def recv(self, size: int) -> bytes:
         """For Pyro4, which reads a message in three parts. In the handshake, from the socket."""
-        if not self._data:
+        if size > len(self._data):
             return bytes(super().recv(size))
         data = bytes(self._data[:size])
         del self._data[:size]
@@ -146,7 +147,7 @@ class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
             connection.take_in()
         except OSError:
             return False
-        while (message := connection.next()) is not None:
+        while (message := connection.whole()) is not None:
             if not self._handle(connection, *message):
                 return False
         return True
@@ -173,7 +174,7 @@ class _Slot(_Doorman):
         return True
 
 
-def _post(doorman: type[_Doorman], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
+def _post_a(doorman: type[_Doorman], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
     daemon._pyroHmacKey = key
     server = daemon.transportServer
     server.strangers = threading.Semaphore(MOST_STRANGERS)
@@ -187,7 +188,7 @@ class Mailbox:
     def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
         """`refused` counts strangers, in any thread."""
         self._daemon = _daemon(host)
-        _post(_Slot, self._daemon, key, refused)
+        _post_a(_Slot, self._daemon, key, refused)
         self._arrived: list[bytes] = []
         self.uri = str(self._daemon.register(_Owner(), name))
         self._server = self._daemon.transportServer
@@ -315,7 +316,7 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        _post(_Doorman, self._daemon, key, refused)
+        _post_a(_Doorman, self._daemon, key, refused)
         self.port: int = self.uri.port
 
     def serve(self) -> None:

@@ -52,7 +52,7 @@ class Peer:
     @property
     def deadline(self) -> float:
         """When `tick` wants to be called at the latest."""
-        return min(role.deadline for role in self.roles)
+        return min([role.deadline for role in self.roles])
 
     @property
     def answered(self) -> int:
@@ -125,10 +125,10 @@ class Peer:
 
     def _follow(self, turn: Turn) -> None:
         """Makes the roles follow a bench that has changed (SPEC B5: a trader neither buys nor sells)."""
-        bench, seat = self.membership.bench, self.membership.seat
+        bench = self.membership.bench
         if self._position == bench.position:
             return
-        self._position = bench.position
+        self._position, seat = bench.position, self.membership.seat
         if self._trader is not None and self._trader.seat != seat:
             self._trader.step_down(turn)
             self._trader = None
