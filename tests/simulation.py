@@ -52,7 +52,7 @@ class Network(msgspec.Struct, frozen=True):
     delay_s: float = 0.002
     """The mean delay of a delivery, exponentially distributed. Those from different processes overtake each other; of
     those between the same two only late duplicates do, as on a connection that is made anew."""
-    repeat_after_s: float = 0.2
+    repeat_after_s: float = 0.1
 
 
 class World:

@@ -19,7 +19,7 @@ from bazaar.records import LEISURELY, Delivery, Letter
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
 MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged
 MOST_WAITING = 100_000  # letters for one receiver that does not take them
-TELL_AFTER_S = 0.1  # what was taken is acknowledged along with the next letters, or without any after this time
+TELL_AFTER_S = 0.05  # what was taken is acknowledged along with the next letters, or without any after this time
 COMPANY_S = 0.05  # so long after a delivery another one is not made for letters alone that nobody waits for
 NEVER = float("inf")
 
