@@ -68,7 +68,7 @@ from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500
 MOST_ASKED = 2  # questions under way: while the ledger takes the one, the next is there to go with others' ones
-MOST_ASKED_LEASED = 1  # what is given back must not overtake what was promised of it, not even if the warehouse dies
+MOST_ASKED_LEASED = 1  # nobody waits for most of what is asked under a lease, and so more of it goes together
 MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
 SETTLE_AFTER_S = (
     0.05  # what is sold under a lease can wait so long for company on its way to the ledger: nobody waits for it

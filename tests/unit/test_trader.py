@@ -229,7 +229,7 @@ def test_two_questions_are_under_way_at_most_and_what_waits_is_the_next() -> Non
 
 
 def test_under_a_lease_one_question_is_under_way_at_a_time() -> None:
-    """Or goods could be given back, in the second, that the first says are sold, if a dying warehouse has lost that."""
+    """Nobody waits for most of what is asked then, and so more of it goes together."""
     trader = AtTheTrader(cache="escrow")
     assert len(questions(trader.order("buyer0-0"))) == 1
     assert questions(trader.order("buyer2-0")) == []
