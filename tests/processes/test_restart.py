@@ -12,7 +12,7 @@ import pytest
 from bazaar.faults import Fault
 from bazaar.history import read_history
 from bazaar.launcher import Bazaar
-from bazaar.records import Denial, Sale
+from bazaar.records import WAREHOUSE, Denial, Sale
 from tests.processes.market import PATIENCE_S, left_behind, quick
 from tests.waiting import wait_until
 
@@ -71,19 +71,18 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
         bazaar.start()
         name = bazaar.plan.names[-1]
         assert bazaar.wait_until(lambda: bazaar.answered > 50, PATIENCE_S)
-        warehouse = bazaar.processes["warehouse"].popen
-        warehouse.send_signal(signal.SIGSTOP)  # so that orders pile up
-        (journal,) = (bazaar.out / name).glob("queue-*.jsonl")  # of its only tenure
+        warehouse = bazaar.processes[WAREHOUSE].popen
 
-        def piled_up() -> bool:
-            text = journal.read_text()
-            return text.count('"line":"queued"') >= text.count('"line":"closed"') + 20
+        def stopped_with_orders_waiting() -> bool:
+            warehouse.send_signal(signal.SIGSTOP)
+            if len(_undecided(bazaar.out, name)) >= 20:
+                return True
+            warehouse.send_signal(signal.SIGCONT)
+            return False
 
-        wait_until(piled_up, PATIENCE_S)
+        wait_until(stopped_with_orders_waiting, PATIENCE_S)
         kill(bazaar, name)
-        lines = journal.read_text().splitlines()
-        waiting = set(_orders(lines, "queued")) - set(_orders(lines, "closed"))
-        assert len(waiting) >= 20
+        waiting = _undecided(bazaar.out, name)
         warehouse.send_signal(signal.SIGCONT)
         bazaar.injector.inflict(Fault("restart", name, 0.0))
         before = bazaar.answered
@@ -98,6 +97,9 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
     assert not waiting & repeated
 
 
-def _orders(lines: list[str], kind: str) -> list[str]:
-    found = [json.loads(line) for line in lines]
-    return [line["order"][0] if kind == "queued" else line["order_id"] for line in found if line["line"] == kind]
+def _undecided(out: Path, trader: str) -> set[str]:
+    """What the trader has taken in, in its only tenure, and the warehouse has not decided."""
+    (journal,) = (out / trader).glob("queue-*.jsonl")
+    lines = (json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    queued = {line["order"][0] for line in lines if line["line"] == "queued"}
+    return queued - {h.facts["order"] for h in read_history(out / WAREHOUSE) if h.what in ("shipped", "unavailable")}
