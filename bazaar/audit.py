@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from bazaar.history import Happening
+from bazaar.history import Happening, by_time
 from bazaar.plan import Plan
 from bazaar.records import (
     AdoptEntry,
@@ -32,7 +32,7 @@ from bazaar.records import (
     sellers_share,
 )
 
-Histories = Mapping[str, Sequence[Happening]]
+Histories = Mapping[str, Iterable[Happening]]  # gone through several times
 Stock = Mapping[tuple[str, Item], int]
 MOST_STORIES = 20  # of one check
 ANSWERS = ("purchased", "found_unavailable", "revoked")
@@ -79,7 +79,15 @@ def judge(evidence: Evidence) -> Report:
 def _exercised(evidence: Evidence) -> dict[str, int]:
     under_way = list(_under_way_at_faults(evidence))
     kinds = Counter(type(entry).__name__ for entry in evidence.entries)
-    whats = Counter(happened.what for happened in _all(evidence))
+    whats: Counter[str] = Counter()
+    messages, unanswered = 0, set()
+    for happened in _all(evidence):
+        whats[happened.what] += 1
+        messages += happened.sent is not None
+        if happened.what == "ordered":
+            unanswered.add(happened.facts["order"])
+        elif happened.what in ANSWERS:
+            unanswered.discard(happened.facts["order"])
     return {
         "deposits": kinds["DepositEntry"],
         "sales": kinds["Sale"],
@@ -91,14 +99,11 @@ def _exercised(evidence: Evidence) -> dict[str, int]:
         "orders_answered": whats["purchased"] + whats["found_unavailable"],
         "orders_repeated": whats["repeated"],
         "sales_from_cache": sum(isinstance(entry, Sale) and entry.cached for entry in evidence.entries),
-        "orders_unanswered": len(
-            {h.facts["order"] for h in _events(evidence, "ordered")}
-            - {h.facts["order"] for h in _events(evidence, *ANSWERS)}
-        ),
+        "orders_unanswered": len(unanswered),
         "faults": len(under_way),
         "faults_that_hit_the_busy": sum(concerned > 0 for concerned in under_way),
         "orders_hit_by_faults": sum(under_way),
-        "messages_checked": sum(happened.sent is not None for happened in _all(evidence)),
+        "messages_checked": messages,
     }
 
 
@@ -106,7 +111,7 @@ def _under_way_at_faults(evidence: Evidence) -> Iterator[int]:
     """For each fault, how many orders without an answer its victim had to do with at that moment."""
     handling: dict[str, str] = {}  # order -> the trader that it was sent to last
     whats = {"ordered", "repeated", "purchased", "found_unavailable", "fault"}
-    for happened in sorted((h for h in _all(evidence) if h.what in whats), key=lambda h: h.at):
+    for happened in by_time((h for h in history if h.what in whats) for history in evidence.histories.values()):
         match happened.what:
             case "ordered" | "repeated":
                 handling[happened.facts["order"]] = happened.facts["trader"]

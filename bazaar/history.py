@@ -1,11 +1,13 @@
 """The history of a process: one JSON line an event, in the order of its own clock.
 
 A line is written, and handed to the operating system, before anything that was sent in the same turn leaves; so what
-the world has heard of is in the history, also after a kill -9. The audit and the narration read nothing else.
+the world has heard of is in the history, also after a kill -9. The audit and the narration read nothing else. They read
+it from the disk, as often as they need it: the histories of a long run do not fit into memory.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,7 +49,7 @@ class History:
 
     def __init__(self, folder: Path, process: str) -> None:
         self._process = process
-        self.former_life = recall(read_history(folder))
+        self.former_life = recall(Recorded(folder))
         _end_line(folder / HISTORY_FILE)
         self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -79,15 +81,20 @@ def decode_line(line: bytes) -> Happening:
     return _decoder.decode(line)
 
 
-def read_history(folder: Path) -> Iterator[Happening]:
-    """The history in a process's folder; a last line that a kill cut short is left out."""
-    path = folder / HISTORY_FILE
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield decode_line(line)
+class Recorded:
+    """The history in a process's folder, read anew each time; a last line that a kill cut short is left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / HISTORY_FILE
+
+    def __iter__(self) -> Iterator[Happening]:
+        """Raises `msgspec.DecodeError`."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield decode_line(line)
 
 
 def recall(history: Iterable[Happening]) -> FormerLife:
@@ -101,8 +108,6 @@ def recall(history: Iterable[Happening]) -> FormerLife:
     return FormerLife(clock, placed, frozenset(credited))
 
 
-def merge(histories: Iterable[Iterable[Happening]]) -> list[Happening]:
-    """All histories as one, in an order that respects cause and effect: by clock, then by name (Lamport 1978)."""
-    merged = [happened for history in histories for happened in history]
-    merged.sort(key=lambda happened: (happened.clock, happened.process))
-    return merged
+def by_time(histories: Iterable[Iterable[Happening]]) -> Iterator[Happening]:
+    """All histories as one, in the order of their time; each is, and only one event of each is held in memory."""
+    return heapq.merge(*histories, key=lambda happened: (happened.at, happened.clock))

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bazaar.faults import MONGOD, Fault
-from bazaar.history import read_history
+from bazaar.history import Recorded
 
 if TYPE_CHECKING:
     from bazaar.launcher import Bazaar
@@ -89,7 +89,7 @@ class Injector:
         """Who holds the seat `traderI` now; other names are their own."""
         seats = {name: name}
         for peer in self._bazaar.plan.names:
-            for happened in read_history(self._bazaar.out / peer):
+            for happened in Recorded(self._bazaar.out / peer):
                 if happened.what == "elected":
                     seats[f"trader{happened.facts['seat']}"] = peer
         return seats[name]

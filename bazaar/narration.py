@@ -6,11 +6,11 @@ its name as a trader in small letters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from bazaar.history import Happening
+from bazaar.history import Happening, by_time
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "drawn": ("Showing the graphical representation of the bazaar",),
@@ -77,18 +77,13 @@ class Narrator:
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
 
-    def tell(self, happenings: Iterable[Happening]) -> list[Sentence]:
-        """The sentences of these events, in the order of their time."""
-        told: list[Sentence] = []
-        for happened in sorted(happenings, key=lambda h: (h.at, h.clock)):
+    def tell(self, *histories: Iterable[Happening]) -> Iterator[Sentence]:
+        """The sentences of these histories, in the order of their time."""
+        for happened in by_time(histories):
             if happened.what == "elected":
                 self._labels[happened.process] = f"trader{happened.facts['seat']}"
-            told += [Sentence(happened.at, happened.process, happened.what, text) for text in self._sentences(happened)]
-        return told
-
-    def seat_of(self, process: str) -> str | None:
-        """`traderI`, if this process was elected."""
-        return self._labels.get(process)
+            for text in self._sentences(happened):
+                yield Sentence(happened.at, happened.process, happened.what, text)
 
     def _sentences(self, happened: Happening) -> Iterable[str]:
         facts, me = happened.facts, happened.process

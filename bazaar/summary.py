@@ -9,7 +9,10 @@ from typing import Any
 import msgspec
 
 from bazaar.audit import Evidence, Report
+from bazaar.history import by_time
 from bazaar.records import AnyEntry, Appoint, Denial, DepositEntry, Item, Sale
+
+AFTERMATH = ("fault", "trader_died", "traded")
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
     placed: dict[str, float] = {}
     answered: dict[str, float] = {}
     outcome: dict[str, str] = {}
+    elections = 0
     for history in evidence.histories.values():
         for happened in history:
             match happened.what:
@@ -68,6 +72,8 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
                 case "revoked":
                     answered.setdefault(happened.facts["order"], happened.at)
                     outcome[happened.facts["order"]] = "revoked"
+                case "election_started":
+                    elections += 1
     outcomes = Counter(outcome[order] for order in placed if order in outcome)
     waits = sorted(1000 * (answered[order] - placed[order]) for order in placed if order in answered)
     first_order = min(placed.values(), default=launched_at)
@@ -93,7 +99,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         throughput_per_s=round(shipped / trading_s, 2) if trading_s else 0.0,
         latency_ms=Latency(round(percentile(waits, 50), 3), round(percentile(waits, 99), 3)),
         startup_s=round(first_order - launched_at, 3) if placed else 0.0,
-        elections=sum(h.what == "election_started" for history in evidence.histories.values() for h in history),
+        elections=elections,
         faults=_faults(evidence, first_order),
         audit=report.audit,
     )
@@ -101,22 +107,24 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
 
 def _faults(evidence: Evidence, trading_since: float) -> list[dict[str, Any]]:
     """What was done, when, and how long it took until the others knew, and until a survivor sold again (seconds)."""
-    everything = sorted((h for history in evidence.histories.values() for h in history), key=lambda h: h.at)
     faults: list[dict[str, Any]] = []
-    for position, fault in enumerate(everything):
-        if fault.what != "fault":
+    done: list[tuple[str, float]] = []  # of each fault: to whom, when
+    for happened in by_time((h for h in history if h.what in AFTERMATH) for history in evidence.histories.values()):
+        if happened.what == "fault":
+            done.append((happened.facts["name"], happened.at))
+            at_s = round(happened.at - trading_since, 3)
+            faults.append({"what": happened.facts["fault"], "at_s": at_s, "detected_s": None, "recovered_s": None})
             continue
-        name, after = fault.facts["name"], everything[position:]
-        died = next((h for h in after if h.what == "trader_died" and h.facts["peer"] == name), None)
-        sold = died and next((h for h in after if h.at >= died.at and h.what == "traded" and h.process != name), None)
-        faults.append(
-            {
-                "what": fault.facts["fault"],
-                "at_s": round(fault.at - trading_since, 3),
-                "detected_s": round(died.at - fault.at, 3) if died else None,
-                "recovered_s": round(sold.at - fault.at, 3) if sold else None,
-            }
-        )
+        for fault, (name, at) in zip(faults, done, strict=True):
+            if fault["detected_s"] is None and happened.what == "trader_died" and happened.facts["peer"] == name:
+                fault["detected_s"] = round(happened.at - at, 3)
+            elif (
+                fault["detected_s"] is not None
+                and fault["recovered_s"] is None
+                and happened.what == "traded"
+                and happened.process != name
+            ):
+                fault["recovered_s"] = round(happened.at - at, 3)
     return faults
 
 

@@ -55,9 +55,9 @@ class Follower:
         self._out = out
         self._read: dict[str, int] = {}
 
-    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[Happening], int]:
-        """What happened since the last call; and how many bytes were skipped because there was more than anyone reads."""
-        happenings: list[Happening] = []
+    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Happening]], int]:
+        """What happened since the last call, by process; and how many lines were left out, being more than anyone reads."""
+        happenings: list[list[Happening]] = []
         skipped = 0
         for name in names:
             path = self._out / name / HISTORY_FILE
@@ -73,7 +73,7 @@ class Follower:
                 keep = [line for line in lines if any(what in line for what in TELL_ALWAYS)]
                 skipped += len(lines) - len(keep)
                 lines = keep
-            happenings += [decode_line(line) for line in lines]
+            happenings.append([decode_line(line) for line in lines])
         return happenings, skipped
 
 
@@ -105,7 +105,7 @@ class Terminal:
             self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
             self._progress.start()
         happenings, skipped = self._follower.new(("launcher", *bazaar.processes), MOST_BYTES)
-        for sentence in self._narrator.tell(happenings):
+        for sentence in self._narrator.tell(*happenings):
             self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
         if skipped and not self._skipped:
             self._console.print(

@@ -8,49 +8,46 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib
 
-from bazaar.history import Happening, read_history
+from bazaar.history import Happening, Recorded, by_time
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-MOST_BINS = 120
+BINS = 240
+SHADED = ("election_started", "elected", "fault", "trader_died", "connected")
 
 
-def shipped_a_second(happenings: Sequence[Happening], start: float, bin_s: float) -> dict[int, float]:
-    """By bin since `start`: sales of the warehouse a second."""
-    sales = Counter(int((h.at - start) / bin_s) for h in happenings if h.what == "shipped")
-    return {number: count / bin_s for number, count in sales.items()}
+def shipped(history: Iterable[Happening], start: float, bin_s: float) -> list[float]:
+    """The warehouse's sales a second, by bin since `start`."""
+    sales = Counter(int((h.at - start) / bin_s) for h in history if h.what == "shipped")
+    return [sales[number] / bin_s for number in range(max(sales, default=-1) + 1)]
 
 
-def waiting(happenings: Sequence[Happening]) -> list[tuple[float, int]]:
-    """After each event: how many orders wait in all queues together. `happenings` in the order of their time."""
-    queued: dict[str, set[str]] = {}
-    points: list[tuple[float, int]] = []
-    for h in happenings:
-        orders = queued.setdefault(h.process, set())
+def waiting(history: Iterable[Happening], start: float, bin_s: float) -> list[int]:
+    """How many orders wait in one peer's queue at the end of each bin. `fell` among its events: it was killed."""
+    orders: set[str] = set()
+    counts: list[int] = []
+    for h in history:
+        while len(counts) < int((h.at - start) / bin_s):
+            counts.append(len(orders))
         if h.what in ("queued", "inherited"):
             orders.add(h.facts["order"])
         elif h.what == "taken":
             orders.discard(h.facts["order"])
-        elif h.what == "fell":
-            queued[h.facts["name"]] = set()
-        elif h.what == "stepped_down":
+        elif h.what in ("fell", "stepped_down"):
             orders.clear()
-        else:
-            continue
-        points.append((h.at, sum(map(len, queued.values()))))
-    return points
+    return [*counts, len(orders)]
 
 
 def shades(happenings: Sequence[Happening]) -> list[tuple[float, float, str, str]]:
-    """Elections and faults, as (from, to, label, shade). `happenings` in the order of their time."""
+    """Elections and faults, as (from, to, label, shade). `happenings`: those `SHADED`, in the order of their time."""
     found: list[tuple[float, float, str, str]] = []
     for position, h in enumerate(happenings):
         after = happenings[position:]
@@ -71,26 +68,29 @@ def shades(happenings: Sequence[Happening]) -> list[tuple[float, float, str, str
 def draw(folder: Path) -> None:
     """Draws the run in `folder`."""
     plan = load(folder / "bazaar.json")
-    happenings = [h for name in ("launcher", WAREHOUSE, *plan.names) for h in read_history(folder / name)]
-    happenings.sort(key=lambda h: (h.at, h.clock))
-    start, end = happenings[0].at, happenings[-1].at
-    bin_s = max(0.1, (end - start) / MOST_BINS)
-    rate = shipped_a_second(happenings, start, bin_s)
-    bins = range(int((end - start) / bin_s) + 1)
+    launcher, warehouse = Recorded(folder / "launcher"), Recorded(folder / WAREHOUSE)
+    peers = {name: Recorded(folder / name) for name in plan.names}
+    histories = (launcher, warehouse, *peers.values())
+    # Every history is gone through for itself: those of a long run do not fit into memory, and to merge them takes long.
+    start = min(next(iter(history)).at for history in histories if any(True for _ in history))
+    end = max(h.at for history in histories for h in history)
+    bin_s = max(0.05, (end - start) / BINS)
+    rates = shipped(warehouse, start, bin_s)
+    queues = [0] * (int((end - start) / bin_s) + 1)
+    for name, history in peers.items():
+        falls = [h for h in launcher if h.what == "fell" and h.facts["name"] == name]
+        for number, count in enumerate(waiting(by_time((history, falls)), start, bin_s)):
+            queues[number] += count
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5), layout="constrained")
-    above.step(
-        [number * bin_s for number in bins], [rate.get(number, 0.0) for number in bins], where="post", color="black"
-    )
-    above.set_ylabel("goods shipped a second")
-    points = waiting(happenings)
-    below.step(
-        [at - start for at, _ in points], [count for _, count in points], where="post", color="black", linewidth=0.7
-    )
-    below.set_ylabel("orders waiting in queues")
+    for axes, values, label in ((above, rates, "goods shipped a second"), (below, queues, "orders waiting in queues")):
+        values = [*values, *[0] * (len(queues) - len(values))]
+        axes.step([number * bin_s for number in range(len(values))], values, where="post", color="black", linewidth=0.9)
+        axes.set_ylabel(label)
     below.set_xlabel("seconds since the start of the run")
-    for number, (begin, until, label, shade) in enumerate(shades(happenings)):
+    shaded = list(by_time((h for h in history if h.what in SHADED) for history in histories))
+    for number, (begin, until, label, shade) in enumerate(shades(shaded)):
         for axes in (above, below):
-            axes.axvspan(begin - start, max(until, begin + bin_s / 4) - start, color=shade, zorder=0)
+            axes.axvspan(begin - start, max(until, begin + bin_s / 2) - start, color=shade, zorder=0)
         if label:
             above.annotate(
                 label, (begin - start, 0.97 - 0.07 * (number % 4)), xycoords=("data", "axes fraction"), fontsize=8

@@ -7,6 +7,7 @@ is a bounded number of them, and where each name's numbers have come to.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -56,8 +57,9 @@ def measure(run: Run) -> Mapping[str, float]:
         if not second or not last:
             raise Failed(f"nobody has looked at {process} in time")
         growth[role] = max(growth[role], median(last) / median(second))
-    shipped = [happened.at for happened in run.told("shipped")]
-    early, late = (sum(number <= (at - began) / fifth_s < number + 1 for at in shipped) / fifth_s for number in (1, 4))
+    everything = (happened for history in run.histories for happened in history)
+    shipped = Counter(int((happened.at - began) / fifth_s) for happened in everything if happened.what == "shipped")
+    early, late = shipped[1] / fifth_s, shipped[4] / fifth_s
     return {**growth, "shipped": run.summary.goods_shipped, "second_per_s": early, "last_per_s": late}
 
 

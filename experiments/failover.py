@@ -79,7 +79,7 @@ def measure(run: Run) -> Mapping[str, float]:
     def a_second(start: float, end: float) -> float:
         return sum(start <= at < end for at in shipped) / (end - start)
 
-    began, ended = run.happenings[0].at, run.happenings[-1].at
+    times = [happened.at for history in run.histories for happened in history]
     return {
         "before_per_s": a_second(killed - window_s, killed),
         "dip_per_s": a_second(killed, recovered),
@@ -87,7 +87,7 @@ def measure(run: Run) -> Mapping[str, float]:
         "noticed_s": fault["detected_s"],
         "dip_s": fault["recovered_s"],
         "p99_ms": run.summary.latency_ms.p99,
-        "busy_cores": run.processor_s / (ended - began),
+        "busy_cores": run.processor_s / (max(times) - min(times)),
     }
 
 

@@ -18,7 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn, get_args
 
@@ -29,7 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from bazaar.faults import parse_faults
-from bazaar.history import Happening, read_history
+from bazaar.history import Happening, Recorded, by_time
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.mongo import server_version
 from bazaar.mongod import Mongod
@@ -63,24 +63,22 @@ class Run(NamedTuple):
 
     plan: Plan
     summary: Summary
-    happenings: Sequence[Happening]
-    """Of all processes, in the order of their time."""
+    histories: Sequence[Iterable[Happening]]
+    """Of all processes; gone through anew for every question."""
     processor_s: float
     """What all of the run's processes but MongoDB have used."""
     usage: Sequence[Sample]
     """Of each process and MongoDB, every half a second."""
 
     def told(self, *whats: str) -> list[Happening]:
-        """The events of these kinds."""
-        return [happened for happened in self.happenings if happened.what in whats]
+        """The events of these kinds, in the order of their time."""
+        return list(by_time((happened for happened in history if happened.what in whats) for history in self.histories))
 
     @property
     def trading_s(self) -> float:
         """From the opening of the market to the last answer: the orders that come before only wait for it."""
-        opened = min(happened.at for happened in self.told("opened"))
-        first = min(happened.at for happened in self.told("ordered"))
-        last = max(happened.at for happened in self.told("purchased", "found_unavailable", "revoked"))
-        return last - max(opened, first)
+        opened, ordered = (self.told(what)[0].at for what in ("opened", "ordered"))
+        return self.told("purchased", "found_unavailable", "revoked")[-1].at - max(opened, ordered)
 
 
 class _Meter:
@@ -310,10 +308,9 @@ class Sweep:
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         names = ("launcher", WAREHOUSE, *bazaar.plan.names)
-        happenings = [happened for name in names for happened in read_history(out / name)]
-        happenings.sort(key=lambda happened: happened.at)
+        histories = [Recorded(out / name) for name in names]
         processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(bazaar.plan, summary, happenings, processor_s, meter.samples)
+        return Run(bazaar.plan, summary, histories, processor_s, meter.samples)
 
 
 def _machine(mongodb: str) -> str:

@@ -422,9 +422,7 @@ def main(arguments: Sequence[str]) -> int:
     fixed = {name: _number(value) for name, value in (text.split("=", 1) for text in options.set)}
     run = simulate_faults if options.faults else simulate
     if options.tell:
-        for sentence in Narrator().tell(
-            h for history in run(options.seed, **fixed)[0].histories.values() for h in history
-        ):
+        for sentence in Narrator().tell(*run(options.seed, **fixed)[0].histories.values()):
             print(f"{sentence.at:9.4f} : {sentence.text}")
     verdicts: Counter[str] = Counter()
     seeds = range(options.seed, options.seed + options.seeds)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bazaar.audit import Report
-from bazaar.history import Happening, read_history
+from bazaar.history import Happening, Recorded
 from bazaar.launcher import Bazaar
 from bazaar.plan import Plan
 from bazaar.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
@@ -60,7 +60,7 @@ class Traded(NamedTuple):
         return [entry for entry in self.entries if isinstance(entry, AdoptEntry)]
 
     def history(self, name: str) -> list[Happening]:
-        return list(read_history(self.out / name))
+        return list(Recorded(self.out / name))
 
     def told(self, pattern: str) -> list[str]:
         """The sentences that are exactly this."""

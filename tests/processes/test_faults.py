@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bazaar.faults import MONGOD, Fault
-from bazaar.history import read_history
+from bazaar.history import Recorded
 from bazaar.launcher import Bazaar
 from bazaar.plan import draw_plan
 from bazaar.records import WAREHOUSE, AdoptEntry, Appoint, Denial, DepositEntry, Sale, is_seller
@@ -52,7 +52,7 @@ def goes_on(bazaar: Bazaar) -> None:
 
 def noted(bazaar: Bazaar, what: str, *names: str) -> list[dict[str, Any]]:
     """The facts of all events of this kind, in the histories of these processes (of all peers, if there are none)."""
-    return [h.facts for name in names or bazaar.plan.names for h in read_history(bazaar.out / name) if h.what == what]
+    return [h.facts for name in names or bazaar.plan.names for h in Recorded(bazaar.out / name) if h.what == what]
 
 
 def comes_to(bazaar: Bazaar, condition: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bazaar.faults import Fault
-from bazaar.history import read_history
+from bazaar.history import Recorded
 from bazaar.launcher import Bazaar
 from bazaar.records import WAREHOUSE, Denial, Sale
 from tests.processes.market import PATIENCE_S, left_behind, quick
@@ -25,7 +25,7 @@ def kill(bazaar: Bazaar, name: str) -> None:
 
 def _lives(bazaar: Bazaar, name: str) -> int:
     """In how many it has come to trade."""
-    return sum(h.what == "opened" for h in read_history(bazaar.out / name))
+    return sum(h.what == "opened" for h in Recorded(bazaar.out / name))
 
 
 @pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
@@ -102,4 +102,4 @@ def _undecided(out: Path, trader: str) -> set[str]:
     (journal,) = (out / trader).glob("queue-*.jsonl")
     lines = (json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n"))
     queued = {line["order"][0] for line in lines if line["line"] == "queued"}
-    return queued - {h.facts["order"] for h in read_history(out / WAREHOUSE) if h.what in ("shipped", "unavailable")}
+    return queued - {h.facts["order"] for h in Recorded(out / WAREHOUSE) if h.what in ("shipped", "unavailable")}

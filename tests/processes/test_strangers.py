@@ -15,7 +15,7 @@ import Pyro4
 import Pyro4.message
 import pytest
 
-from bazaar.history import read_history
+from bazaar.history import Recorded
 from bazaar.launcher import NAME_SERVER, Bazaar
 from bazaar.records import (
     WAREHOUSE,
@@ -249,9 +249,9 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
         delivery = a_delivery(seller, name, *letters, incarnation=time.time_ns())
         Post(directory.lookup(name), key).deliver(encode(delivery))
     goes_on(bazaar)
-    noted = [h.facts["message"] for h in read_history(bazaar.out / WAREHOUSE) if h.what == "unexpected"]
+    noted = [h.facts["message"] for h in Recorded(bazaar.out / WAREHOUSE) if h.what == "unexpected"]
     assert noted == ["Election", "Buy"]
-    assert len([h for h in read_history(bazaar.out / buyer) if h.what == "unexpected"]) >= 2
+    assert len([h for h in Recorded(bazaar.out / buyer) if h.what == "unexpected"]) >= 2
 
 
 def test_everything_listens_on_loopback_only(market: Market) -> None:

@@ -170,8 +170,8 @@ def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figure
         figures.pop("faults", []),
         {},
     )
-    told, usage = sorted(happenings, key=lambda h: h.at), figures.pop("usage", [])
-    return Run(a_plan(**settings), summary, told, figures.pop("processor_s", 1.0), usage)
+    histories, usage = [[happened] for happened in happenings], figures.pop("usage", [])
+    return Run(a_plan(**settings), summary, histories, figures.pop("processor_s", 1.0), usage)
 
 
 def event(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bazaar.core.turn import Event
-from bazaar.history import HISTORY_FILE, Happening, History, decode_line, encode_line, happening, merge, read_history
+from bazaar.history import HISTORY_FILE, Happening, History, Recorded, by_time, decode_line, encode_line, happening
 from bazaar.records import FIRST_LIFE
 
 STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
@@ -23,7 +23,7 @@ def left_behind(folder: Path, *events: Event) -> Path:
 
 def test_what_happened_is_read_as_it_was_written(tmp_path: Path) -> None:
     left_behind(tmp_path, STARTED, HEARD)
-    assert list(read_history(tmp_path)) == [
+    assert list(Recorded(tmp_path)) == [
         Happening(12.5, "buyer0", 4, "ordered", {"order": "buyer0-0", "item": "salt"}),
         Happening(12.5, "buyer0", 9, "purchased", {"price": 800, "traders": ["buyer7"]}, "buyer7", 8),
     ]
@@ -37,7 +37,7 @@ def test_only_what_a_message_brought_about_has_a_source() -> None:
 def test_it_is_with_the_operating_system_when_write_returns(tmp_path: Path) -> None:
     history = History(tmp_path, "buyer0")
     history.write(12.5, [STARTED])
-    assert len(list(read_history(tmp_path))) == 1
+    assert len(list(Recorded(tmp_path))) == 1
     history.close()
 
 
@@ -47,27 +47,27 @@ def test_a_second_life_goes_on_and_knows_how_far_the_first_came(tmp_path: Path) 
     assert history.former_life.clock == 9
     history.close()
     left_behind(tmp_path, STARTED)
-    assert [happened.clock for happened in read_history(tmp_path)] == [4, 9, 4]
+    assert [happened.clock for happened in Recorded(tmp_path)] == [4, 9, 4]
 
 
 def test_a_first_life_begins_at_zero(tmp_path: Path) -> None:
     history = History(tmp_path, "buyer0")
     history.close()
     assert history.former_life == FIRST_LIFE
-    assert list(read_history(tmp_path)) == []
+    assert list(Recorded(tmp_path)) == []
 
 
 def test_a_process_without_a_folder_has_no_history(tmp_path: Path) -> None:
-    assert list(read_history(tmp_path / "nobody")) == []
+    assert list(Recorded(tmp_path / "nobody")) == []
 
 
 @pytest.mark.parametrize("cut", [1, 5])
 def test_a_last_line_that_a_kill_cut_short_is_left_out_and_then_cut_off(cut: int, tmp_path: Path) -> None:
     path = left_behind(tmp_path, STARTED, HEARD)
     path.write_bytes(path.read_bytes()[:-cut])
-    assert [happened.clock for happened in read_history(tmp_path)] == [4]
+    assert [happened.clock for happened in Recorded(tmp_path)] == [4]
     left_behind(tmp_path, HEARD)
-    assert [happened.clock for happened in read_history(tmp_path)] == [4, 9]
+    assert [happened.clock for happened in Recorded(tmp_path)] == [4, 9]
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"at":"now"}\n', b"\0\0\0\n"])
@@ -75,7 +75,7 @@ def test_damage_in_the_middle_is_not_passed_over(line: bytes, tmp_path: Path) ->
     path = left_behind(tmp_path, STARTED)
     path.write_bytes(line + path.read_bytes())
     with pytest.raises(msgspec.DecodeError):
-        list(read_history(tmp_path))
+        list(Recorded(tmp_path))
 
 
 def test_a_line_can_be_encoded_and_decoded() -> None:
@@ -84,7 +84,13 @@ def test_a_line_can_be_encoded_and_decoded() -> None:
     assert encode_line(happened).endswith(b"}\n")
 
 
-def test_merging_goes_by_clock_then_by_name_so_causes_come_before_effects() -> None:
-    ahead, behind = Happening(5.0, "buyer7", 1, "sent"), Happening(1.0, "buyer0", 2, "received")  # clocks of a wall
-    tie = Happening(0.0, "seller1", 2, "else")
-    assert merge([[tie], [behind], [ahead]]) == [ahead, behind, tie]
+def test_histories_are_told_as_one_by_time_then_by_clock() -> None:
+    first, last = Happening(1.0, "buyer0", 7, "sent"), Happening(2.0, "buyer0", 8, "sent")
+    tie, before_it = Happening(1.5, "buyer7", 9, "received"), Happening(1.5, "seller1", 2, "else")
+    assert list(by_time([[first, last], [tie], [before_it]])) == [first, before_it, tie, last]
+
+
+def test_a_history_can_be_read_again_and_again(tmp_path: Path) -> None:
+    left_behind(tmp_path, STARTED, HEARD)
+    recorded = Recorded(tmp_path)
+    assert list(recorded) == list(recorded) != []

@@ -18,9 +18,8 @@ BENCH = ["buyer7", "seller6", "buyer5"]
 
 def told(process: str, what: str, **facts: Any) -> list[str]:
     """What is said of this event once buyer7, seller6 and buyer5 are trader0, trader1 and trader2."""
-    narrator = Narrator()
-    narrator.tell(ELECTED)
-    return [sentence.text for sentence in narrator.tell([Happening(9.0, process, 9, what, facts)])]
+    sentences = Narrator().tell(ELECTED, [Happening(9.0, process, 9, what, facts)])
+    return [sentence.text for sentence in sentences if sentence.at == 9.0]
 
 
 ORDER = {"order": "buyer0-0", "item": "salt"}
@@ -190,19 +189,15 @@ def test_every_sentence_begins_with_its_time_to_the_microsecond() -> None:
 
 def test_sentences_come_in_the_order_of_their_time() -> None:
     late, early = Happening(8.0, "buyer0", 1, "election_started"), Happening(7.0, "buyer2", 9, "election_started")
-    assert [sentence.process for sentence in Narrator().tell([late, early])] == ["buyer2", "buyer0"]
+    assert [sentence.process for sentence in Narrator().tell([late], [early])] == ["buyer2", "buyer0"]
 
 
 def test_events_of_one_moment_come_in_the_order_of_their_clock() -> None:
-    events = [Happening(7.0, "buyer0", clock, "left", {"item": "salt", "left": clock}) for clock in (3, 1, 2)]
-    assert [sentence.text.split()[2] for sentence in Narrator().tell(events)] == ["1", "2", "3"]
+    histories = [[Happening(7.0, "buyer0", clock, "left", {"item": "salt", "left": clock})] for clock in (3, 1, 2)]
+    assert [sentence.text.split()[2] for sentence in Narrator().tell(*histories)] == ["1", "2", "3"]
 
 
 def test_a_trader_is_known_by_its_seat_from_its_election_on() -> None:
-    narrator = Narrator()
-    before = narrator.tell([Happening(0.5, "buyer7", 1, "ready_for_registration", {})])
-    assert narrator.seat_of("buyer7") is None
-    narrator.tell(ELECTED)
-    assert before[0].text == "Buyer7 is ready for product registration"
-    assert narrator.seat_of("seller6") == "trader1"
-    assert narrator.seat_of("buyer0") is None
+    histories = [[Happening(at, "seller6", 1, "ready_for_registration", {})] for at in (0.5, 9.0)]
+    sentences = [s.text for s in Narrator().tell(ELECTED, *histories) if s.what == "ready_for_registration"]
+    assert sentences == ["Seller6 is ready for product registration", "Trader1 is ready for product registration"]

@@ -157,8 +157,8 @@ def test_after_the_death_of_the_last_one_there_may_be_no_survivor_to_sell() -> N
 def test_faults_are_told_in_their_order_each_with_its_own_death() -> None:
     summary = a_summary(
         at(101.0, "ordered"),
-        a_fault(110.0, "kill:trader1@9", "seller6"),
         a_fault(102.0, "kill:trader0@1", "buyer7"),
+        a_fault(110.0, "kill:trader1@9", "seller6"),
         a_death(104.0, "buyer7", by="buyer5"),
         a_death(113.0, "seller6", by="buyer5"),
     )
