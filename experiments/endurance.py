@@ -21,7 +21,7 @@ from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, pe
 TRADERS, BUYERS, SELLERS = 3, 4, 3
 WINDOW = 64
 PLENTY = 1000
-FIFTH_S, QUICK_FIFTH_S = 60.0, 2.0
+FIFTH_S, QUICK_FIFTH_S = 60.0, 1.0
 ROLES = ("trader", "buyer", "seller", WAREHOUSE, "mongod")
 
 

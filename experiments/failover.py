@@ -20,7 +20,7 @@ from experiments.rows import Cell, Row, groups, markdown, middle, number_text, s
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
 
 BUYERS, SELLERS = 7, 3
-WINDOW_S, QUICK_WINDOW_S = 60.0, 4.0  # before and after
+WINDOW_S, QUICK_WINDOW_S = 60.0, 2.0  # before and after
 DIP_ALLOWED_S = 8.0
 PLENTY = 1000
 LIGHT_S, LAB_S, NONE_S = 0.25, 10.0, 0.0

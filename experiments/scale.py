@@ -21,7 +21,7 @@ REQUESTS, QUICK_REQUESTS = 6_000, 200
 WINDOW = 4
 PLENTY = 1000
 PATIENCE_S = 30.0  # on a machine that starts eighty processes, slow is not dead
-IDLE_S, QUICK_IDLE_S = 12.0, 4.0
+IDLE_S, QUICK_IDLE_S = 12.0, 3.0
 SETTLED_S = 2.0  # until a market in which nobody buys any more is quiet
 FOR_EVER_S = 3600.0
 
