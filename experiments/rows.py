@@ -30,6 +30,8 @@ class Cell(NamedTuple):
     """Their seed may be another than the cell's: one that is drawn from it (see `plans.peopled`)."""
     expected_s: float
     faults: tuple[str, ...] = ()
+    distance_s: float = 0.0
+    """How much farther away MongoDB is, each way. One of the labels says so."""
 
 
 class Row(NamedTuple):

@@ -38,6 +38,7 @@ from bazaar.process import ROOT
 from bazaar.records import ITEMS, WAREHOUSE, is_seller
 from bazaar.settings import CachePolicy, Settings, UsageError
 from bazaar.summary import Summary
+from experiments.distance import farther
 from experiments.rows import Cell, Missing, Row, Table, name_of
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
@@ -290,7 +291,8 @@ class Sweep:
     def _run(self, cell: Cell, out: Path) -> Run:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         meter = _Meter(self._mongod.pid)
-        with Bazaar(cell.settings, out, self._uri, meter, pictures=False) as bazaar:
+        at = farther(self._uri, cell.distance_s) if cell.distance_s else contextlib.nullcontext(self._uri)
+        with at as uri, Bazaar(cell.settings, out, uri, meter, pictures=False) as bazaar:
             bazaar.injector.schedule(parse_faults(list(cell.faults), bazaar.plan))
             bazaar.start()
             bazaar.trade()
