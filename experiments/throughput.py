@@ -291,9 +291,13 @@ def _search_story(rows: Sequence[Row]) -> str:
         by_way = [number_text(medians[way, cache]) for way in ("nothing", *FAR_AWAY) if (way, cache) in medians]
         if len(by_way) > 1:
             ways.append(f"`{cache}` gains {', '.join(by_way)} %")
-    farther = ways and (
-        f" With MongoDB where it is, then {' and '.join(FAR_AWAY.values())} farther away each way (a relay passes every byte "
-        f"on that much later), {'; '.join(ways)}: the wait that a cache saves is as long as that way."
+    farther = (
+        ""
+        if not ways
+        else (
+            f" With MongoDB where it is, then {' and '.join(FAR_AWAY.values())} farther away each way (a relay passes every byte "
+            f"on that much later), {'; '.join(ways)}: the wait that a cache saves is as long as that way."
+        )
     )
     return (
         f"The gain is largest, {told(best)}, lowest, {told(worst)}, and nearest to nothing at {told(smallest)}. A "
@@ -301,7 +305,7 @@ def _search_story(rows: Sequence[Row]) -> str:
         "the same. So it gains where buyers wait for single answers, and the less, the more they sleep. It loses "
         "where there is work to be done anyway: each sale is told to all other traders, and a promise takes a journal "
         "line and a message more than a plain sale; and where its counts are mostly zero or wrong. Orders that wait "
-        f"together travel to the database as one question, which helps the cacheless most{batches}.{farther or ''}"
+        f"together travel to the database as one question, which helps the cacheless most{batches}.{farther}"
     )
 
 
