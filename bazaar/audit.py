@@ -8,13 +8,14 @@ which nothing was, it is "unknown".
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from bazaar.history import Happening, by_time
+from bazaar.history import Happening, by_time, only
 from bazaar.plan import Plan
 from bazaar.records import (
     AdoptEntry,
@@ -36,6 +37,7 @@ Histories = Mapping[str, Iterable[Happening]]  # gone through several times
 Stock = Mapping[tuple[str, Item], int]
 MOST_STORIES = 20  # of one check
 ANSWERS = ("purchased", "found_unavailable", "revoked")
+QUEUEING = ("queued", "inherited", "requeued", "taken", "scarce", "freed", "stepped_down", "joined")
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -81,7 +83,7 @@ def _exercised(evidence: Evidence) -> dict[str, int]:
     kinds = Counter(type(entry).__name__ for entry in evidence.entries)
     whats: Counter[str] = Counter()
     messages, unanswered = 0, set()
-    for happened in _all(evidence):
+    for happened in itertools.chain.from_iterable(evidence.histories.values()):
         whats[happened.what] += 1
         messages += happened.sent is not None
         if happened.what == "ordered":
@@ -110,8 +112,8 @@ def _exercised(evidence: Evidence) -> dict[str, int]:
 def _under_way_at_faults(evidence: Evidence) -> Iterator[int]:
     """For each fault, how many orders without an answer its victim had to do with at that moment."""
     handling: dict[str, str] = {}  # order -> the trader that it was sent to last
-    whats = {"ordered", "repeated", "purchased", "found_unavailable", "fault"}
-    for happened in by_time((h for h in history if h.what in whats) for history in evidence.histories.values()):
+    whats = ("ordered", "repeated", "purchased", "found_unavailable", "fault")
+    for happened in by_time(only(history, *whats) for history in evidence.histories.values()):
         match happened.what:
             case "ordered" | "repeated":
                 handling[happened.facts["order"]] = happened.facts["trader"]
@@ -123,13 +125,9 @@ def _under_way_at_faults(evidence: Evidence) -> Iterator[int]:
                 handling.pop(happened.facts["order"], None)
 
 
-def _all(evidence: Evidence) -> Iterator[Happening]:
-    for history in evidence.histories.values():
-        yield from history
-
-
 def _events(evidence: Evidence, *whats: str) -> Iterator[Happening]:
-    return (happened for happened in _all(evidence) if happened.what in whats)
+    for history in evidence.histories.values():
+        yield from only(history, *whats)
 
 
 # ----------------------------------------------------------------------------------------------- goods
@@ -291,10 +289,15 @@ def only_what_was_asked(evidence: Evidence) -> Iterator[str]:
 
 def no_order_lost(evidence: Evidence) -> Iterator[str]:
     """Every order that was placed is answered, by the end of a run that was allowed to end; but for killed buyers'."""
-    answered = {happened.facts["order"] for happened in _events(evidence, *ANSWERS)}
-    for happened in _events(evidence, "ordered"):
-        if happened.facts["order"] not in answered and happened.process not in evidence.killed:
-            yield f"{happened.facts['order']}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
+    unanswered: dict[str, Happening] = {}
+    for happened in _events(evidence, "ordered", *ANSWERS):
+        if happened.what == "ordered":
+            unanswered[happened.facts["order"]] = happened
+        else:
+            unanswered.pop(happened.facts["order"], None)
+    for order, happened in unanswered.items():
+        if happened.process not in evidence.killed:
+            yield f"{order}, sent to {happened.facts['trader']} at clock {happened.clock}, has no answer"
 
 
 def strong_caches_take_nothing_back(evidence: Evidence) -> Iterator[str]:
@@ -328,7 +331,7 @@ def window_kept(evidence: Evidence) -> Iterator[str]:
     window = evidence.plan.settings.window
     for process, history in evidence.histories.items():
         outstanding: set[str] = set()
-        for happened in history:
+        for happened in only(history, "ordered", *ANSWERS, "joined"):
             if happened.what == "ordered":
                 outstanding.add(happened.facts["order"])
                 if len(outstanding) > window:
@@ -380,7 +383,7 @@ def traders_neither_buy_nor_sell(evidence: Evidence) -> Iterator[str]:
     """While it holds a seat a peer places no new order and picks no new goods (SPEC B5)."""
     for process, history in evidence.histories.items():
         elected = False
-        for happened in history:
+        for happened in only(history, "elected", "stepped_down", "joined", "ordered", "picked"):
             elected = happened.what == "elected" or (elected and happened.what not in ("stepped_down", "joined"))
             if elected and happened.what in ("ordered", "picked"):
                 yield f"{process} is a trader, but {happened.what} at clock {happened.clock}: {happened.facts}"
@@ -412,7 +415,7 @@ def lowest_clock_served_first(evidence: Evidence) -> Iterator[str]:
         lanes: dict[str, str] = {}
         scarce: set[str] = set()  # lanes that wait for others to give something back
         lives = 0
-        for happened in history:
+        for happened in only(history, *QUEUEING):
             order = happened.facts.get("order", "")
             if happened.what in ("queued", "inherited", "requeued"):
                 key = (happened.facts["clock"], index_of(happened.facts["buyer"]), order)

@@ -34,8 +34,15 @@ class Happening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     sent: int | None = None
 
 
+class _Kind(msgspec.Struct):
+    """As much of an event as says whether one wants to read the rest."""
+
+    what: str
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Happening)
+_kinds = msgspec.json.Decoder(_Kind)
 
 
 def happening(at: float, process: str, event: Event) -> Happening:
@@ -89,12 +96,16 @@ class Recorded:
 
     def __iter__(self) -> Iterator[Happening]:
         """Raises `msgspec.DecodeError`."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield decode_line(line)
+        return map(_decoder.decode, self._lines())
+
+    def only(self, *whats: str) -> Iterator[Happening]:
+        """The events of these kinds: half of the time is saved that all of them take."""
+        return (_decoder.decode(line) for line in self._lines() if _kinds.decode(line).what in whats)
+
+    def _lines(self) -> Iterator[bytes]:
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
 
 
 def recall(history: Iterable[Happening]) -> FormerLife:
@@ -106,6 +117,13 @@ def recall(history: Iterable[Happening]) -> FormerLife:
         if happened.what == "sold":
             credited.add(happened.facts["order"])
     return FormerLife(clock, placed, frozenset(credited))
+
+
+def only(history: Iterable[Happening], *whats: str) -> Iterator[Happening]:
+    """The events of these kinds."""
+    if isinstance(history, Recorded):
+        return history.only(*whats)
+    return (happened for happened in history if happened.what in whats)
 
 
 def by_time(histories: Iterable[Iterable[Happening]]) -> Iterator[Happening]:

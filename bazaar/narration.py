@@ -6,11 +6,11 @@ its name as a trader in small letters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bazaar.history import Happening, by_time
+from bazaar.history import Happening, by_time, only
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "drawn": ("Showing the graphical representation of the bazaar",),
@@ -56,6 +56,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
     "pulled": ("{Me} is syncing their cache with database",),
 }
+TOLD = tuple(dict.fromkeys(what.partition("/")[0] for what in SENTENCES))
 VARIANTS = {"taken": "to", "traded": "by", "trader_died": "left"}  # events whose sentence depends on one of their facts
 
 
@@ -79,7 +80,7 @@ class Narrator:
 
     def tell(self, *histories: Iterable[Happening]) -> Iterator[Sentence]:
         """The sentences of these histories, in the order of their time."""
-        for happened in by_time(histories):
+        for happened in by_time(only(history, *TOLD) for history in histories):
             if happened.what == "elected":
                 self._labels[happened.process] = f"trader{happened.facts['seat']}"
             for text in self._sentences(happened):
@@ -95,15 +96,24 @@ class Narrator:
         templates = SENTENCES.get(what)
         if templates is None:
             return ()
-        names = {fact: value for fact, value in facts.items() if isinstance(value, str)}
-        labels = {fact: self._labels.get(name, name) for fact, name in names.items()}
-        words = {
-            **facts,
-            "me": me,
-            "Me": self._labels.get(me, me).capitalize(),
-            "label": labels,
-            "Label": {fact: label.capitalize() for fact, label in labels.items()},
-            "count": len(facts.get("traders", ())),
-            "dollars": f"{facts.get('earned', 0) / 100:g}",
-        }
-        return (template.format(**words) for template in templates)
+        words = _Words(happened, self._labels)
+        return (template.format_map(words) for template in templates)
+
+
+class _Words(dict[str, Any]):
+    """What a sentence may speak of: the facts, and what is made of them if it is asked for (few sentences do)."""
+
+    def __init__(self, happened: Happening, labels: Mapping[str, str]) -> None:
+        super().__init__(happened.facts, me=happened.process)
+        self._labels = labels
+
+    def __missing__(self, word: str) -> Any:
+        if word == "Me":
+            return self._labels.get(self["me"], self["me"]).capitalize()
+        if word == "count":
+            return len(self["traders"])
+        if word == "dollars":
+            return f"{self['earned'] / 100:g}"
+        assert word in ("label", "Label"), word
+        names = {fact: self._labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
+        return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bazaar.audit import Evidence, Report
-from bazaar.history import by_time
+from bazaar.audit import ANSWERS, Evidence, Report
+from bazaar.history import by_time, only
 from bazaar.records import AnyEntry, Appoint, Denial, DepositEntry, Item, Sale
 
 AFTERMATH = ("fault", "trader_died", "traded")
@@ -62,7 +62,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
     outcome: dict[str, str] = {}
     elections = 0
     for history in evidence.histories.values():
-        for happened in history:
+        for happened in only(history, "ordered", *ANSWERS, "election_started"):
             match happened.what:
                 case "ordered":
                     placed[happened.facts["order"]] = happened.at
@@ -109,7 +109,7 @@ def _faults(evidence: Evidence, trading_since: float) -> list[dict[str, Any]]:
     """What was done, when, and how long it took until the others knew, and until a survivor sold again (seconds)."""
     faults: list[dict[str, Any]] = []
     done: list[tuple[str, float]] = []  # of each fault: to whom, when
-    for happened in by_time((h for h in history if h.what in AFTERMATH) for history in evidence.histories.values()):
+    for happened in by_time(only(history, *AFTERMATH) for history in evidence.histories.values()):
         if happened.what == "fault":
             done.append((happened.facts["name"], happened.at))
             at_s = round(happened.at - trading_since, 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib
 
-from bazaar.history import Happening, Recorded, by_time
+from bazaar.history import Happening, Recorded, by_time, only
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE
 
@@ -21,12 +21,13 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 BINS = 240
+QUEUEING = ("queued", "inherited", "taken", "stepped_down")
 SHADED = ("election_started", "elected", "fault", "trader_died", "connected")
 
 
 def shipped(history: Iterable[Happening], start: float, bin_s: float) -> list[float]:
     """The warehouse's sales a second, by bin since `start`."""
-    sales = Counter(int((h.at - start) / bin_s) for h in history if h.what == "shipped")
+    sales = Counter(int((h.at - start) / bin_s) for h in only(history, "shipped"))
     return [sales[number] / bin_s for number in range(max(sales, default=-1) + 1)]
 
 
@@ -79,7 +80,7 @@ def draw(folder: Path) -> None:
     queues = [0] * (int((end - start) / bin_s) + 1)
     for name, history in peers.items():
         falls = [h for h in launcher if h.what == "fell" and h.facts["name"] == name]
-        for number, count in enumerate(waiting(by_time((history, falls)), start, bin_s)):
+        for number, count in enumerate(waiting(by_time((only(history, *QUEUEING), falls)), start, bin_s)):
             queues[number] += count
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5), layout="constrained")
     for axes, values, label in ((above, rates, "goods shipped a second"), (below, queues, "orders waiting in queues")):
@@ -87,7 +88,7 @@ def draw(folder: Path) -> None:
         axes.step([number * bin_s for number in range(len(values))], values, where="post", color="black", linewidth=0.9)
         axes.set_ylabel(label)
     below.set_xlabel("seconds since the start of the run")
-    shaded = list(by_time((h for h in history if h.what in SHADED) for history in histories))
+    shaded = list(by_time(only(history, *SHADED) for history in histories))
     for number, (begin, until, label, shade) in enumerate(shades(shaded)):
         for axes in (above, below):
             axes.axvspan(begin - start, max(until, begin + bin_s / 2) - start, color=shade, zorder=0)

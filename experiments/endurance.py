@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from bazaar.history import only
 from bazaar.records import WAREHOUSE, is_seller
 from bazaar.settings import with_pace
 from experiments.plots import picture
@@ -57,8 +58,7 @@ def measure(run: Run) -> Mapping[str, float]:
         if not second or not last:
             raise Failed(f"nobody has looked at {process} in time")
         growth[role] = max(growth[role], median(last) / median(second))
-    everything = (happened for history in run.histories for happened in history)
-    shipped = Counter(int((happened.at - began) / fifth_s) for happened in everything if happened.what == "shipped")
+    shipped = Counter(int((h.at - began) / fifth_s) for history in run.histories for h in only(history, "shipped"))
     early, late = shipped[1] / fifth_s, shipped[4] / fifth_s
     return {**growth, "shipped": run.summary.goods_shipped, "second_per_s": early, "last_per_s": late}
 

@@ -29,7 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from bazaar.faults import parse_faults
-from bazaar.history import Happening, Recorded, by_time
+from bazaar.history import Happening, Recorded, by_time, only
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.mongo import server_version
 from bazaar.mongod import Mongod
@@ -73,7 +73,7 @@ class Run(NamedTuple):
 
     def told(self, *whats: str) -> list[Happening]:
         """The events of these kinds, in the order of their time."""
-        return list(by_time((happened for happened in history if happened.what in whats) for history in self.histories))
+        return list(by_time(only(history, *whats) for history in self.histories))
 
     @property
     def trading_s(self) -> float:

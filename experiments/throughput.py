@@ -281,7 +281,7 @@ def _search_story(rows: Sequence[Row]) -> str:
     def told(key: tuple[str, str]) -> str:
         return f"{number_text(medians[key])} % (`{key[1]}`, {key[0]})"
 
-    batches, ways = "", []
+    batches, farther, ways = "", "", []
     for cache in kinds(rows, "cache"):
         if ("window-8", cache) in medians and ("nothing", cache) in medians:
             batches += (
@@ -291,14 +291,11 @@ def _search_story(rows: Sequence[Row]) -> str:
         by_way = [number_text(medians[way, cache]) for way in ("nothing", *FAR_AWAY) if (way, cache) in medians]
         if len(by_way) > 1:
             ways.append(f"`{cache}` gains {', '.join(by_way)} %")
-    farther = (
-        ""
-        if not ways
-        else (
-            f" With MongoDB where it is, then {' and '.join(FAR_AWAY.values())} farther away each way (a relay passes every byte "
-            f"on that much later), {'; '.join(ways)}: the wait that a cache saves is as long as that way."
+    if ways:
+        farther = (
+            f" With MongoDB where it is, then {' and '.join(FAR_AWAY.values())} farther away each way (a relay passes "
+            f"every byte on that much later), {'; '.join(ways)}: the wait that a cache saves is as long as that way."
         )
-    )
     return (
         f"The gain is largest, {told(best)}, lowest, {told(worst)}, and nearest to nothing at {told(smallest)}. A "
         "cache saves a buyer the wait for the database, not the database its work: every sale is written there all "
