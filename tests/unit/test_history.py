@@ -6,7 +6,17 @@ import msgspec
 import pytest
 
 from bazaar.core.turn import Event
-from bazaar.history import HISTORY_FILE, Happening, History, Recorded, by_time, decode_line, encode_line, happening
+from bazaar.history import (
+    HISTORY_FILE,
+    Happening,
+    History,
+    Recorded,
+    by_time,
+    decode_line,
+    encode_line,
+    happening,
+    only,
+)
 from bazaar.records import FIRST_LIFE
 
 STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
@@ -94,3 +104,17 @@ def test_a_history_can_be_read_again_and_again(tmp_path: Path) -> None:
     left_behind(tmp_path, STARTED, HEARD)
     recorded = Recorded(tmp_path)
     assert list(recorded) == list(recorded) != []
+
+
+def test_one_may_ask_for_some_kinds_of_events_of_what_is_recorded_and_of_what_is_held(tmp_path: Path) -> None:
+    left_behind(tmp_path, STARTED, HEARD, STARTED)
+    recorded = Recorded(tmp_path)
+    for history in (recorded, list(recorded)):
+        assert [h.clock for h in only(history, "purchased")] == [9]
+        assert [h.clock for h in only(history, "ordered", "purchased")] == [4, 9, 4]
+        assert list(only(history)) == []
+
+
+def test_a_fact_that_looks_like_a_kind_is_none(tmp_path: Path) -> None:
+    left_behind(tmp_path, Event(4, "ordered", None, 0, {"what": "purchased", "text": '"what":"purchased"'}))
+    assert list(only(Recorded(tmp_path), "purchased")) == []
