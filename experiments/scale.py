@@ -1,4 +1,4 @@
-"""How it grows: start, election, trade, memory and idle processors with 10 to 80 peers and 1 to 8 traders.
+"""How it grows: start, election, trade, memory and idle processors with 10 to 160 peers and 1 to 8 traders.
 
 In theory Bully's messages grow with the square of the peers, a start with the peers (each is a process, and the machine has
 its cores), memory with the peers; goods a second not at all, for the cores are the same and every order does the same work.
@@ -16,6 +16,7 @@ from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle,
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main
 
 PEERS, TRADERS = (10, 20, 40, 80), (1, 2, 3, 5, 8)
+MOST_PEERS = 160  # some 5 GB of memory, and a minute: once, with one cache
 USUAL_TRADERS, USUAL_PEERS = 3, 20
 REQUESTS, QUICK_REQUESTS = 6_000, 200
 WINDOW = 4
@@ -32,7 +33,8 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     grid = []
     for seed in seeds:
         for cache in CACHES:
-            for peers in PEERS[:1] if quick else PEERS:
+            most = (MOST_PEERS,) if (cache, seed) == (CACHES[0], seeds[0]) else ()
+            for peers in PEERS[:1] if quick else (*PEERS, *most):
                 settings = _settings(peers, USUAL_TRADERS, cache, seed, requests=requests, window=WINDOW)
                 grid.append(_cell("peers", settings, seed, START_S + peers / 5 + requests / 1500))
             for traders in TRADERS[:1] if quick else TRADERS:
