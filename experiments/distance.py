@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import selectors
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,4 +87,6 @@ async def _serve(host: str, port: int, delay_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    # The loop's own selector rounds every wait up to a millisecond.
+    exact = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    exact.run_until_complete(_serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

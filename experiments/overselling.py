@@ -193,7 +193,8 @@ def _holds(rows: Sequence[Row], name: str) -> str:
     if not pairs:
         raise Missing("a second ratio of buyers to sellers")
     up, down = (sum(sign * (high - low) > 0 for low, high in pairs) for sign in (1, -1))
-    verdict = "holds" if up and not down else "holds mostly" if up > down else "does not hold"
+    verdicts = ((up and not down, "holds"), (up > 3 * down, "holds mostly"), (up > down, "holds in part"))
+    verdict = next((said for so, said in verdicts if so), "does not hold")
     return f"{verdict} (of {len(pairs)} pairs of ratios it is more at the higher one in {up}, less in {down})"
 
 
@@ -218,7 +219,7 @@ def _moves(rows: Sequence[Row]) -> list[str]:
                     f"N_g {goods}, T_g {every_s} s, pause {think_s} s: {spread(values(moved, 'oversold_percent'), ' %')} "
                     f"instead of {spread(values(same, 'oversold_percent'), ' %')}"
                 )
-        if said:
+        if said and any(values(rows, "oversold_percent", cache=cache)):
             told.append(f"Over all ratios where both were measured, `{cache}` over-sells with {'; '.join(said)}.")
     return told
 

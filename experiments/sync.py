@@ -179,7 +179,7 @@ def story(rows: Sequence[Row]) -> str:
         "A pull corrects a count in both directions, but only every K orders, and rides on a question that goes to "
         "the warehouse anyway. A push costs a message to each other trader after each sale and is there within "
         "milliseconds; it can only lower a count. So pushing pays where goods are scarce and traders few; with more "
-        "traders its cost grows with their square, and pulling often is cheaper. Where goods do not run out, neither "
+        "traders every sale is told to more of them, and pulling often is cheaper. Where goods do not run out, neither "
         "is needed. The histories note pushes, pulls, orders and answers; the questions to the warehouse, in which "
         "many orders share a letter, are not noted and not counted."
     )

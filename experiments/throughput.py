@@ -72,7 +72,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 )
                 settings = peopled(settings, FAST_BUYERS, PEERS - traders - FAST_BUYERS, every_item=True)
                 labels = {"series": "fast", "change": "nothing", "traders": str(traders), "buyers": str(FAST_BUYERS)}
-                grid.append(Cell({**labels, "cache": cache}, seed, settings, START_S + fast_requests / 350))
+                grid.append(Cell({**labels, "cache": cache}, seed, settings, START_S + fast_requests / 700))
     for seed in seeds:
         for change, people, changed, _ in SEARCH[:: 5 if quick else 1]:
             there = {**BASE, **people}
@@ -83,7 +83,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 settings = peopled(settings, there["buyers"], there["sellers"], every_item=True)
                 labels = {"series": "search", "change": change}
                 labels |= {"traders": str(there["traders"]), "buyers": str(there["buyers"]), "cache": cache}
-                grid.append(Cell(labels, seed, settings, START_S + search_requests / 250, (), distance_s))
+                grid.append(Cell(labels, seed, settings, START_S + search_requests / 400, (), distance_s))
     for seed in () if quick else seeds[:LAB_SEEDS]:
         for buyers in LAB_BUYERS:
             for traders in TRADERS:
@@ -299,10 +299,10 @@ def _search_story(rows: Sequence[Row]) -> str:
     return (
         f"The gain is largest, {told(best)}, lowest, {told(worst)}, and nearest to nothing at {told(smallest)}. A "
         "cache saves a buyer the wait for the database, not the database its work: every sale is written there all "
-        "the same. So it gains where buyers wait for single answers, and the less, the more they sleep. It loses "
-        "where there is work to be done anyway: each sale is told to all other traders, and a promise takes a journal "
-        "line and a message more than a plain sale; and where its counts are mostly zero or wrong. Orders that wait "
-        f"together travel to the database as one question, which helps the cacheless most{batches}.{farther}"
+        "the same. So it gains where buyers wait for single answers, and the less, the more they sleep. And it has work "
+        "of its own: each sale is told to the other traders or granted beforehand, and a promise takes a journal line "
+        "and a message more than a plain sale; where its counts are mostly zero or wrong that is all it does. Orders "
+        f"that wait together share the cacheless trader's question, and the caching one's words{batches}.{farther}"
     )
 
 

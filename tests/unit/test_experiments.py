@@ -269,6 +269,7 @@ def test_overselling_is_in_percent_of_the_orders_asked() -> None:
         (lambda ratio: 90 - 10 * ratio, "more over-selling, does not hold (of 28 pairs"),
         (lambda ratio: 5, "more over-selling, does not hold (of 28 pairs"),
         (lambda ratio: ratio % 7, "more over-selling, holds mostly (of 28 pairs"),
+        (lambda ratio: ratio % 2, "more over-selling, holds in part (of 28 pairs"),
     ],
 )
 def test_whether_the_seeds_claim_is_true_is_computed(curve: Callable[[float], float], verdict: str) -> None:
