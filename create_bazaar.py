@@ -13,6 +13,7 @@ from typing import NoReturn, get_args
 
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
+from bazaar.narration import narrate
 from bazaar.plan import draw_plan
 from bazaar.settings import CachePolicy, ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
@@ -126,6 +127,7 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
             raise
         bazaar.finish()
     summary, report = bazaar.collect()
+    narrate(bazaar.out, bazaar.plan.names)
     terminal.conclude(bazaar, summary, report)
     if died is not None:
         terminal.complain(str(died))

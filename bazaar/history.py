@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bazaar.core.turn import Event
-from bazaar.records import FormerLife
+from bazaar.records import WAREHOUSE, FormerLife
 
 HISTORY_FILE = "history.jsonl"
 
@@ -117,6 +117,11 @@ def recall(history: Iterable[Happening]) -> FormerLife:
         if happened.what == "sold":
             credited.add(happened.facts["order"])
     return FormerLife(clock, placed, frozenset(credited))
+
+
+def histories_of(run: Path, peers: Iterable[str]) -> dict[str, Recorded]:
+    """In a run's folder: of the launcher, the warehouse and these peers."""
+    return {name: Recorded(run / name) for name in ("launcher", WAREHOUSE, *peers)}
 
 
 def only(history: Iterable[Happening], *whats: str) -> Iterator[Happening]:

@@ -8,7 +8,6 @@ ends by itself when its standard input does: even a launcher that is killed leav
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import selectors
@@ -17,21 +16,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
 from bazaar import plan as plans
 from bazaar.audit import Evidence, Report, judge
 from bazaar.core.turn import Event
-from bazaar.history import Happening, History, Recorded
+from bazaar.history import History, histories_of
 from bazaar.injector import Injector
 from bazaar.mongod import START_PATIENCE_S, Mongod
-from bazaar.narration import Narrator
 from bazaar.process import ROOT, Process
-from bazaar.records import WAREHOUSE, AnyEntry, Appoint, Item
+from bazaar.records import WAREHOUSE, AnyEntry, Item
 from bazaar.rpc import make_key
 from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary, summarize
@@ -279,8 +277,10 @@ class Bazaar:
 
     # -------------------------------------------------------------------------------------- collecting
     def collect(self) -> tuple[Summary, Report]:
-        """Stops the peers, reads ledger and histories, judges the run, and writes its files. MongoDB must still be up."""
+        """Stops the peers, reads ledger and histories, judges the run, and writes what came out. MongoDB must still be up."""
         self._ends_expected = True
+        self.phase = "judging"
+        self._watch(self)
         processes = [process for name, process in self.processes.items() if name != NAME_SERVER]
         for process in processes:
             process.tell("stop")
@@ -291,15 +291,13 @@ class Bazaar:
         with (self.out / "ledger.jsonl").open("wb") as file:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
-        histories = {name: Recorded(self.out / name) for name in ("launcher", WAREHOUSE, *self.plan.names)}
+        histories = histories_of(self.out, self.plan.names)
         self._draw("timeline")
         evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed), self.injector.missed)
         report = judge(evidence)
         summary = summarize(evidence, report, self.launched_at)
         _write_json(self.out / "audit.json", report)
         _write_json(self.out / "summary.json", summary)
-        seats = {entry.peer: entry.seat for entry in entries if isinstance(entry, Appoint)}
-        _write_narration(self.out, histories.values(), seats)
         return summary, report
 
     def _read_ledger(self) -> tuple[list[AnyEntry], dict[tuple[str, Item], int]]:
@@ -326,20 +324,3 @@ def _make_run_folder(out: Path) -> list[Path]:
 
 def _write_json(path: Path, record: msgspec.Struct) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-
-
-def _write_narration(out: Path, histories: Iterable[Iterable[Happening]], seats: Mapping[str, int]) -> None:
-    """`output.txt` with all sentences, and one text for each trader and the warehouse (SPEC A7)."""
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def text(name: str) -> TextIO:
-            return stack.enter_context((out / f"{name}.txt").open("w", encoding="utf-8"))
-
-        for sentence in Narrator().tell(*histories):
-            line = f"{sentence}\n"
-            text("output").write(line)
-            if sentence.process == WAREHOUSE:
-                text(WAREHOUSE).write(line)
-            elif sentence.process in seats:
-                text(f"trader{seats[sentence.process]}").write(line)

@@ -6,11 +6,15 @@ its name as a trader in small letters.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
 
-from bazaar.history import Happening, by_time, only
+from bazaar.history import Happening, by_time, histories_of, only
+from bazaar.records import WAREHOUSE
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "drawn": ("Showing the graphical representation of the bazaar",),
@@ -117,3 +121,21 @@ class _Words(dict[str, Any]):
         assert word in ("label", "Label"), word
         names = {fact: self._labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
         return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
+
+
+def narrate(run: Path, peers: Iterable[str]) -> None:
+    """Writes into a run's folder `output.txt`, all sentences, and a text for each trader and the warehouse (SPEC A7)."""
+    histories = histories_of(run, peers).values()
+    owners = {h.process: f"trader{h.facts['seat']}" for history in histories for h in only(history, "elected")}
+    owners[WAREHOUSE] = WAREHOUSE
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def text(name: str) -> TextIO:
+            return stack.enter_context((run / f"{name}.txt").open("w", encoding="utf-8"))
+
+        for sentence in Narrator().tell(*histories):
+            line = f"{sentence}\n"
+            text("output").write(line)
+            if sentence.process in owners:
+                text(owners[sentence.process]).write(line)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib
 
-from bazaar.history import Happening, Recorded, by_time, only
+from bazaar.history import Happening, by_time, histories_of, only
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE
 
@@ -69,18 +69,17 @@ def shades(happenings: Sequence[Happening]) -> list[tuple[float, float, str, str
 def draw(folder: Path) -> None:
     """Draws the run in `folder`."""
     plan = load(folder / "bazaar.json")
-    launcher, warehouse = Recorded(folder / "launcher"), Recorded(folder / WAREHOUSE)
-    peers = {name: Recorded(folder / name) for name in plan.names}
-    histories = (launcher, warehouse, *peers.values())
+    by_name = histories_of(folder, plan.names)
+    histories = by_name.values()
     # Every history is gone through for itself: those of a long run do not fit into memory, and to merge them takes long.
     start = min(next(iter(history)).at for history in histories if any(True for _ in history))
     end = max(h.at for history in histories for h in history)
     bin_s = max(0.05, (end - start) / BINS)
-    rates = shipped(warehouse, start, bin_s)
+    rates = shipped(by_name[WAREHOUSE], start, bin_s)
     queues = [0] * (int((end - start) / bin_s) + 1)
-    for name, history in peers.items():
-        falls = [h for h in launcher if h.what == "fell" and h.facts["name"] == name]
-        for number, count in enumerate(waiting(by_time((only(history, *QUEUEING), falls)), start, bin_s)):
+    for name in plan.names:
+        falls = [h for h in by_name["launcher"] if h.what == "fell" and h.facts["name"] == name]
+        for number, count in enumerate(waiting(by_time((only(by_name[name], *QUEUEING), falls)), start, bin_s)):
             queues[number] += count
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5), layout="constrained")
     for axes, values, label in ((above, rates, "goods shipped a second"), (below, queues, "orders waiting in queues")):

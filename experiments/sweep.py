@@ -29,13 +29,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from bazaar.faults import parse_faults
-from bazaar.history import Happening, Recorded, by_time, only
+from bazaar.history import Happening, by_time, histories_of, only
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.mongo import server_version
 from bazaar.mongod import Mongod
 from bazaar.plan import Plan, draw_plan
 from bazaar.process import ROOT
-from bazaar.records import ITEMS, WAREHOUSE, is_seller
+from bazaar.records import ITEMS, is_seller
 from bazaar.settings import CachePolicy, Settings, UsageError
 from bazaar.summary import Summary
 from experiments.distance import farther
@@ -309,8 +309,7 @@ class Sweep:
                 f"{', '.join(meant)}, {report.exercised['traders_deposed']} lost the seat; is the machine busy?"
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        names = ("launcher", WAREHOUSE, *bazaar.plan.names)
-        histories = [Recorded(out / name) for name in names]
+        histories = list(histories_of(out, bazaar.plan.names).values())
         processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return Run(bazaar.plan, summary, histories, processor_s, meter.samples)
 

@@ -12,6 +12,7 @@ import msgspec
 from bazaar.audit import Report
 from bazaar.history import Happening, Recorded
 from bazaar.launcher import Bazaar
+from bazaar.narration import narrate
 from bazaar.plan import Plan
 from bazaar.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.settings import Settings, with_pace
@@ -87,6 +88,7 @@ def trade(settings: Settings, out: Path, mongo_uri: str, enough: Callable[[Bazaa
 
 def left_behind(plan: Plan, out: Path, summary: Summary, report: Report) -> Traded:
     """Reads the files of a run that has been collected."""
+    narrate(out, plan.names)
     return Traded(out, plan, summary, report, ledger_of(out), sentences_of(out / "output.txt"))
 
 
