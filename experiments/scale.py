@@ -135,6 +135,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 def story(rows: Sequence[Row]) -> str:
     """What was asked, what came out, why, what would change it."""
     by_peers, by_traders = chosen(rows, series="peers"), chosen(rows, series="traders")
+    crowd = [row for row in by_peers if row.labels["peers"] == str(MOST_PEERS)]
+    by_peers = [row for row in by_peers if row not in crowd]
     few, many = (kinds(by_peers, "peers")[place] for place in (0, -1))
 
     def grows(name: str) -> str:
@@ -156,6 +158,13 @@ def story(rows: Sequence[Row]) -> str:
         "further question to the warehouse for the same orders, so fewer of them travel together, and on one machine it "
         f"brings no further core. Idle, a bazaar of {PEERS[0]} peers uses "
         f"{spread(values(rows, 'idle_percent', series='idle'), ' %')} of one core: the traders' heartbeats."
+        + "".join(
+            f" With {MOST_PEERS} peers (`{row.labels['cache']}`) the start takes {number_text(row.values['startup_s'])} s, "
+            f"{number_text(row.values['election_ms'] / 1000)} s of it the election with its "
+            f"{number_text(row.values['election_messages'])} messages, and all processes take "
+            f"{number_text(row.values['memory_mb'])} MB."
+            for row in crowd
+        )
     )
 
 
