@@ -1,7 +1,8 @@
 """How it grows: start, election, trade, memory and idle processors with 10 to 160 peers and 1 to 8 traders.
 
 In theory Bully's messages grow with the square of the peers, a start with the peers (each is a process, and the machine has
-its cores), memory with the peers; goods a second not at all, for the cores are the same and every order does the same work.
+its cores), memory with the peers; goods a second only as far as more orders under way travel together: the cores are the
+same.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def story(rows: Sequence[Row]) -> str:
         f"{grows('startup_s')} seconds: Python processes come up one after the other on the cores there are, and the "
         f"election's messages go from {grows('election_messages')}, as Bully's do, with the square. Memory goes from "
         f"{grows('memory_mb')} MB, with the number of processes: a Python with its libraries is most of each. Goods a "
-        f"second go from {grows('shipped_per_s')}. By traders, goods a second: {rates}. Every further trader is a "
+        f"second go from {grows('shipped_per_s')}: every buyer has {WINDOW} orders under way, and the more there are, the "
+        f"more of them travel together. By traders, goods a second: {rates}. Every further trader is a "
         "further question to the warehouse for the same orders, so fewer of them travel together, and on one machine it "
         f"brings no further core. Idle, a bazaar of {PEERS[0]} peers uses "
         f"{spread(values(rows, 'idle_percent', series='idle'), ' %')} of one core: the traders' heartbeats."
