@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import selectors
 import subprocess
 import sys
@@ -84,6 +85,7 @@ async def _serve(host: str, port: int, delay_s: float) -> None:
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        os._exit(0)  # nobody waits for what is still on the way
 
 
 if __name__ == "__main__":
