@@ -199,13 +199,17 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             panel.whole_numbers()
         changes = kinds(search, "change")
         series = {
-            cache: [gains(chosen(search, change=change), cache) or [math.nan] for change in changes]
+            cache: [
+                [1 + gain / 100 for gain in gains(chosen(search, change=change), cache)] or [math.nan]
+                for change in changes
+            ]
             for cache in kinds(search, "cache")
             if cache != "none"
         }
-        right.mark("", 0.0)
+        right.mark("", 1.0)
         right.dots(changes, series)
-        right.name("goods a second: gain over no cache, %", "", "what makes the gain")
+        right.logarithmic("x", {float(times): f"{times}" for times in (0.5, 1, 2, 5, 10, 20)})
+        right.name("goods a second, x those without a cache", "", "what makes the gain")
 
 
 def _by_traders(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
