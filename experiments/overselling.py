@@ -134,7 +134,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
                 panel.theory("the seed's over-sold", theirs)
             panel.name("buyers/sellers", axis, title)
         for (goods, every_s, think_s, cache), some in groups(rows, "goods", "every_s", "think_s", "cache"):
-            if cache != "none":
+            if any(values(rows, "oversold_percent", cache=cache)):
                 last.line(
                     f"{cache}, N_g {goods}, T_g {every_s} s, pause {think_s} s", _points(some, "oversold_percent")
                 )
