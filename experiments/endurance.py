@@ -97,7 +97,8 @@ def story(rows: Sequence[Row]) -> str:
         f"Goods shipped in a run: {shipped}. The process that grew most is a {worst[1]}, {worst[0]:.2f} times from the "
         "second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
         "warehouse keeps the newest answers at hand, and of the rest only that they were given, as ranges of numbers; a "
-        "seller keeps the ranges of the orders it was paid for. (MongoDB keeps what it has written in its own cache, up "
+        "seller keeps the ranges of the orders it was paid for: of every buyer's those of its item, which lie scattered, so "
+        "that its ranges do not meet and it grows. (MongoDB keeps what it has written in its own cache, up "
         "to a bound that it is given when it is started.)"
     )
 
