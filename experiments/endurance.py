@@ -1,7 +1,7 @@
 """Does anything grow? Five minutes of full load: the memory of every process in the last minute against the second.
 
 Whatever a process remembers of every order would show: answered orders, credited sales, numbers seen. What it may remember
-is a bounded number of them, and where each name's numbers have come to.
+is a bounded number of them, and which of each name's numbers there were.
 """
 
 from __future__ import annotations

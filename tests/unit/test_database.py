@@ -93,7 +93,7 @@ class Running:
     def _find_warehouse(self) -> str | None:
         try:
             return self._directory.lookup(WAREHOUSE)
-        except Exception:
+        except Unreachable:
             return None
 
     def _listen(self) -> None:
