@@ -1,7 +1,7 @@
 """Does anything grow? Five minutes of full load: the memory of every process in the last minute against the second.
 
 Whatever a process remembers of every order would show: answered orders, credited sales, numbers seen. What it may remember
-is a bounded number of them, and which of each name's numbers there were.
+is a bounded number of them, and one bit for every other.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ def story(rows: Sequence[Row]) -> str:
     return (
         f"Goods shipped in a run: {shipped}. The process that grew most is a {worst[1]}, {worst[0]:.2f} times from the "
         "second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
-        "warehouse keeps the newest answers at hand, and of the rest only that they were given, as ranges of numbers; a "
-        "seller keeps the ranges of the orders it was paid for: of every buyer's those of its item, which lie scattered, so "
-        "that its ranges do not meet and it grows. (MongoDB keeps what it has written in its own cache, up "
+        "warehouse keeps the newest answers at hand, and of the rest one bit that says they were given; a seller "
+        "keeps one bit of every order it was paid for. (MongoDB keeps what it has written in its own cache, up "
         "to a bound that it is given when it is started.)"
     )
 

@@ -1,18 +1,17 @@
-"""A set of names that end in a number, such as `buyer0-17`: it stays small as long as the numbers are consecutive."""
+"""A set of names that end in a number, such as `buyer0-17`: it needs little more than a bit for each."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
+
+PAGE = 8192  # numbers; a name far from all others costs a page, one kibibyte
 
 
 class Names:
-    """Of each beginning (`buyer0-`) it keeps the ranges of the numbers that it has seen; other names as they are."""
+    """Of each beginning (`buyer0-`) it keeps a bit for every number, in pages; names of another form as they are."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self._ranges: dict[
-            str, tuple[list[int], list[int]]
-        ] = {}  # ascending: where each begins, and the one after its end
+        self._pages: dict[tuple[str, int], bytearray] = {}
         self._others: set[str] = set()
         for name in names:
             self.add(name)
@@ -21,9 +20,8 @@ class Names:
         beginning, number = _split(name)
         if number is None:
             return name in self._others
-        starts, ends = self._ranges.get(beginning, ([], []))
-        at = bisect_right(starts, number) - 1
-        return at >= 0 and number < ends[at]
+        page = self._pages.get((beginning, number // PAGE))
+        return page is not None and bool(page[number % PAGE >> 3] & 1 << (number & 7))
 
     def add(self, name: str) -> None:
         """Takes the name in."""
@@ -31,20 +29,11 @@ class Names:
         if number is None:
             self._others.add(name)
             return
-        starts, ends = self._ranges.setdefault(beginning, ([], []))
-        after = bisect_right(starts, number)
-        if after and number < ends[after - 1]:
-            return
-        meets_next = after < len(starts) and starts[after] == number + 1
-        if after and ends[after - 1] == number:
-            ends[after - 1] = ends.pop(after) if meets_next else number + 1
-            if meets_next:
-                starts.pop(after)
-        elif meets_next:
-            starts[after] = number
-        else:
-            starts.insert(after, number)
-            ends.insert(after, number + 1)
+        key = (beginning, number // PAGE)
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = bytearray(PAGE // 8)
+        page[number % PAGE >> 3] |= 1 << (number & 7)
 
 
 def _split(name: str) -> tuple[str, int | None]:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import random
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bazaar.core.names import Names
+from bazaar.core.names import PAGE, Names
 
-NAMES = st.builds("{}{}".format, st.sampled_from(["buyer0-", "buyer1-", "seller1-d"]), st.integers(0, 12)) | st.text(
+NUMBERS = st.integers(0, 12) | st.integers(PAGE - 9, PAGE + 9) | st.integers(0, 10**18 - 1)
+NAMES = st.builds("{}{}".format, st.sampled_from(["buyer0-", "buyer1-", "seller1-d"]), NUMBERS) | st.text(
     "ab0-1", max_size=4
 )
 
@@ -17,16 +21,19 @@ def test_it_is_a_set(added: list[str], asked: list[str]) -> None:
         assert (name in names) == (name in set(added))
 
 
-@given(st.permutations(range(12)))
-def test_of_consecutive_numbers_it_keeps_one_range_in_whatever_order_they_come(numbers: list[int]) -> None:
+def test_a_number_takes_a_bit_even_of_a_random_third_in_any_order() -> None:
+    numbers = random.Random(7).sample(range(300_000), 100_000)
     names = Names(f"buyer0-{number}" for number in numbers)
-    assert names._ranges == {"buyer0-": ([0], [12])}
+    assert all(f"buyer0-{number}" in names for number in numbers)
+    size = sum(sys.getsizeof(page) for page in names._pages.values())
+    assert size < 1.2 * 300_000 / 8
+    assert not names._others
 
 
-def test_a_gap_is_a_range_more() -> None:
-    names = Names(["buyer0-0", "buyer0-1", "buyer0-10001"])
-    assert names._ranges == {"buyer0-": ([0, 10001], [2, 10002])}
-    assert "buyer0-2" not in names
+def test_a_number_far_from_all_others_costs_one_page() -> None:
+    names = Names(["buyer0-0", f"buyer0-{10**17}"])
+    assert f"buyer0-{10**17 - 1}" not in names
+    assert [len(page) for page in names._pages.values()] == [PAGE // 8, PAGE // 8]
 
 
 def test_names_whose_numbers_look_alike_are_told_apart() -> None:
