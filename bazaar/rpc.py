@@ -180,6 +180,8 @@ def _post_a(doorman: type[_Doorman], daemon: Pyro4.Daemon, key: bytes, refused: 
     server.strangers = threading.Semaphore(MOST_STRANGERS)
     server.refused = refused
     server.__class__ = doorman  # Pyro4 offers no way to choose the class of its server
+    # Nor for how many connections it listens. Of more than that the first packet is lost, and comes again after a second.
+    server.sock.listen(socket.SOMAXCONN)
 
 
 class Mailbox:
@@ -329,10 +331,13 @@ class NameServer:
 
 
 class Directory:
-    """Looks names up, and enters one's own."""
+    """Looks names up, and enters one's own, in any thread: over one connection, which is made when it is needed."""
 
     def __init__(self, host: str, port: int, key: bytes) -> None:
-        self._host, self._port, self._key = host, port, key
+        self._where = f"{host}:{port}"
+        self._proxy = Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
+        self._proxy._pyroHmacKey = key
+        self._proxy._pyroTimeout = CALL_TIMEOUT_S
 
     def register(self, name: str, uri: str) -> None:
         """Enters, or replaces, `name`. Raises `Unreachable`."""
@@ -343,11 +348,7 @@ class Directory:
         return str(self._call("lookup", name))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        # A proxy for each call: look-ups are rare, and any of the worker threads may make them.
         try:
-            with Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._host}:{self._port}") as proxy:
-                proxy._pyroHmacKey = self._key
-                proxy._pyroTimeout = CALL_TIMEOUT_S
-                return getattr(proxy, method)(*arguments)
+            return getattr(self._proxy, method)(*arguments)
         except (pyro_errors.PyroError, OSError) as error:
-            raise Unreachable(f"name server at {self._host}:{self._port}: {error}") from None
+            raise Unreachable(f"name server at {self._where}: {error}") from None
