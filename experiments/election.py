@@ -20,7 +20,7 @@ from experiments.sweep import START_S, Experiment, Failed, Run, main
 PEERS = (5, 10, 20, 40, 60)
 TRADERS = 3
 REQUESTS = 20  # an audit that exercised nothing would not say that the run held
-PATIENCE_S = 30.0  # on a busy machine, slow is not dead
+PATIENCE_S = 30.0  # a peer that fifty-nine others are connecting to is slow, not dead
 FIRST_STARTER = 2  # peer2 starts the first round, peer0 each further one
 
 
@@ -37,6 +37,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                 election=mode,
                 requests=REQUESTS,
                 election_timeout_s=PATIENCE_S,
+                suspect_after_s=PATIENCE_S,
                 seed=seed,
             ),
             START_S + peers / 4,

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,28 @@ def test_without_a_name_server_everything_is_unreachable(server: NameServer) -> 
     server.close()
     with pytest.raises(Unreachable, match=f"localhost:{port}"):
         Directory("localhost", port, KEY).lookup("buyer0")
+
+
+def test_several_threads_may_ask_at_once(server: NameServer) -> None:
+    directory = a_directory(server)
+    for port in range(20):
+        directory.register(f"buyer{port}", f"PYRO:buyer{port}@localhost:{port}")
+    with ThreadPoolExecutor(20) as threads:
+        found = list(threads.map(lambda number: directory.lookup(f"buyer{number % 20}"), range(400)))
+    assert found == [f"PYRO:buyer{number % 20}@localhost:{number % 20}" for number in range(400)]
+
+
+def test_another_name_server_in_the_place_of_the_first_is_found_at_the_second_try(server: NameServer) -> None:
+    directory = a_directory(server)
+    directory.register("buyer0", "PYRO:buyer0@localhost:4711")
+    server.close()
+    with pytest.raises(Unreachable):
+        directory.lookup("buyer0")
+    successor = NameServer("localhost", server.port, KEY, lambda: None)
+    threading.Thread(target=successor.serve, daemon=True).start()
+    directory.register("buyer0", "PYRO:buyer0@localhost:4799")
+    assert directory.lookup("buyer0") == "PYRO:buyer0@localhost:4799"
+    successor.close()
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(server: NameServer) -> None:

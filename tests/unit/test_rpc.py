@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import struct
 import threading
 from collections.abc import Iterator
@@ -171,3 +173,12 @@ def test_who_has_another_key_is_refused_and_counted(receiver: Receiver) -> None:
     with pytest.raises(Unreachable):
         Post(receiver.mailbox.uri, b"another key")
     assert receiver.refused.acquire(timeout=10)
+
+
+def test_whoever_connects_before_it_looks_up_finds_room() -> None:
+    mailbox = Mailbox("localhost", "seller1", KEY, lambda: None)
+    host, port = mailbox.uri.rsplit("@", 1)[1].split(":")
+    with contextlib.ExitStack() as stack:
+        stack.callback(mailbox.close)
+        for _ in range(120):  # Pyro4 listens for 100; the next would be let in a second later, if anybody looks up then
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
