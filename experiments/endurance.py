@@ -1,7 +1,7 @@
 """Does anything grow? Five minutes of full load: the memory of every process in the last minute against the second.
 
 Whatever a process remembers of every order would show: answered orders, credited sales, numbers seen. What it may remember
-is a bounded number of them, and one bit for every other.
+is a bounded number of them, and a bit for the number of each other.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def story(rows: Sequence[Row]) -> str:
     return (
         f"Goods shipped in a run: {shipped}. The process that grew most is a {worst[1]}, {worst[0]:.2f} times from the "
         "second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
-        "warehouse keeps the newest answers at hand, and of the rest one bit that says they were given; a seller "
-        "keeps one bit of every order it was paid for. (MongoDB keeps what it has written in its own cache, up "
+        "warehouse keeps the newest answers at hand, and of the rest a bit for each number; a seller keeps "
+        "such bits of the orders it was paid for. (MongoDB keeps what it has written in its own cache, up "
         "to a bound that it is given when it is started.)"
     )
 

@@ -1,4 +1,4 @@
-"""A set of names that end in a number, such as `buyer0-17`: it needs little more than a bit for each."""
+"""A set of names that end in a number, such as `buyer0-17`: it needs a bit for each number up to the highest."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -101,10 +102,10 @@ def test_another_name_server_in_the_place_of_the_first_is_found_at_the_second_tr
     with pytest.raises(Unreachable):
         directory.lookup("buyer0")
     successor = NameServer("localhost", server.port, KEY, lambda: None)
-    threading.Thread(target=successor.serve, daemon=True).start()
-    directory.register("buyer0", "PYRO:buyer0@localhost:4799")
-    assert directory.lookup("buyer0") == "PYRO:buyer0@localhost:4799"
-    successor.close()
+    with contextlib.closing(successor):
+        threading.Thread(target=successor.serve, daemon=True).start()
+        directory.register("buyer0", "PYRO:buyer0@localhost:4799")
+        assert directory.lookup("buyer0") == "PYRO:buyer0@localhost:4799"
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(server: NameServer) -> None:
