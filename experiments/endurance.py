@@ -92,13 +92,17 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 def story(rows: Sequence[Row]) -> str:
     """What was asked, what came out, why, what would change it."""
     worst = max((row.values[role], role) for row in rows for role in ROLES if role != "mongod")
-    shipped = ", ".join(f"`{cache}` {spread(values(rows, 'shipped', cache=cache))}" for cache in kinds(rows, "cache"))
+    shipped, mongod = (
+        ", ".join(f"`{cache}` {spread(values(rows, name, cache=cache))}" for cache in kinds(rows, "cache"))
+        for name in ("shipped", "mongod")
+    )
     return (
-        f"Goods shipped in a run: {shipped}. The process that grew most is a {worst[1]}, {worst[0]:.2f} times from the "
-        "second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
+        f"Goods shipped in a run: {shipped}. The process of ours that grew most is a {worst[1]}, {worst[0]:.2f} times "
+        "from the second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
         "warehouse keeps the newest answers at hand, and of the rest a bit for each number; a seller keeps "
-        "such bits of the orders it was paid for. (MongoDB keeps what it has written in its own cache, up "
-        "to a bound that it is given when it is started.)"
+        "such bits of the orders it was paid for. MongoDB's server keeps what it has written in a cache of its own, "
+        "up to a bound that it is given when it is started. The runs share one server, and "
+        f"the first of them fills that cache: {mongod} times."
     )
 
 
