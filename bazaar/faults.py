@@ -2,8 +2,8 @@
 
 `kill:trader1@5` kills -9 five seconds after trading began; `pause:buyer7@5+8` stops for eight seconds; `restart:NAME@AT`
 starts what was killed (the warehouse and mongod are restarted at once, by themselves); `resign:trader0@5` asks a trader to
-give up its seat; `random:N` stands for N of these, drawn from the run's seed. NAME is a peer, `traderI` (whoever has that
-seat then), `warehouse` or `mongod`.
+give up its seat; `random:N` stands for N of these, drawn from the run's seed. NAME is a peer, `traderI` (whoever was
+given that seat last), `warehouse` or `mongod`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ it from the disk, as often as they need it: the histories of a long run do not f
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def decode_line(line: bytes) -> Happening:
 
 
 class Recorded:
-    """The history in a process's folder, read anew each time; a last line that a kill cut short is left out."""
+    """The history in a process's folder, read anew each time: up to a last line that is cut short, or still being written."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / HISTORY_FILE
@@ -105,7 +106,8 @@ class Recorded:
     def _lines(self) -> Iterator[bytes]:
         if self._path.exists():
             with self._path.open("rb") as file:
-                yield from (line for line in file if line.endswith(b"\n"))
+                # It may grow while it is read: what follows the beginning of a line is the line's end.
+                yield from itertools.takewhile(lambda line: line.endswith(b"\n"), file)
 
 
 def recall(history: Iterable[Happening]) -> FormerLife:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bazaar.faults import MONGOD, Fault
-from bazaar.history import Recorded
+from bazaar.history import Recorded, by_time, only
+from bazaar.records import WAREHOUSE
 
 if TYPE_CHECKING:
     from bazaar.launcher import Bazaar
@@ -86,10 +87,9 @@ class Injector:
         return partial(self._bazaar.mongod.signal, pid) if pid is not None else lambda number: None
 
     def _peer_behind(self, name: str) -> str:
-        """Who holds the seat `traderI` now; other names are their own."""
-        seats = {name: name}
-        for peer in self._bazaar.plan.names:
-            for happened in Recorded(self._bazaar.out / peer):
-                if happened.what == "elected":
-                    seats[f"trader{happened.facts['seat']}"] = peer
-        return seats[name]
+        """Who was given the seat `traderI` last; other names are their own."""
+        if name in (WAREHOUSE, MONGOD, *self._bazaar.plan.names):
+            return name
+        histories = [Recorded(self._bazaar.out / peer) for peer in self._bazaar.plan.names]
+        elected = by_time(only(history, "elected") for history in histories)
+        return {f"trader{happened.facts['seat']}": happened.process for happened in elected}[name]

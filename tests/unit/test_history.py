@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -65,6 +67,29 @@ def test_a_first_life_begins_at_zero(tmp_path: Path) -> None:
     history.close()
     assert history.former_life == FIRST_LIFE
     assert list(Recorded(tmp_path)) == []
+
+
+class Growing(io.RawIOBase):
+    """A file that is being written: it ends, and when one looks again there is more."""
+
+    def __init__(self, *writes: bytes) -> None:
+        self._reads = [read for write in writes for read in (write, b"")]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._reads.pop(0) if self._reads else b""
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def test_it_can_be_read_while_a_line_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, half = (encode_line(happening(12.5, "buyer0", event)) for event in (STARTED, HEARD))
+    left_behind(tmp_path)
+    monkeypatch.setattr(Path, "open", lambda *_: io.BufferedReader(Growing(whole + half[:20], half[20:])))
+    assert [happened.what for happened in Recorded(tmp_path)] == ["ordered"]
+    assert [happened.what for happened in Recorded(tmp_path).only("purchased")] == []
 
 
 def test_a_process_without_a_folder_has_no_history(tmp_path: Path) -> None:
