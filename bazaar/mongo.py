@@ -178,12 +178,6 @@ def _wait(deadline: float, error: PyMongoError) -> None:
     time.sleep(RETRY_AFTER_S)
 
 
-def drop_database(uri: str, database: str) -> None:
-    """Deletes the database of a run."""
-    with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:
-        client.drop_database(database)
-
-
 def server_version(uri: str) -> str:
     """Such as `6.0.5`."""
     with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:

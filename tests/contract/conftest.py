@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
-from bazaar.mongo import MongoLedger, drop_database
+from bazaar.mongo import MongoLedger
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 
 SETUP_DB = Path(__file__).resolve().parents[2] / "setup_db.sh"
@@ -34,6 +35,11 @@ def setup_db(*arguments: object) -> str:
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return done.stdout.strip()
+
+
+def drop_database(uri: str, database: str) -> None:
+    with MongoClient[dict[str, object]](uri) as client:
+        client.drop_database(database)
 
 
 @pytest.fixture(scope="session")

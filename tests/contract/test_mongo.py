@@ -19,11 +19,11 @@ from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
 from bazaar import mongo as mongo_module
-from bazaar.mongo import MongoLedger, Replaced, drop_database
+from bazaar.mongo import MongoLedger, Replaced
 from bazaar.records import AnyEntry
 from bazaar.settings import UsageError
 from tests.builders import a_lot, a_sale, an_order
-from tests.contract.conftest import Server, setup_db
+from tests.contract.conftest import Server, drop_database, setup_db
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("mongo")
@@ -187,16 +187,6 @@ def test_the_mirror_has_the_shape_of_the_seeds_figure(ledger: MongoLedger, mongo
     with MongoClient[dict[str, object]](mongo.uri) as client:
         documents = list(client[database]["stock"].find({}, {"_id": False}))
     assert documents == [{"seller_id": "seller1", "item": "salt", "count": 2, "price": 8.5}]
-
-
-def test_a_dropped_database_is_gone_and_others_are_not(mongo: Server, database: str, ledger: MongoLedger) -> None:
-    ledger.write(a_batch(0))
-    other = MongoLedger(mongo.uri, f"{database}_2")
-    other.write(a_batch(0))
-    drop_database(mongo.uri, f"{database}_2")
-    assert list(other.entries()) == []
-    assert list(ledger.entries()) == a_batch(0)
-    other.close()
 
 
 # ------------------------------------------------------------------------------- a MongoDB that cannot be used
