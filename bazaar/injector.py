@@ -1,4 +1,4 @@
-"""Does to the processes of a run what its faults say, each in its time, and undoes what can be undone."""
+"""Does to the processes of a run what its faults say, each in its time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Injector:
-    """`schedule`, then `begin` when trading begins; `act` whenever there is time; `undo` in the end."""
+    """`schedule`, then `begin` when trading begins; `act` whenever there is time; `end` in the end."""
 
     def __init__(self, bazaar: Bazaar) -> None:
         self._bazaar = bazaar
@@ -47,11 +47,8 @@ class Injector:
         while self._due and self._due[0][0] <= now:
             self.inflict(self._due.pop(0)[1])
 
-    def undo(self) -> None:
-        """What is stopped goes on; what has not been done will not be."""
-        for _, go_on in self._paused:
-            go_on()
-        self._paused.clear()
+    def end(self) -> None:
+        """What has not been done will not be."""
         self.missed += [f"{fault}: the run ended before" for fault in [*(f for _, f in self._due), *self._scheduled]]
         self._due.clear()
         self._scheduled.clear()

@@ -245,7 +245,8 @@ class Bazaar:
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"
-        self.injector.undo()
+        self.injector.end()
+        self._wake()
         market = [process for name, process in self.processes.items() if name != NAME_SERVER]
         for process in market:
             process.tell(" ".join(["finish", *sorted(self.killed - self.processes.keys())]))
@@ -256,8 +257,7 @@ class Bazaar:
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""
         self._ends_expected = True
-        for process in self.processes.values():
-            process.signal(signal.SIGCONT)
+        self._wake()
         self.phase = "ending"
         # The peers go first, then what they need; a traveller's last words should find somebody home.
         for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
@@ -274,6 +274,13 @@ class Bazaar:
             drawing.wait()
         self._selector.close()
         self.mongod.stop()
+
+    def _wake(self) -> None:
+        """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
+        for process in self.processes.values():
+            process.signal(signal.SIGCONT)
+        if (pid := self.mongod.pid) is not None:
+            self.mongod.signal(pid, signal.SIGCONT)
 
     # -------------------------------------------------------------------------------------- collecting
     def collect(self) -> tuple[Summary, Report]:

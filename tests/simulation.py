@@ -226,11 +226,12 @@ class World:
         """What the process has still to do by itself: read a journal, and wake up."""
         for seat in turn.reads:
             self._at(0.001, partial(self._turn, name, partial(self._inherit, actor, seat)))
-        if actor.deadline < self._wakes[name]:
-            self._wakes[name] = actor.deadline
+        deadline = actor.deadline
+        if deadline < self._wakes[name]:
+            self._wakes[name] = deadline
             life = self._lives[name]
-            delay_s = actor.deadline / self.rates[name] - self.now
-            self._at(max(0.0, delay_s) + TICK_S, lambda: self._wake(name, life))
+            delay_s = deadline / self.rates[name] - self.now
+            self._at(max(0.0, delay_s) + TICK_S, lambda: self._wake(name, life, deadline))
 
     def _write_down(self, name: str, turn: Turn) -> None:
         self.histories[name] += [happening(self.now, name, event) for event in turn.events]
@@ -260,8 +261,8 @@ class World:
         for target in dict.fromkeys(target for target, _ in sends):
             self._send(name, target)
 
-    def _wake(self, name: str, life: int) -> None:
-        if self._lives[name] == life:
+    def _wake(self, name: str, life: int, deadline: float) -> None:
+        if self._lives[name] == life and self._wakes[name] == deadline:  # else an earlier one took its place
             self._wakes[name] = float("inf")
             self._turn(name, lambda turn: None)
 
@@ -286,16 +287,16 @@ class World:
             channel.again()
         while (delivery := channel.delivery(self.now)) is not None:
             self._transmit(decode(encode(delivery)))
-        way = (source, target)
-        if channel.deadline < self._channel_wakes[way]:
-            self._channel_wakes[way] = channel.deadline
+        way, deadline = (source, target), channel.deadline
+        if deadline < self._channel_wakes[way]:
+            self._channel_wakes[way] = deadline
             life = self._lives[source]
-            self._at(channel.deadline - self.now + TICK_S, lambda: self._send_later(way, life))
+            self._at(deadline - self.now + TICK_S, lambda: self._send_later(way, life, deadline))
 
-    def _send_later(self, way: tuple[str, str], life: int) -> None:
-        if self._lives[way[0]] != life or way[0] not in self.actors:
+    def _send_later(self, way: tuple[str, str], life: int, deadline: float) -> None:
+        if self._lives[way[0]] != life or way[0] not in self.actors or self._channel_wakes[way] != deadline:
             return
-        if not self._postponed(way[0], lambda: self._send_later(way, life)):
+        if not self._postponed(way[0], lambda: self._send_later(way, life, deadline)):
             self._channel_wakes[way] = float("inf")
             self._send(*way)
 

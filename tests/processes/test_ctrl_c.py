@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bazaar.process import Process
 from tests.processes.command import Command, ended, launch, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
@@ -115,14 +118,23 @@ def test_ctrl_c_twice_still_leaves_nothing(tmp_path: Path, mongo_uri: str) -> No
     _assert_nothing_left(tmp_path, listeners)
 
 
-def test_a_peer_outlives_neither_its_launcher_nor_a_pause(tmp_path: Path, mongo_uri: str) -> None:
-    """A peer that is stopped (SIGSTOP) cannot hear that the run is over: it is killed."""
+def test_who_was_stopped_by_hand_goes_on_and_ends_with_the_run(tmp_path: Path) -> None:
+    """A process that is stopped (SIGSTOP) cannot hear that the run is over."""
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
+    with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: _said(out, "shipped"), PATIENCE_S)  # else, if it is the trader, nothing may be in the ledger
-        pid = next(pid for pid, line in processes_of(out).items() if "-m peers" in line)
-        os.kill(pid, signal.SIGSTOP)
+        for what in ("-m peers", "mongod "):
+            pid = next(pid for pid, line in processes_of(out).items() if what in line)
+            os.kill(pid, signal.SIGSTOP)
         command.send_signal(signal.SIGINT)
-        status, _, _ = ended(command)
+        status, said, complained = ended(command)
     _assert_nothing_left(tmp_path, set())
-    assert status in (0, 1)
+    assert (status, complained) == (0, ""), said
+
+
+def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import signal; print('{}', flush=True); signal.pause()"]
+    deaf = Process("deaf", tmp_path / "deaf", command, {})
+    assert deaf.hear()
+    deaf.end(time.monotonic())
+    assert deaf.popen.returncode == -signal.SIGKILL
