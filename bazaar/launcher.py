@@ -73,7 +73,7 @@ class Bazaar:
         self._watch = watch
         self._pictures = pictures
         self._selector = selectors.DefaultSelector()
-        self._drawing: list[subprocess.Popen[bytes]] = []
+        self._artist: subprocess.Popen[bytes] | None = None
         self._ends_expected = False
         self._port = ""
         self._history: History | None = None
@@ -128,16 +128,15 @@ class Bazaar:
         self.phase = "electing the traders"
         for process in self.processes.values():
             process.tell("begin")
-        self._draw("topology")
+        if self._pictures:
+            self._draw()
 
-    def _draw(self, picture: str) -> None:
+    def _draw(self) -> None:
         """Draws in a process of its own: the libraries take longer to import than the bazaar to start."""
-        if not self._pictures:
-            return
-        command = [sys.executable, "-m", f"bazaar.{picture}", str(self.out)]
+        command = [sys.executable, "-m", "bazaar.pictures", str(self.out)]
         quiet = subprocess.DEVNULL
-        self._drawing.append(
-            subprocess.Popen(command, cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        self._artist = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
         )
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
@@ -267,11 +266,11 @@ class Bazaar:
             deadline = time.monotonic() + EXIT_PATIENCE_S
             for process in group:
                 process.end(deadline)
-        for drawing in self._drawing:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                drawing.wait(DRAWING_PATIENCE_S)
-            drawing.kill()
-            drawing.wait()
+        if self._artist is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+                self._artist.communicate(timeout=DRAWING_PATIENCE_S)
+            self._artist.kill()
+            self._artist.wait()
         self._selector.close()
         self.mongod.stop()
 
@@ -299,7 +298,9 @@ class Bazaar:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
         histories = histories_of(self.out, self.plan.names)
-        self._draw("timeline")
+        if self._artist is not None and self._artist.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._artist.stdin.fileno(), b"\n")  # all is there for the picture of the run over time
         evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed), self.injector.missed)
         report = judge(evidence)
         summary = summarize(evidence, report, self.launched_at)

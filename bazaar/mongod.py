@@ -40,6 +40,8 @@ class Mongod:
     @property
     def pid(self) -> int | None:
         """Its process; None if there is none, or none yet (the file is there before the number is in it)."""
+        if not self._starting:
+            return None  # what is in the folder may be another run's
         try:
             return int((self._folder / "mongod.pid").read_text())
         except (FileNotFoundError, ValueError):

@@ -1,12 +1,11 @@
-"""The picture of a run over time: `python -m bazaar.timeline RUN_FOLDER` draws `timeline.png`.
+"""The picture of a run over time, `timeline.png`.
 
 Above, the goods shipped a second; below, the orders that wait in the traders' queues. Elections and faults are shaded, so
-that one sees at a glance what a death costs and how long. A program of its own, for the reason given in `topology.py`.
+that one sees at a glance what a death costs and how long.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -102,7 +101,3 @@ def draw(folder: Path) -> None:
     )
     figure.savefig(folder / "timeline.png", dpi=120)
     pyplot.close(figure)
-
-
-if __name__ == "__main__":
-    draw(Path(sys.argv[1]))

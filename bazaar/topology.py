@@ -1,18 +1,13 @@
-"""The picture of the bazaar's graph: `python -m bazaar.topology RUN_FOLDER` draws `network.png`.
-
-A program of its own because its libraries take longer to import than the whole bazaar to start: the launcher draws
-while the peers already trade.
-"""
+"""The picture of the bazaar's graph, `network.png` (SPEC A1): who has whom for a neighbour."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import matplotlib
 import networkx as nx
 
-from bazaar.plan import Plan, load
+from bazaar.plan import Plan
 from bazaar.records import is_seller
 
 matplotlib.use("Agg")
@@ -54,8 +49,3 @@ def draw(plan: Plan, path: Path) -> None:
     axes.set_axis_off()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
-
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    draw(load(folder / "bazaar.json"), folder / "network.png")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation import replay_command, simulate_faults
 
-SEEDS = 600
+SEEDS = 300
 CHUNK = 50
 
 

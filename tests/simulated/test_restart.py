@@ -13,7 +13,7 @@ from bazaar.audit import Report, judge
 from bazaar.records import Denial, DeposeEntry, Queued, Sale
 from tests.simulation import World, draw_world
 
-SEEDS = 200
+SEEDS = 100
 CHUNK = 50
 DEATHS_AT = (0.3, 1.0, 1.7)
 BACK_WITHIN_S = 0.5
@@ -75,7 +75,7 @@ def test_a_trader_that_is_started_again_carries_on(fixed: dict[str, Any], first:
 def test_without_its_journal_it_would_be_seen() -> None:
     """The negative control: promises of the former life come to nothing, and the audit tells of it."""
     violated = Counter(
-        check for seed in range(100) for check in lived(seed, with_journal=False, **PROMISING)[1].violations
+        check for seed in range(50) for check in lived(seed, with_journal=False, **PROMISING)[1].violations
     )
     print(dict(violated))
-    assert violated["buyers_were_told_the_truth"] >= 10
+    assert violated["buyers_were_told_the_truth"] >= 5

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import networkx as nx
 import pytest
 
-from bazaar.plan import save
 from bazaar.topology import draw, graph_of
 from tests.builders import a_plan
 
@@ -42,7 +39,6 @@ def test_a_bigger_bazaar_has_a_bigger_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 2**40])
-def test_it_is_a_program_that_draws_a_runs_plan(seed: int, tmp_path: Path) -> None:
-    save(a_plan(seed=seed), tmp_path / "bazaar.json")
-    subprocess.run([sys.executable, "-m", "bazaar.topology", str(tmp_path)], check=True, timeout=60)
+def test_any_seed_lays_it_out(seed: int, tmp_path: Path) -> None:
+    draw(a_plan(seed=seed), tmp_path / "network.png")
     assert size_of(tmp_path / "network.png") > (0, 0)

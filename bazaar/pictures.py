@@ -1,0 +1,25 @@
+"""Draws a run: `python -m bazaar.pictures RUN_FOLDER` draws `network.png`, and `timeline.png` when it reads a line.
+
+A program of its own because its libraries take longer to import than the whole bazaar to start: the launcher has them
+imported while the peers already trade, and says with a line when all histories are there. Standard input ends with the
+launcher, and with it this process.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bazaar import timeline, topology
+from bazaar.plan import load
+
+
+def main(folder: Path) -> None:
+    """Draws both pictures into the run's folder, the second one if it is asked for."""
+    topology.draw(load(folder / "bazaar.json"), folder / "network.png")
+    if sys.stdin.readline():
+        timeline.draw(folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
