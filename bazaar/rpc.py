@@ -320,14 +320,17 @@ class NameServer:
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
         _post_a(_Doorman, self._daemon, key, refused)
         self.port: int = self.uri.port
+        self._open = True
 
     def serve(self) -> None:
-        """Serves until the process ends."""
-        self._daemon.requestLoop()
+        """Serves until `close`."""
+        with contextlib.closing(self._daemon):
+            self._daemon.requestLoop(lambda: self._open)
 
     def close(self) -> None:
-        """Stops serving."""
-        self._daemon.close()
+        """Ends `serve`, which is in another thread; the port is free when that returns."""
+        self._open = False
+        self._daemon.transportServer.wakeup()
 
 
 class Directory:

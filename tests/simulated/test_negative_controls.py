@@ -46,7 +46,7 @@ from peers.seller import Seller
 from peers.trader import Trader
 from tests.simulation import draw_world, replay_command
 
-SEEDS = range(50)
+SEEDS = range(25)
 Patch = pytest.MonkeyPatch
 
 BUSY = {"window": 5, "restock_count": 2}

@@ -1,6 +1,23 @@
-"""Properties are searched for a second or so each, and without a deadline: the machine may be busy."""
+"""What unit tests share. Properties are searched for a second or so each, and without a deadline: the machine may be busy."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hypothesis import settings
 
+from bazaar.rpc import NameServer
+
 settings.register_profile("unit", deadline=None, max_examples=60, database=None)
 settings.load_profile("unit")
+
+
+@contextmanager
+def serving(server: NameServer) -> Iterator[NameServer]:
+    """In a thread of its own; it has ended, and its port is free, afterwards."""
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    yield server
+    server.close()
+    thread.join(10)
+    assert not thread.is_alive()

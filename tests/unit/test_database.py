@@ -31,9 +31,9 @@ from bazaar.warehouse import Warehouse
 from database import MirroredLedger
 from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, some_settings
 from tests.contract.memory_ledger import MemoryLedger, Shelf
+from tests.unit.conftest import serving
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")
 DEPOSIT = a_deposit_entry(0, a_lot(count=3))
 
 
@@ -132,17 +132,18 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def warehouse(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     shelf = Shelf()
     key = make_key(run_folder / "key")
-    server = NameServer("localhost", 0, key, lambda: None)
-    threading.Thread(target=server.serve, daemon=True).start()
     inside, outside = os.pipe()
     monkeypatch.setattr(database, "MongoLedger", lambda uri, name, known: MemoryLedger(shelf))
-    monkeypatch.setattr(sys, "argv", ["database.py", str(run_folder), str(server.port), "bazaar_test"])
-    with os.fdopen(inside) as stdin, os.fdopen(outside, "w", buffering=1) as launcher:
+    with (
+        serving(NameServer("localhost", 0, key, lambda: None)) as server,
+        os.fdopen(inside) as stdin,
+        os.fdopen(outside, "w", buffering=1) as launcher,
+    ):
+        monkeypatch.setattr(sys, "argv", ["database.py", str(run_folder), str(server.port), "bazaar_test"])
         monkeypatch.setattr(sys, "stdin", stdin)
         running = Running(run_folder, server, key, shelf, lambda word: print(word, file=launcher))
         yield running
         running.stop()
-        server.close()
     assert not running.process.is_alive()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -18,8 +17,8 @@ import pytest
 import nameserver
 from bazaar.rpc import Directory, NameServer, Unreachable, make_key, read_key
 from bazaar.settings import UsageError
+from tests.unit.conftest import serving
 
-pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")
 KEY = b"the key of this run"
 
 
@@ -31,10 +30,8 @@ def strangers() -> threading.Semaphore:
 
 @pytest.fixture
 def server(strangers: threading.Semaphore) -> Iterator[NameServer]:
-    server = NameServer("localhost", 0, KEY, strangers.release)
-    threading.Thread(target=server.serve, daemon=True).start()
-    yield server
-    server.close()
+    with serving(NameServer("localhost", 0, KEY, strangers.release)) as server:
+        yield server
 
 
 def a_directory(server: NameServer, key: bytes = KEY) -> Directory:
@@ -79,11 +76,11 @@ def test_somebody_who_says_nothing_or_rubbish_holds_nobody_up(server: NameServer
         a_directory(server).register("buyer0", "PYRO:buyer0@localhost:4711")
 
 
-def test_without_a_name_server_everything_is_unreachable(server: NameServer) -> None:
-    port = server.port
-    server.close()
-    with pytest.raises(Unreachable, match=f"localhost:{port}"):
-        Directory("localhost", port, KEY).lookup("buyer0")
+def test_without_a_name_server_everything_is_unreachable() -> None:
+    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+        a_directory(server).register("buyer0", "PYRO:buyer0@localhost:4711")
+    with pytest.raises(Unreachable, match=f"localhost:{server.port}"):
+        a_directory(server).lookup("buyer0")
 
 
 def test_several_threads_may_ask_at_once(server: NameServer) -> None:
@@ -95,15 +92,13 @@ def test_several_threads_may_ask_at_once(server: NameServer) -> None:
     assert found == [f"PYRO:buyer{number % 20}@localhost:{number % 20}" for number in range(400)]
 
 
-def test_another_name_server_in_the_place_of_the_first_is_found_at_the_second_try(server: NameServer) -> None:
-    directory = a_directory(server)
-    directory.register("buyer0", "PYRO:buyer0@localhost:4711")
-    server.close()
+def test_another_name_server_in_the_place_of_the_first_is_found_at_the_second_try() -> None:
+    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+        directory = a_directory(server)
+        directory.register("buyer0", "PYRO:buyer0@localhost:4711")
     with pytest.raises(Unreachable):
         directory.lookup("buyer0")
-    successor = NameServer("localhost", server.port, KEY, lambda: None)
-    with contextlib.closing(successor):
-        threading.Thread(target=successor.serve, daemon=True).start()
+    with serving(NameServer("localhost", server.port, KEY, lambda: None)):
         directory.register("buyer0", "PYRO:buyer0@localhost:4799")
         assert directory.lookup("buyer0") == "PYRO:buyer0@localhost:4799"
 

@@ -17,7 +17,6 @@ from Pyro4.util import MarshalSerializer
 from bazaar.rpc import MOST_BYTES, Mailbox, Post, Unreachable
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")
 KEY = b"the key of this run"
 MARSHAL = MarshalSerializer()
 
