@@ -172,7 +172,9 @@ class Trader(Trading):
 
     @property
     def _may_ask(self) -> bool:
-        return len(self._asked) < (MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED)
+        """Not before its own journal is read: else it might give back what it has promised in a former life."""
+        most = MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED
+        return self.seat not in self._reading and len(self._asked) < most
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """The first traders open as soon as every seller has goods on sale; later ones at once."""

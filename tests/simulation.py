@@ -39,6 +39,7 @@ from peers.host import FURTHER_LIFE
 from peers.peer import Peer
 
 TICK_S = 1e-6  # a wake-up comes a moment after its time, never before
+JOURNAL_READ_S = 0.02  # as on a busy disk: letters come in before it is read
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
 
 
@@ -225,7 +226,7 @@ class World:
     def _look_ahead(self, name: str, actor: Actor, turn: Turn) -> None:
         """What the process has still to do by itself: read a journal, and wake up."""
         for seat in turn.reads:
-            self._at(0.001, partial(self._turn, name, partial(self._inherit, actor, seat)))
+            self._at(JOURNAL_READ_S, partial(self._turn, name, partial(self._inherit, actor, seat)))
         deadline = actor.deadline
         if deadline < self._wakes[name]:
             self._wakes[name] = deadline

@@ -12,6 +12,7 @@ from bazaar.audit import judge
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.records import WAREHOUSE, Promised, Return
+from peers.trader import Trader
 from tests.simulation import World, draw_world
 
 Patch = pytest.MonkeyPatch
@@ -127,6 +128,46 @@ def test_scarce_goods_are_called_back_and_nobody_is_refused_what_another_holds(m
         assert report.violations == {}, f"seed {seed}"
         called_back += sum(isinstance(entry, Return) for entry in world.entries)
     assert called_back > len(SEEDS)
+
+
+def killed_while_it_owes(seed: int) -> World:
+    """The first trader is killed six times with promises not yet confirmed, and soon started again. Goods are scarce."""
+    world = a_world(
+        seed, restock_count=30, restock_every_s=0.5, window=20, think_s=0.5, requests=500, answer_timeout_s=2.0
+    )
+    name = world.plan.names[-1]
+    away_s, again_s = 0.1, 0.3
+
+    def look(deaths: int) -> None:
+        trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
+        if trader is None or not trader._promises:
+            world.at(world.now + 0.0005, lambda: look(deaths))
+            return
+        world.kill(name)
+        world.at(world.now + away_s, lambda: world.restart(name))
+        if deaths > 1:
+            world.at(world.now + away_s + again_s, lambda: look(deaths - 1))
+
+    world.at(0.5, lambda: look(6))
+    world.quiet_after_s = 5.0
+    return world
+
+
+def test_started_again_it_gives_back_nothing_that_it_promised_in_a_former_life(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(warehouse, "LEAST_SHARE", 1)  # goods are called back more often
+
+    def taken_back(seed: int) -> bool:
+        world = killed_while_it_owes(seed)
+        report = judge(world.run())
+        lives = [h.facts for h in world.histories[world.plan.names[-1]] if h.what == "took_over"]
+        owed.append(sum(facts["promised"] for facts in lives))
+        return "strong_caches_take_nothing_back" in report.violations
+
+    owed: list[int] = []
+    assert sum(map(taken_back, SEEDS)) == 0
+    assert sum(owed) > 10 * len(SEEDS)
+    monkeypatch.setattr(Trader, "_may_ask", property(lambda trader: not trader._asked))  # its journal unread or not
+    assert sum(map(taken_back, SEEDS)) >= len(SEEDS) / 6
 
 
 # -------------------------------------------------------------------------------------- broken on purpose

@@ -430,7 +430,8 @@ def test_an_order_that_was_repeated_before_the_journal_was_read_is_taken_once() 
     trader = AtTheTrader(open_=False, elected=False)
     trader.order("buyer0-0", again=True)
     turn = trader.inherits(OWN, Queued(an_order("buyer0-0")))
-    assert (ships(turn), turn.kept) == ([], [])
+    assert [ship.order.order_id for ship in ships(turn)] == ["buyer0-0"]
+    assert turn.kept == []
 
 
 # ------------------------------------------------------------------------------- taking over, and stepping down
@@ -703,6 +704,16 @@ def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
     turn = settles(trader, Denied("unavailable"))
     assert ships(turn) == [Ship(an_order("buyer0-2"), "seller1-d0")]
     assert requests(turn)[-1] == GiveBack("salt")
+
+
+def test_what_is_called_back_is_not_given_back_before_it_has_read_what_it_promised_in_a_former_life() -> None:
+    trader = AtTheTrader(cache="escrow", elected=False)
+    assert requests(trader.hears(WAREHOUSE, CallBack("salt"))) == []
+    turn = trader.inherits(OWN, Queued(an_order()), Promised(an_order(), a_lot()))
+    assert [request for request in requests(turn) if not isinstance(request, Draw)] == [
+        Ship(an_order(), "seller1-d0"),
+        GiveBack("salt"),
+    ]
 
 
 def test_a_promise_that_was_refused_to_another_before_is_asked_again() -> None:
