@@ -39,6 +39,7 @@ from peers.host import FURTHER_LIFE
 from peers.peer import Peer
 
 TICK_S = 1e-6  # a wake-up comes a moment after its time, never before
+LOOK_EVERY_S = 0.0005
 JOURNAL_READ_S = 0.02  # as on a busy disk: letters come in before it is read
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
 
@@ -141,6 +142,13 @@ class World:
     def at(self, time_s: float, act: Callable[[], None]) -> None:
         """Schedules a fault."""
         self._at(time_s - self.now, act)
+
+    def once(self, condition: Callable[[], bool], act: Callable[[], None]) -> None:
+        """Schedules a fault for as soon as `condition` is seen to hold."""
+        if condition():
+            act()
+        else:
+            self._at(LOOK_EVERY_S, lambda: self.once(condition, act))
 
     def _create(self, name: str) -> None:
         settings = self.plan.settings

@@ -138,23 +138,24 @@ def killed_while_it_owes(seed: int) -> World:
     name = world.plan.names[-1]
     away_s, again_s = 0.1, 0.3
 
-    def look(deaths: int) -> None:
+    def owes() -> bool:
         trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
-        if trader is None or not trader._promises:
-            world.at(world.now + 0.0005, lambda: look(deaths))
-            return
+        return trader is not None and bool(trader._promises)
+
+    def die(deaths: int) -> None:
         world.kill(name)
         world.at(world.now + away_s, lambda: world.restart(name))
         if deaths > 1:
-            world.at(world.now + away_s + again_s, lambda: look(deaths - 1))
+            world.at(world.now + away_s + again_s, lambda: world.once(owes, lambda: die(deaths - 1)))
 
-    world.at(0.5, lambda: look(6))
+    world.at(0.5, lambda: world.once(owes, lambda: die(6)))
     world.quiet_after_s = 5.0
     return world
 
 
 def test_started_again_it_gives_back_nothing_that_it_promised_in_a_former_life(monkeypatch: Patch) -> None:
     monkeypatch.setattr(warehouse, "LEAST_SHARE", 1)  # goods are called back more often
+    owed: list[int] = []
 
     def taken_back(seed: int) -> bool:
         world = killed_while_it_owes(seed)
@@ -163,7 +164,6 @@ def test_started_again_it_gives_back_nothing_that_it_promised_in_a_former_life(m
         owed.append(sum(facts["promised"] for facts in lives))
         return "strong_caches_take_nothing_back" in report.violations
 
-    owed: list[int] = []
     assert sum(map(taken_back, SEEDS)) == 0
     assert sum(owed) > 10 * len(SEEDS)
     monkeypatch.setattr(Trader, "_may_ask", property(lambda trader: not trader._asked))  # its journal unread or not

@@ -7,7 +7,6 @@ Unbroken, the same seeds hold (`test_faults.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -36,14 +35,11 @@ def kill_a_trader_that_owes(world: World) -> None:
     """When it has promised goods from its cache and not yet told the warehouse, nor can: the warehouse is busy."""
     name = world.plan.names[-1]
 
-    def look() -> None:
+    def owes() -> bool:
         trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
-        if trader is not None and trader._promises:
-            world.kill(name)
-        else:
-            world.at(world.now + 0.0005, look)
+        return trader is not None and bool(trader._promises)
 
-    world.at(0.3, look)
+    world.at(0.3, lambda: world.once(owes, lambda: world.kill(name)))
     world.quiet_after_s = 5.0
 
 
@@ -57,15 +53,11 @@ def mute_a_trader(world: World) -> None:
         membership: Any = world.actors[world.plan.names[-1]].membership  # type: ignore[attr-defined] # of a Peer
         membership._beat = lambda turn: setattr(membership, "_beat_at", turn.now + 60)
 
-    def cut_off_who_deposes(known: int) -> None:
-        fallen = [entry for entry in world.entries[known:] if isinstance(entry, DeposeEntry)]
-        if fallen:
-            world.part(frozenset({fallen[0].by}), 0.5)
-        else:
-            world.at(world.now + 0.0005, partial(cut_off_who_deposes, len(world.entries)))
+    def who_deposed() -> list[str]:
+        return [entry.by for entry in world.entries if isinstance(entry, DeposeEntry)]
 
     world.at(0.3, mute)
-    world.at(0.3, partial(cut_off_who_deposes, 0))
+    world.once(lambda: bool(who_deposed()), lambda: world.part(frozenset(who_deposed()[:1]), 0.5))
     world.quiet_after_s = 3.0
 
 
