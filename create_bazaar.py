@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import NoReturn, get_args
 
+from bazaar import interrupts
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.narration import narrate
@@ -89,8 +89,7 @@ def _split_host(text: str) -> tuple[str, int]:
 def main(arguments: list[str]) -> int:
     """Runs a bazaar; the exit status of SPEC H."""
     terminal = Terminal()
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    signal.signal(signal.SIGHUP, lambda *_: _interrupt())
+    interrupts.heed()
     try:
         settings, out, faults = parse(arguments)
         with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
@@ -102,10 +101,6 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         terminal.complain("stopped; there is nothing to judge")
         return NOTHING_EXERCISED
-
-
-def _interrupt() -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def run(bazaar: Bazaar, terminal: Terminal) -> int:

@@ -27,6 +27,7 @@ from bazaar.audit import Evidence, Report, judge
 from bazaar.core.turn import Event
 from bazaar.history import History, histories_of
 from bazaar.injector import Injector
+from bazaar.interrupts import whole
 from bazaar.mongod import START_PATIENCE_S, Mongod
 from bazaar.process import ROOT, Process
 from bazaar.records import WAREHOUSE, AnyEntry, Item
@@ -174,22 +175,26 @@ class Bazaar:
     # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
         """Hears what the processes say, for a tenth of a second at the most. Raises `ProcessDied`, `UsageError`."""
-        for key, _ in self._selector.select(POLL_S):
-            process: Process = key.data
-            if process.hear():
-                continue
-            self._selector.unregister(process.stdout)
-            status = process.popen.wait()
-            if self._ends_expected:
-                continue
-            if status < 0:  # killed, by us or by somebody at another terminal
-                self._fell(process)
-                continue
-            if status == 2 and process.name not in self.killed:
-                raise UsageError(process.last_words())
-            raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
-        self.injector.act()
-        self._watch(self)
+        ready = self._selector.select(POLL_S)
+        with whole():  # Ctrl-C comes while it waits
+            for key, _ in ready:
+                self._hear(key.data)
+            self.injector.act()
+            self._watch(self)
+
+    def _hear(self, process: Process) -> None:
+        if process.hear():
+            return
+        self._selector.unregister(process.stdout)
+        status = process.popen.wait()
+        if self._ends_expected:
+            return
+        if status < 0:  # killed, by us or by somebody at another terminal
+            self._fell(process)
+            return
+        if status == 2 and process.name not in self.killed:
+            raise UsageError(process.last_words())
+        raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
 
     @property
     def answered(self) -> int:
@@ -286,7 +291,8 @@ class Bazaar:
         """Stops the peers, reads ledger and histories, judges the run, and writes what came out. MongoDB must still be up."""
         self._ends_expected = True
         self.phase = "judging"
-        self._watch(self)
+        with whole():
+            self._watch(self)
         processes = [process for name, process in self.processes.items() if name != NAME_SERVER]
         for process in processes:
             process.tell("stop")

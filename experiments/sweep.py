@@ -15,7 +15,6 @@ import re
 import resource
 import shlex
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
+from bazaar import interrupts
 from bazaar.faults import parse_faults
 from bazaar.history import Happening, by_time, histories_of, only
 from bazaar.launcher import Bazaar, ProcessDied
@@ -434,8 +434,7 @@ def main(
     `conclude` is given the folder of the results in the end.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupts.heed()
     prog = f"python -m experiments.{experiments[0].name}" if len(experiments) == 1 else "bash experiments/run.sh"
     try:
         options = parse(experiments, prog, arguments)
@@ -451,7 +450,3 @@ def main(
     if failed:
         console.print(f"experiments: {failed} run(s) failed and have no row; the same command tries them again")
     return SOME_FAILED if failed else ALL_DONE
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bazaar import interrupts
 from tests.processes.market import ROOT
 
 Command = subprocess.Popen[str]
@@ -21,7 +22,7 @@ def environment(mongo_uri: str | None) -> dict[str, str]:
 
 
 def launch(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) -> Command:
-    """Starts `create_bazaar.py` with these arguments in `cwd`; for SIGINT as a terminal would start it."""
+    """Starts `create_bazaar.py` with these arguments in `cwd`; as a terminal would start it."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "create_bazaar.py"), *map(str, arguments)],
         cwd=cwd,
@@ -36,8 +37,9 @@ def launch(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) ->
 
 
 def _heed_interrupts() -> None:
-    """A shell starts its background jobs deaf to Ctrl-C; the tests may run in one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A shell starts its background jobs deaf to Ctrl-C, and `nohup` to a hang-up; the tests may run in one."""
+    for number in interrupts.NUMBERS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) -> tuple[int, str, str]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,6 @@ from bazaar.plan import draw_plan
 from bazaar.settings import Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    """`main` makes a kill look like Ctrl-C; the process that runs the tests must not keep that."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,15 +29,6 @@ from experiments.sweep import (
 )
 
 Verdicts = dict[int, object]
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    """`main` makes a kill look like Ctrl-C; the process that runs the tests must not keep that."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def _cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
