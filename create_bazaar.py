@@ -20,7 +20,6 @@ from bazaar.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 RUNS = Path("runs")
-LAST_REPORTS_S = 0.5  # answers are reported a moment after they are given
 
 
 class _Parser(argparse.ArgumentParser):
@@ -118,7 +117,7 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
     except ProcessDied as error:
         died = error
     except KeyboardInterrupt:
-        if not bazaar.wait_until(lambda: bazaar.answered > 0, LAST_REPORTS_S):
+        if not bazaar.exercised():
             raise
         bazaar.finish()
     summary, report = bazaar.collect()

@@ -38,6 +38,7 @@ from bazaar.summary import Summary, summarize
 NAME_SERVER = "nameserver"
 END_PATIENCE_S = 20.0  # for what is under way when the run is to end
 EXIT_PATIENCE_S = 3.0
+LAST_REPORTS_S = 1.0  # answers are reported a moment after they are given
 DRAWING_PATIENCE_S = 15.0
 POLL_S = 0.1
 
@@ -246,6 +247,11 @@ class Bazaar:
         return self.settings.requests is not None and all(peer.said.done for peer in self.peers)
 
     # ------------------------------------------------------------------------------------------ ending
+    def exercised(self) -> bool:
+        """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
+        self._wake()
+        return self.wait_until(lambda: self.answered > 0, LAST_REPORTS_S)
+
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
         self.phase = "finishing"

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bazaar.launcher import Bazaar
 from bazaar.process import Process
+from bazaar.settings import Settings
 from tests.processes.command import Command, ended, launch, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
@@ -130,6 +132,20 @@ def test_who_was_stopped_by_hand_goes_on_and_ends_with_the_run(tmp_path: Path) -
         status, said, complained = ended(command)
     _assert_nothing_left(tmp_path, set())
     assert (status, complained) == (0, ""), said
+
+
+def test_who_was_stopped_by_hand_before_it_could_report_its_answers_is_asked_for_them(tmp_path: Path) -> None:
+    """Else a run in which orders were answered is said to have nothing to judge."""
+    stopped = """
+import os, signal, sys
+os.kill(os.getpid(), signal.SIGSTOP)
+print('{"answered": 1}', flush=True)
+sys.stdin.read()
+"""
+    with Bazaar(Settings(), tmp_path) as bazaar:
+        buyer = bazaar._start("buyer0", ["-c", stopped])
+        os.waitid(os.P_PID, buyer.popen.pid, os.WSTOPPED | os.WNOWAIT)
+        assert bazaar.exercised()
 
 
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
