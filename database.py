@@ -13,6 +13,7 @@ from bazaar.mongo import MongoLedger, Replaced
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE, AnyEntry
 from bazaar.rpc import Directory, read_key
+from bazaar.runclock import clock_of
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
 from peers.host import Host
@@ -58,7 +59,7 @@ def main() -> int:
     store = MirroredLedger(ledger, warehouse)
     directory = Directory(plan.settings.host, port, key)
     try:
-        Host(warehouse, store, history, plan.settings.host, directory, key, plan.names).run()
+        Host(warehouse, store, history, clock_of(run_folder), plan.settings.host, directory, key, plan.names).run()
     except Replaced as error:
         print(f"this warehouse was replaced and stops: {error}", file=sys.stderr)
         return 3

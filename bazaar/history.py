@@ -7,6 +7,7 @@ it from the disk, as often as they need it: the histories of a long run do not f
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
@@ -16,8 +17,9 @@ from typing import Any
 
 import msgspec
 
+from bazaar.core.names import Names
 from bazaar.core.turn import Event
-from bazaar.records import WAREHOUSE, FormerLife
+from bazaar.records import WAREHOUSE, Deposit, FormerLife, Unanswered
 
 HISTORY_FILE = "history.jsonl"
 
@@ -57,7 +59,7 @@ class History:
 
     def __init__(self, folder: Path, process: str) -> None:
         self._process = process
-        self.former_life = recall(Recorded(folder))
+        self.former_life = recall(Recorded(folder).sound())
         _end_line(folder / HISTORY_FILE)
         self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -103,6 +105,12 @@ class Recorded:
         """The events of these kinds: half of the time is saved that all of them take."""
         return (_decoder.decode(line) for line in self._lines() if _kinds.decode(line).what in whats)
 
+    def sound(self) -> Iterator[Happening]:
+        """The events that can be read, whatever somebody has done to the lines between them."""
+        for line in self._lines():
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                yield _decoder.decode(line)
+
     def _lines(self) -> Iterator[bytes]:
         if self._path.exists():
             with self._path.open("rb") as file:
@@ -112,13 +120,31 @@ class Recorded:
 
 def recall(history: Iterable[Happening]) -> FormerLife:
     """What a process can know of its former life."""
-    clock, placed, credited = 0, 0, set()
+    lives, clock, placed, credited = 0, 0, 0, set()
+    unanswered: dict[str, Unanswered] = {}
+    offered: dict[str, Deposit] = {}
+    answered = Names()
     for happened in history:
         clock = max(clock, happened.clock)
-        placed += happened.what == "ordered"
-        if happened.what == "sold":
-            credited.add(happened.facts["order"])
-    return FormerLife(clock, placed, frozenset(credited))
+        facts = happened.facts
+        match happened.what:
+            case "born":
+                lives += 1
+            case "ordered" | "doubted":
+                placed += happened.what == "ordered"
+                unanswered[facts["order"]] = Unanswered(facts["item"], facts["order"] in answered)
+            case "purchased" | "found_unavailable":
+                unanswered.pop(facts["order"], None)
+                answered.add(facts["order"])
+            case "revoked":
+                unanswered.pop(facts["order"], None)
+            case "offered":
+                offered[facts["deposit"]] = Deposit(facts["deposit"], facts["item"], facts["count"], facts["price"])
+            case "registered":
+                offered.pop(facts["deposit"], None)
+            case "sold":
+                credited.add(facts["order"])
+    return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited))
 
 
 def histories_of(run: Path, peers: Iterable[str]) -> dict[str, Recorded]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
+from bazaar.records import Closed, JournalLine, Opened, Promised, Queued, Recovered
 
 COMPACT_ABOVE = 20_000  # lines
 
@@ -22,18 +22,27 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(JournalLine)
 
 
-class DamagedJournal(Exception):
-    """A line that is neither whole nor the last one."""
-
-
 def journal_file(folder: Path, since: int) -> Path:
     """The journal of the tenure that began at this ledger position."""
     return folder / f"queue-{since}.jsonl"
 
 
-def read_journal(path: Path) -> list[JournalLine]:
-    """The lines of a journal, also of one that is not our own; none if there is none. Raises `DamagedJournal`."""
-    return list(_read(path)) if path.exists() else []
+def read_journal(path: Path) -> Recovered:
+    """What of a journal, also of one that is not our own, can be read: sound lines are used, damage is told by line."""
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return Recovered(None, [f"{name}: {error.strerror}"])
+    lines.pop()  # empty after a whole last line, else the line that a kill cut short
+    sound: list[JournalLine] = []
+    damage: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            sound.append(_decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            damage.append(f"{name}, line {number}: {error}")
+    return Recovered(sound, damage)
 
 
 class Journal:
@@ -68,9 +77,14 @@ class Journal:
         self.close()
         self._path = journal_file(self._folder, since)
         self._live.clear()
-        for line in read_journal(self._path):
+        found = read_journal(self._path)
+        for line in found.lines or ():
             self._fold(line)
-        self._rewrite()  # drops the torn tail, if there is one
+        if found.lines is not None and found.damage:  # stays as it is, for whoever reads it next
+            self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
+        else:
+            self._rewrite()  # drops the torn tail, if there is one
 
     def _append(self, records: Iterable[JournalLine]) -> None:
         data = b"".join(_encoder.encode(record) + b"\n" for record in records)
@@ -100,13 +114,3 @@ class Journal:
         os.fsync(folder)
         os.close(folder)
         self._lines = len(lines)
-
-
-def _read(path: Path) -> Iterable[JournalLine]:
-    lines = path.read_bytes().split(b"\n")
-    lines.pop()  # empty after a whole last line, else the line that a kill cut short
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DamagedJournal(f"{path}, line {number}: {error}") from error

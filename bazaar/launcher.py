@@ -32,6 +32,7 @@ from bazaar.mongod import START_PATIENCE_S, Mongod
 from bazaar.process import ROOT, Process
 from bazaar.records import WAREHOUSE, AnyEntry, Item
 from bazaar.rpc import make_key
+from bazaar.runclock import start_clock
 from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary, summarize
 
@@ -65,7 +66,6 @@ class Bazaar:
         self.settings = settings
         self.plan = plans.draw_plan(settings)
         self.out = out
-        self.launched_at = time.time()
         self.phase = "starting"
         self.processes: dict[str, Process] = {}
         self._mongo_uri = mongo_uri
@@ -107,6 +107,7 @@ class Bazaar:
             raise
 
     def _start_all(self) -> None:
+        self._run_clock = start_clock(self.out)
         plans.save(self.plan, self.out / "bazaar.json")
         make_key(self.out / "key")
         self._history = History(self._folder("launcher"), "launcher")
@@ -158,7 +159,7 @@ class Bazaar:
         """Writes into the launcher's own history."""
         assert self._history is not None
         self._clock += 1
-        self._history.write(time.time(), [Event(self._clock, what, None, 0, facts)])
+        self._history.write(self._run_clock.now(), [Event(self._clock, what, None, 0, facts)])
 
     def _folder(self, name: str) -> Path:
         folder = self.out / name
@@ -315,7 +316,7 @@ class Bazaar:
                 os.write(self._artist.stdin.fileno(), b"\n")  # all is there for the picture of the run over time
         evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed), self.injector.missed)
         report = judge(evidence)
-        summary = summarize(evidence, report, self.launched_at)
+        summary = summarize(evidence, report, self._run_clock.wall)
         _write_json(self.out / "audit.json", report)
         _write_json(self.out / "summary.json", summary)
         return summary, report

@@ -11,8 +11,9 @@ many, is refused with `MalformedMessage` before any of it is believed.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -239,6 +240,10 @@ class Buy(Message, frozen=True):
     again: bool
 
 
+class MarketOpen(Message, frozen=True):
+    """From a trader to the buyers: it serves orders from now on, so they may begin to order."""
+
+
 class Purchased(Message, frozen=True):
     """The order is carried out. `final`: so says the ledger; else a cache has promised it."""
 
@@ -264,19 +269,24 @@ class Oversold(Message, frozen=True):
 
 
 class Sold(Message, frozen=True):
-    """To the seller: one unit is sold; `left` counts what remains of the product over all its lots."""
+    """To the seller: one unit is sold; `left` counts what remains of the product over all its lots.
+
+    `position`: that of the ledger when this was counted. Traders' letters overtake each other: a higher one is newer.
+    """
 
     order_id: str
     item: Item
     buyer: str
     price_cents: int
     left: int
+    position: int = -1
 
 
 class OutOfStock(Message, frozen=True):
-    """To the seller: nothing is left of this product."""
+    """To the seller: nothing is left of this product. `position`: see `Sold`."""
 
     item: Item
+    position: int = -1
 
 
 class CacheUpdate(Message, frozen=True):
@@ -375,12 +385,13 @@ class Answer(Message, frozen=True):
     """The replies to one `Ask`, in the order of its requests.
 
     `written`: it took an entry in the ledger, which a warehouse that was replaced could not have made. Such an answer
-    renews the trader's lease.
+    renews the trader's lease. `position`: that of the ledger after these.
     """
 
     number: int
     replies: tuple[Reply, ...]
     written: bool
+    position: int = -1
 
 
 LEISURELY = (Sold,)
@@ -406,6 +417,7 @@ AnyMessage = (
     | Deposited
     | Registered
     | Buy
+    | MarketOpen
     | Purchased
     | Unavailable
     | Oversold
@@ -595,13 +607,35 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 JournalLine = Opened | Queued | Promised | Closed
 
 
+class Recovered(NamedTuple):
+    """What could be read of the journal of a tenure."""
+
+    lines: Sequence[JournalLine] | None
+    """The sound ones; None if there is no such journal, or it cannot be read now: that is not an empty one."""
+    damage: Sequence[str] = ()
+    """What is wrong with it, each with the number of the line."""
+
+
+class Unanswered(Record, frozen=True):
+    """An order that a buyer is to ask for once more. `in_doubt`: it was answered, and the answer does not count any more."""
+
+    item: Item
+    in_doubt: bool
+
+
 class FormerLife(Record, frozen=True):
     """What a process that is started again finds in its own history."""
 
+    lives: int = 0
+    """How often it was started before."""
     clock: int = 0
     """Where its Lamport clock had come to; its names for orders and deposits go on from there."""
     placed: int = 0
     """How many orders it had placed."""
+    unanswered: dict[str, Unanswered] = {}
+    """The orders that it waits for, by name, in the order in which they were placed."""
+    offered: tuple[Deposit, ...] = ()
+    """The deposits that no trader has confirmed."""
     credited: frozenset[str] = frozenset()
     """The orders whose sale it was paid for."""
 

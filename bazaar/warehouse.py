@@ -8,7 +8,7 @@ successor rebuilds the projection from what the ledger really holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from bazaar.core.clock import LamportClock
@@ -32,9 +32,9 @@ from bazaar.records import (
     Freed,
     GiveBack,
     Item,
-    JournalLine,
     Letter,
     Read,
+    Recovered,
     Reopened,
     Reply,
     Request,
@@ -78,7 +78,7 @@ class Warehouse:
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
-        self._began_at = 0.0
+        self._began_at = FOREVER  # letters may come before `begin`: no lease is over before it is known when it began
         self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
         """Traders that were told `Scarce` and have not asked again; whether they were told `Freed`."""
 
@@ -106,7 +106,7 @@ class Warehouse:
     def resign(self, turn: Turn) -> None:
         """Nothing: the warehouse has no seat."""
 
-    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
         """Nothing: the warehouse reads no journals."""
 
     def tick(self, turn: Turn) -> None:
@@ -176,7 +176,7 @@ class Warehouse:
         seat = self.ledger.bench.seat_of(source)
         if written and seat is not None and self.ledger.holds(seat):
             self._leases[seat] = turn.now + self._lease_s
-        turn.send(source, AnswerMessage(body.number, replies, written))
+        turn.send(source, AnswerMessage(body.number, replies, written, self.ledger.position))
         self._relieve(turn)
 
     def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:

@@ -9,8 +9,9 @@ from pathlib import Path
 from bazaar.history import History
 from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.plan import load
-from bazaar.records import WAREHOUSE, JournalLine, Seat
+from bazaar.records import WAREHOUSE, Recovered, Seat
 from bazaar.rpc import Directory, read_key
+from bazaar.runclock import clock_of
 from peers.host import Host
 from peers.peer import Peer
 
@@ -25,11 +26,13 @@ def main() -> None:
     history = History(folder, name)
     peer = Peer(name, plan, history.former_life)
 
-    def journal_of(seat: Seat) -> list[JournalLine]:
+    def journal_of(seat: Seat) -> Recovered:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
     directory = Directory(plan.settings.host, port, key)
-    Host(peer, journal, history, plan.settings.host, directory, key, (WAREHOUSE, *plan.names), journal_of).run()
+    known = (WAREHOUSE, *plan.names)
+    clock = clock_of(run_folder)
+    Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of).run()
 
 
 if __name__ == "__main__":

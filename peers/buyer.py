@@ -12,7 +12,18 @@ from typing import ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import FIRST_LIFE, ITEMS, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
+from bazaar.records import (
+    FIRST_LIFE,
+    ITEMS,
+    AskAgain,
+    Buy,
+    FormerLife,
+    Item,
+    MarketOpen,
+    Oversold,
+    Purchased,
+    Unavailable,
+)
 from bazaar.settings import Settings
 from peers.role import FOREVER, Trading
 
@@ -45,9 +56,15 @@ class Buyer(Trading):
         self._next_item = item
         self._traders: tuple[str, ...] = ()
         self._serial = former.clock
-        self._outstanding: dict[str, Outstanding] = {}
+        # In a further life, first of all what the former one waited for: as soon as there is a trader.
+        self._outstanding = {
+            order_id: Outstanding(order.item, "", FOREVER, True) for order_id, order in former.unanswered.items()
+        }
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
-        self._in_doubt: set[str] = set()  # orders that are asked again although they were answered
+        self._in_doubt = {order_id for order_id, order in former.unanswered.items() if order.in_doubt}
+        """Orders that are asked again although they were answered."""
+        self._may_order = former != FIRST_LIFE  # from when a trader says that the market is open
+        self._has_begun = False
         self.answered = 0
         self.retired = False
 
@@ -70,12 +87,18 @@ class Buyer(Trading):
         return min(repeat_at, order_at)
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        if not self._traders and not self._outstanding and not self._thinking:
-            self._thinking = [turn.now] * self._settings.window
         self._traders = traders
+        self._begin(turn)
         for order_id, order in list(self._outstanding.items()):
             if traders and order.trader not in traders:  # it will hardly answer
                 self._repeat(turn, order_id, order.item)
+
+    def _begin(self, turn: Turn) -> None:
+        """Uses the free places of its window for the first time, as soon as it may."""
+        if self._traders and self._may_order and not self._has_begun:
+            self._has_begun = True
+            free = self._settings.window - len(self._outstanding.keys() - self._in_doubt)
+            self._thinking = [turn.now] * free
 
     def finish(self, turn: Turn) -> None:
         self._quota = self._serial
@@ -125,7 +148,14 @@ class Buyer(Trading):
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
         if self._answered(turn, body.order_id, body.final):
-            turn.note("purchased", order=body.order_id, item=body.item, seller=body.seller, price=body.price_cents)
+            turn.note(
+                "purchased",
+                order=body.order_id,
+                item=body.item,
+                seller=body.seller,
+                price=body.price_cents,
+                final=body.final,
+            )
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
         if self._answered(turn, body.order_id):
@@ -141,12 +171,18 @@ class Buyer(Trading):
         if body.order_id in self._outstanding:
             return
         self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
+        turn.note("doubted", order=body.order_id, item=body.item)
         if self._traders:
             self._repeat(turn, body.order_id, body.item)
         else:  # as soon as there are traders again
             self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True)
 
+    def on_market_open(self, turn: Turn, source: str, body: MarketOpen) -> None:
+        self._may_order = True
+        self._begin(turn)
+
     handles: ClassVar = {
+        MarketOpen: on_market_open,
         Purchased: on_purchased,
         Unavailable: on_unavailable,
         Oversold: on_oversold,

@@ -25,15 +25,16 @@ from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
 from bazaar.process import Status
-from bazaar.records import JournalLine, MalformedMessage, Seat, decode, encode
+from bazaar.records import MalformedMessage, Recovered, Seat, decode, encode
 from bazaar.rpc import Directory, Mailbox, Post, Unreachable
+from bazaar.runclock import RunClock
 
 WORKERS = 20  # SPEC A6
 REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection: make another one
 CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
-GIVEN_UP_AFTER = 15  # failures in a row: ten seconds or more
+ABSENT_S = 0.5  # late by so much without having worked: the machine did not let this process run
 REPORT_EVERY_S = 0.2
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
 
@@ -67,7 +68,6 @@ class Way:
         """There is no connection, or none any more."""
         channel = self.channel
         channel.again()
-        channel.given_up = channel.repeated > GIVEN_UP_AFTER
         self.try_at = now + min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
 
 
@@ -79,23 +79,29 @@ class Host:
         actor: Actor,
         store: Store,
         history: History,
+        clock: RunClock,
         host: str,
         directory: Directory,
         key: bytes,
         known: Collection[str],
-        journal_of: Callable[[Seat], Sequence[JournalLine]] = lambda seat: (),
+        journal_of: Callable[[Seat], Recovered] = lambda seat: Recovered(()),
     ) -> None:
         """`known`: who may write to it. `journal_of` reads the journal of a tenure, for actors that take over from another."""
         self._actor = actor
         self._store = store
         self._history = history
+        self._clock = clock
         self._directory = directory
         self._key = key
         self._known = frozenset(known)
         self._journal_of = journal_of
-        if history.former_life.clock:
-            actor.clock.witness(history.former_life.clock + FURTHER_LIFE)
-        self._incarnation = time.time_ns()
+        former = history.former_life
+        if former.clock:
+            actor.clock.witness(former.clock + FURTHER_LIFE)
+        self._incarnation = former.lives + 1
+        turn = Turn(time.monotonic(), actor.clock)
+        turn.note("born", life=self._incarnation)
+        history.write(clock.now(), turn.events)  # before anything leaves: a life that was heard of is counted
         self._ways: dict[str, Way] = {}
         self._due: dict[Way, float] = {}  # when there is something to do for it
         self._touched: set[Way] = set()  # ways of which that may have changed in this turn
@@ -115,9 +121,15 @@ class Host:
         """Serves until `stop`."""
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
         self._report(ready=True)
+        last, worked_s = time.monotonic(), time.process_time()
         while not self._stopping:
-            arrived = self._mailbox.wait(self._patience_s())
+            patience_s = self._patience_s()
+            arrived = self._mailbox.wait(patience_s)
             turn = Turn(time.monotonic(), self._actor.clock)
+            absent_s = turn.now - last - (patience_s or 0.0) - (time.process_time() - worked_s)
+            if patience_s is not None and absent_s > ABSENT_S:
+                turn.note("absent", for_s=round(absent_s, 3))
+            last, worked_s = turn.now, time.process_time()
             for data in arrived:
                 self._take(turn, data)
             while self._to_do:
@@ -188,7 +200,7 @@ class Host:
         if kept:
             self._store.write(kept)
         if turn.events:
-            self._history.write(time.time(), turn.events)
+            self._history.write(self._clock.now(), turn.events)
         now = time.monotonic()
         channels = set()
         for target, letter in turn.sends_at(now):
@@ -207,8 +219,8 @@ class Host:
         for seat in turn.reads:
             self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
 
-    def _inherit(self, seat: Seat, lines: Sequence[JournalLine], turn: Turn) -> None:
-        self._actor.inherit(turn, seat, lines)
+    def _inherit(self, seat: Seat, found: Recovered, turn: Turn) -> None:
+        self._actor.inherit(turn, seat, found)
 
     def _way(self, name: str) -> Way:
         """Raises `ValueError` if there is nobody of this name. Whoever asks has something to do with it."""

@@ -3,7 +3,8 @@
 The warehouse's ledger says who holds a seat; a view is a copy of it with a position, and the higher position wins. A
 round of the election is held until no seat is free: `peer2` starts the first, `peer0` each further one, the lowest
 peer without a seat where there is none of that index. Should a starter be silent, the others start in its stead, the
-lowest first.
+lowest first. Nobody takes part before the warehouse has told it who trades: a peer that is started again holds its old seat,
+and a seat is newly won if it is later than what was told first.
 
 Traders send heartbeats to each other, and now and then to everybody. Whoever misses them suspects; whoever suspects asks
 the warehouse to depose; whose `Depose` comes first announces the death. A peer that is no trader waits longer before it
@@ -53,13 +54,15 @@ class Membership(Role):
         self._start_at = FOREVER
         self._beat_at = FOREVER
         self._tell_all_at = FOREVER
+        self._ask_at = FOREVER
+        self._told_first: int | None = None
         self._resigned = False
         self._awaited: set[str] = set()  # traders of which a sign of life is wanted before the end
         self.bench = Bench(vacant=settings.traders)
 
     @property
     def deadline(self) -> float:
-        return min(self._start_at, self._bully.deadline, self._beat_at, self._detector.deadline)
+        return min(self._ask_at, self._start_at, self._bully.deadline, self._beat_at, self._detector.deadline)
 
     @property
     def seat(self) -> Seat | None:
@@ -69,12 +72,12 @@ class Membership(Role):
     @property
     def elected(self) -> bool:
         """Whether this peer's seat, if it has one, was won in this life."""
-        return self._bully.stood
+        return self.seat is not None and self._told_first is not None and self.seat.since > self._told_first
 
     @property
-    def stands(self) -> bool:
-        """Whether this peer has claimed a seat and has no answer yet."""
-        return self._bully.phase == "claiming"
+    def unsure(self) -> bool:
+        """Whether this peer may hold a seat without knowing it: the warehouse has yet to answer."""
+        return self._told_first is None or self._bully.phase == "claiming"
 
     @property
     def complete(self) -> bool:
@@ -92,13 +95,13 @@ class Membership(Role):
             turn.send(name, WhoTrades())
 
     def begin(self, turn: Turn) -> None:
-        """Takes the bench to be empty, and asks: it is not if this peer was started again."""
+        """Asks who trades. What a warehouse heard and did not answer because it was killed is asked again."""
         turn.send(WAREHOUSE, WhoTrades())
-        self._plan_start(turn)
-        if self._bully.phase == "idle":
-            self._new_round(turn)
+        self._ask_at = turn.now + self._settings.election_timeout_s
 
     def tick(self, turn: Turn) -> None:
+        if turn.now >= self._ask_at:
+            self.begin(turn)
         self._bully.tick(turn)
         if turn.now >= self._start_at:
             if self._bully.phase == "idle":
@@ -120,11 +123,13 @@ class Membership(Role):
         self._detector.heard(source, turn.now)
 
     def resign(self, turn: Turn) -> None:
-        """Gives up the seat (SPEC E5), and stands for no other one."""
+        """Gives up the seat (SPEC E5), and stands for no other one. Who has no seat has nothing to give up."""
+        if self.seat is None:
+            turn.note("nothing_to_resign")
+            return
         self._resigned = True
-        if self.seat is not None:
-            turn.note("resigned")
-            turn.send(WAREHOUSE, Depose(self.seat))
+        turn.note("resigned")
+        turn.send(WAREHOUSE, Depose(self.seat))
 
     def _beat(self, turn: Turn) -> None:
         everybody = turn.now >= self._tell_all_at
@@ -141,12 +146,17 @@ class Membership(Role):
 
     def on_bench(self, turn: Turn, source: str, body: BenchIs) -> None:
         self._awaited.discard(source)
-        if self._adopt(turn, body.bench):
+        if source == WAREHOUSE and self._told_first is None:
+            self._told_first = body.bench.position
+            self._ask_at = FOREVER
+            self._plan_start(turn)
+            self._new_round(turn)
+        if self._adopt(turn, source, body.bench):
             self._tell_everybody(turn, Won(self.bench))
 
     def on_won(self, turn: Turn, source: str, body: Won) -> None:
         turn.note("recognized", coordinator=source)
-        self._adopt(turn, body.bench)
+        self._adopt(turn, source, body.bench)
 
     def on_deposed(self, turn: Turn, source: str, body: Deposed) -> None:
         dead = body.seat.peer
@@ -155,11 +165,11 @@ class Membership(Role):
             how_many = "none" if not left else "alone" if left == [self._me] else "several"
             turn.note("trader_died", peer=dead, traders=left, left=how_many)
         self._tell_everybody(turn, TraderDead(dead, body.bench))
-        self._adopt(turn, body.bench)
+        self._adopt(turn, source, body.bench)
 
     def on_trader_dead(self, turn: Turn, source: str, body: TraderDead) -> None:
         turn.note("heard_death", peer=body.peer, by=source)
-        self._adopt(turn, body.bench)
+        self._adopt(turn, source, body.bench)
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
         if self.bench.seat_of(source) is None:
@@ -191,18 +201,27 @@ class Membership(Role):
     }
 
     # -------------------------------------------------------------------------------------- the rounds
-    def _adopt(self, turn: Turn, bench: Bench) -> bool:
-        """Takes over a view if it is newer; True if by it this peer was elected."""
+    def _adopt(self, turn: Turn, source: str, bench: Bench) -> bool:
+        """Takes over a view if it is newer; True if by it this peer was elected.
+
+        A peer with an older view is told this one: else nobody might ever tell it. Of a seat of its own a peer believes the
+        warehouse alone, which has told it before what it held already.
+        """
+        if bench.position < self.bench.position and source != WAREHOUSE:
+            turn.send(source, BenchIs(self.bench))
+        is_news = bench.seat_of(self._me) not in (None, self.seat)
         if bench.position <= self.bench.position:
             return False
-        # Seated without having stood for it in this life: it was elected in a former one.
-        elected = bench.seat_of(self._me) is not None and self.seat is None and self._bully.stood
+        if is_news and source != WAREHOUSE:
+            turn.send(WAREHOUSE, WhoTrades())
+            return False
         new_round = bench.round != self.bench.round
         self.bench = bench
+        elected = is_news and self.elected
         if elected:
             turn.note("elected", seat=bench.number_of(self._me))
         self._watch(turn)
-        if new_round or self.complete or self.seat is not None:
+        if self._told_first is not None and (new_round or self.complete or self.seat is not None):
             self._plan_start(turn)
             self._new_round(turn)
         if self._bully.phase != "idle":
@@ -217,8 +236,8 @@ class Membership(Role):
     def _watch(self, turn: Turn) -> None:
         """A trader watches over the other traders and beats for them; the others watch too, but with more patience."""
         trader = self.seat is not None
-        self._detector.timeout_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
-        self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now)
+        patience_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
+        self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now, patience_s)
         self._beat_at = turn.now if trader else FOREVER
         self._tell_all_at = turn.now if trader else FOREVER
 
@@ -239,7 +258,7 @@ class Membership(Role):
 
     def _postpone(self, turn: Turn) -> None:
         """An election is under way: start another only if it comes to nothing for very long."""
-        if self._me not in self._candidates():
+        if self._told_first is None or self._me not in self._candidates():
             return  # an election that this peer was called to, and whose outcome it does not know yet
         rank = 1 + self._candidates().index(self._me)
         self._start_at = turn.now + (4 + rank) * self._settings.election_timeout_s

@@ -6,12 +6,10 @@ function of the membership view (`_follow`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan
-from bazaar.records import FIRST_LIFE, FormerLife, JournalLine, Letter, Seat, is_seller
+from bazaar.records import FIRST_LIFE, FormerLife, Letter, Recovered, Seat, is_seller
 from peers.buyer import Buyer
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
@@ -91,11 +89,11 @@ class Peer:
         turn.unprompted()
         self.membership.resign(turn)
 
-    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
         """The journal of a tenure, for the trader that asked for it."""
         turn.unprompted()
         if self._trader is not None:
-            self._trader.inherit(turn, seat, lines)
+            self._trader.inherit(turn, seat, found)
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Gives the message to the role that understands it."""
@@ -110,8 +108,9 @@ class Peer:
             if handler is not None:
                 handler(role, turn, source, letter.body)
                 self._follow(turn)
+                self._hand_over_early(turn)
                 return
-        if self.membership.stands and len(self._early) < MOST_EARLY:
+        if self.membership.unsure and len(self._early) < MOST_EARLY:
             self._early.append((source, letter))
         else:
             turn.note("unexpected", message=kind.__name__)
@@ -122,6 +121,13 @@ class Peer:
         for role in self.roles:
             role.tick(turn)
         self._follow(turn)
+
+    def _hand_over_early(self, turn: Turn) -> None:
+        """What came in for the trader that this peer may have been, as soon as it knows whether it is one."""
+        if self._early and not self.membership.unsure:
+            early, self._early = self._early, []
+            for source, letter in early:
+                self.receive(turn, source, letter)
 
     def _follow(self, turn: Turn) -> None:
         """Makes the roles follow a bench that has changed (SPEC B5: a trader neither buys nor sells)."""
@@ -135,9 +141,6 @@ class Peer:
         if seat is not None and self._trader is None:
             self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time)
             self._trader.start(turn, elected=self.membership.elected)
-            early, self._early = self._early, []
-            for source, letter in early:
-                self.receive(turn, source, letter)
         self._civil.retired = self._trader is not None
         traders = bench.traders if self.membership.complete else ()
         self._civil.trade(turn, traders)

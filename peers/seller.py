@@ -37,6 +37,9 @@ class Seller(Trading):
         self._traders: tuple[str, ...] = ()
         self._first_serial = self._serial = former.clock
         self._handed: dict[str, Handed] = {}
+        for deposit in former.offered:  # as soon as there is a trader
+            self._handed[deposit.deposit_id] = Handed(deposit, "", FOREVER)
+        self._counted: dict[Item, int] = {}  # the ledger's position at the newest count that was heard of a product
         self._restock_at = FOREVER
         self._finished = False
         self.retired = False
@@ -88,12 +91,22 @@ class Seller(Trading):
         price_cents = 100 * self._rng.randint(LOWEST_PRICE, HIGHEST_PRICE)
         deposit = Deposit(f"{self._me}-d{self._serial}", self._item, self._settings.restock_count, price_cents)
         self._serial += 1
-        self._hand_over(turn, deposit)
+        trader = self._hand_over(turn, deposit)
+        turn.note(
+            "offered",
+            deposit=deposit.deposit_id,
+            item=deposit.item,
+            count=deposit.count,
+            price=price_cents,
+            trader=trader,
+        )
 
-    def _hand_over(self, turn: Turn, deposit: Deposit) -> None:
+    def _hand_over(self, turn: Turn, deposit: Deposit) -> str:
+        """To a trader at random, whose name is returned."""
         trader = self._rng.choice(self._traders)
         self._handed[deposit.deposit_id] = Handed(deposit, trader, turn.now + self._settings.answer_timeout_s)
         turn.send(trader, deposit)
+        return trader
 
     # ------------------------------------------------------------------------------------ the messages
     def on_deposited(self, turn: Turn, source: str, body: Deposited) -> None:
@@ -113,9 +126,19 @@ class Seller(Trading):
             buyer=body.buyer,
             earned=sellers_share(body.price_cents),
         )
-        turn.note("left", item=body.item, left=body.left)
+        if self._is_news(body):  # else another trader's word of a later sale has overtaken this one
+            turn.note("left", item=body.item, left=body.left)
+
+    def _is_news(self, body: Sold | OutOfStock) -> bool:
+        """Whether nothing newer is known of how much is left of the product."""
+        is_news = body.position >= self._counted.get(body.item, body.position)
+        if is_news:
+            self._counted[body.item] = body.position
+        return is_news
 
     def on_out_of_stock(self, turn: Turn, source: str, body: OutOfStock) -> None:
+        if not self._is_news(body):
+            return
         turn.note("out_of_stock", item=body.item)
         if not self._finished and not self.retired and self._traders:
             self._pick_another(turn)

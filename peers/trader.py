@@ -12,8 +12,9 @@ for goods which other traders hold (escrow) waits in the queue.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from bazaar.core.cache import POLICIES
 from bazaar.core.orders import TradeQueue
@@ -39,6 +40,7 @@ from bazaar.records import (
     Item,
     JournalLine,
     Lot,
+    MarketOpen,
     Opened,
     Order,
     OutOfStock,
@@ -47,6 +49,7 @@ from bazaar.records import (
     Purchased,
     Queued,
     Read,
+    Recovered,
     Registered,
     Reopened,
     Request,
@@ -73,6 +76,7 @@ MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buye
 SETTLE_AFTER_S = (
     0.05  # what is sold under a lease can wait so long for company on its way to the ledger: nobody waits for it
 )
+READ_ATTEMPTS, READ_AGAIN_AFTER_S = 10, 0.2  # of a journal that cannot be read
 MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
 SURE = {item: f"sure {item}" for item in ITEMS}
 """The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
@@ -85,13 +89,18 @@ class Trader(Trading):
         """`first_number`: where to begin numbering questions, beyond those of a former life."""
         self.seat = seat
         self._me = seat.peer
+        self._names = names
         self._settings = settings
         self._cache = POLICIES[settings.cache](settings)
         self._traders: tuple[str, ...] = ()
         self._others: tuple[str, ...] = ()
         self._registered: list[str] = []  # sellers whose deposits came in here
         self._missing: set[str] = set()  # sellers not known to have goods on sale
-        if seat.since < settings.traders:  # the first traders of all: nobody has sold before
+        self._is_restored = False  # after a restart in the middle of the tenure
+        self._is_further = (
+            seat.since >= settings.traders
+        )  # not one of the first traders of all: the market is open already
+        if not self._is_further:
             self._missing.update(name for name in names if is_seller(name))
         self._open_at = self._open_by = FOREVER
         self._awaits_sellers = False
@@ -103,7 +112,8 @@ class Trader(Trading):
         self._settle_at = FOREVER
         self._asked_again: set[str] = set()  # orders whose buyer believes the ledger alone
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
-        self._reading: set[Seat] = set()  # journals that have been asked for
+        self._reading: dict[Seat, float] = {}  # journals that have been asked for, and when to ask for them again
+        self._attempts: Counter[Seat] = Counter()  # how often one could not be read
         self._adoptions: dict[Seat, Adopt] = {}  # of queues that are in our own journal, not yet in the ledger
         self._scarce: set[Item] = set()  # what others hold and are to give back; orders for it wait
         self._lease_until = 0.0  # until then what the cache offers is ours to promise
@@ -112,17 +122,19 @@ class Trader(Trading):
         self._repeat_at = FOREVER
 
     def start(self, turn: Turn, elected: bool) -> None:
-        """The seat is this peer's. Not `elected` in this life, it goes on with its own journal."""
+        """The seat is this peer's. It goes on with its own journal, which is empty if it was `elected` in this life."""
         turn.keep(Opened(self.seat.since))
+        turn.note("seated", since=self.seat.since)
         turn.send(WAREHOUSE, WhoTrades())  # it answers with the queues that are to be taken over, too
         if elected:
             turn.note("ready_for_registration")
         else:
             self._missing.clear()
-            self._read(turn, self.seat)
+            self._is_restored = True
+        self._read(turn, self.seat)
 
     def _read(self, turn: Turn, seat: Seat) -> None:
-        self._reading.add(seat)
+        self._reading[seat] = FOREVER
         turn.read(seat)
 
     def step_down(self, turn: Turn) -> None:
@@ -135,10 +147,21 @@ class Trader(Trading):
         for promised in () if self._cache.leased else self._promised.values():
             turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
 
-    def inherit(self, turn: Turn, seat: Seat, lines: Iterable[JournalLine]) -> None:
-        """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
-        self._reading.discard(seat)
-        orders, promises = still_open(lines)
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
+        """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart.
+
+        A journal that is not there, or cannot be read, is not an empty one: it is tried again for a while. Then the market
+        goes on without, and it stands in the history that nobody knows what was in it.
+        """
+        if found.lines is None:
+            self._attempts[seat] += 1
+            if self._attempts[seat] < READ_ATTEMPTS:
+                self._reading[seat] = turn.now + READ_AGAIN_AFTER_S
+                return
+        self._reading.pop(seat, None)
+        for reason in found.damage:
+            turn.note("unreadable", peer=seat.peer, since=seat.since, reason=reason)
+        orders, promises = still_open(found.lines or ())
         for order_id, order in orders.items():
             if order_id in self._undecided:
                 continue
@@ -150,10 +173,11 @@ class Trader(Trading):
                 self._promise_later(turn, promises[order_id])
             else:
                 self._put(turn, "inherited", SURE[order.item], order)
-        turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
+        if seat != self.seat or self._is_restored:
+            turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
+            self._cache.inherited()
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
-        self._cache.inherited()
 
     def _put(self, turn: Turn, what: str, lane: str, order: Order) -> None:
         turn.note(what, order=order.order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=lane)
@@ -168,7 +192,8 @@ class Trader(Trading):
     def deadline(self) -> float:
         opening = self._open_by if self._awaits_sellers else self._open_at
         settle_at = self._settle_at if self._may_ask else FOREVER
-        return min(self._repeat_at, settle_at, FOREVER if self._is_open else opening)
+        read_at = min(self._reading.values(), default=FOREVER)
+        return min(self._repeat_at, settle_at, read_at, FOREVER if self._is_open else opening)
 
     @property
     def _may_ask(self) -> bool:
@@ -177,7 +202,7 @@ class Trader(Trading):
         return self.seat not in self._reading and len(self._asked) < most
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        """The first traders open as soon as every seller has goods on sale; later ones at once."""
+        """The first traders wait, and then open as soon as every seller has goods on sale; later ones open at once."""
         if not traders:
             return
         self._traders = traders
@@ -186,12 +211,16 @@ class Trader(Trading):
         self._announce(turn, self._registered)
         if self._open_at == FOREVER:
             patience = self._settings.registration_delay_s + self._settings.answer_timeout_s
-            self._open_at = turn.now + self._settings.opening_delay_s
+            self._open_at = turn.now + (
+                0.0 if self._is_further or self._is_restored else self._settings.opening_delay_s
+            )
             self._open_by = self._open_at + patience
 
     def tick(self, turn: Turn) -> None:
         if not self._is_open:
             self._open(turn)
+        for seat in [seat for seat, at in self._reading.items() if at <= turn.now]:
+            self._read(turn, seat)
         if turn.now >= self._repeat_at:
             self._ask_again(turn)
         if self._is_open:
@@ -209,6 +238,9 @@ class Trader(Trading):
         if turn.now >= self._open_at and (not self._missing or turn.now >= self._open_by):
             self._is_open = True
             turn.note("opened", traders=list(self._traders))
+            for name in self._names:
+                if name != self._me and not is_seller(name):
+                    turn.send(name, MarketOpen())
 
     # ------------------------------------------------------------------------------- serving the queue
     def _serve(self, turn: Turn) -> None:
@@ -305,7 +337,7 @@ class Trader(Trading):
                     self._cache.sold(lot)
                     self._cache.served()
                     turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
-                    self._close_sale(turn, order, lot, left, "warehouse")
+                    self._close_sale(turn, order, lot, left, body.position, "warehouse")
                 case Ship(order, None), Denied("oversold"):  # the answer to an order that is asked again
                     turn.send(order.buyer, Oversold(order.order_id, order.item))
                     self._close(turn, order)
@@ -321,7 +353,7 @@ class Trader(Trading):
                     self._close(turn, order)
                 case Ship(order, _), Shipped(lot, left):
                     self._settle(turn, order, lot)
-                    self._close_sale(turn, order, lot, left, "cache")
+                    self._close_sale(turn, order, lot, left, body.position, "cache")
                 case Ship(order, _), Denied(reason):
                     self._cache.settled(self._promised.pop(order.order_id).lot, shipped=False)
                     refused = (
@@ -357,7 +389,9 @@ class Trader(Trading):
             for seller in sellers:
                 turn.send(name, Registered(seller))
 
-    def _close_sale(self, turn: Turn, order: Order, lot: Lot, left: int, served_from: str) -> None:
+    def _close_sale(
+        self, turn: Turn, order: Order, lot: Lot, left: int, position: int, served_from: Literal["warehouse", "cache"]
+    ) -> None:
         turn.note(
             "traded",
             order=order.order_id,
@@ -366,9 +400,9 @@ class Trader(Trading):
             price=lot.price_cents,
             by=served_from,
         )
-        turn.send(lot.seller, Sold(order.order_id, order.item, order.buyer, lot.price_cents, left))
+        turn.send(lot.seller, Sold(order.order_id, order.item, order.buyer, lot.price_cents, left, position))
         if left == 0:
-            turn.send(lot.seller, OutOfStock(order.item))
+            turn.send(lot.seller, OutOfStock(order.item, position))
         self._close(turn, order)
 
     def _close(self, turn: Turn, order: Order) -> None:

@@ -32,7 +32,19 @@ from bazaar.core.turn import Actor, Turn
 from bazaar.history import Happening, encode_line, happening, recall
 from bazaar.narration import Narrator
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import WAREHOUSE, AnyEntry, Delivery, Denial, JournalLine, Opened, Sale, Seat, decode, encode
+from bazaar.records import (
+    WAREHOUSE,
+    AnyEntry,
+    Delivery,
+    Denial,
+    JournalLine,
+    Opened,
+    Recovered,
+    Sale,
+    Seat,
+    decode,
+    encode,
+)
 from bazaar.settings import Settings, with_pace
 from bazaar.warehouse import Warehouse
 from peers.host import FURTHER_LIFE
@@ -255,7 +267,7 @@ class World:
                 self.journals[self._tenures[name]].append(record)
 
     def _inherit(self, actor: Actor, seat: Seat, turn: Turn) -> None:
-        actor.inherit(turn, seat, list(self.journals[seat]))
+        actor.inherit(turn, seat, Recovered(list(self.journals[seat])))
 
     def _dispatch(self, name: str, turn: Turn) -> None:
         sends = turn.sends_at(self.now * self.rates[name])

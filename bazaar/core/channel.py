@@ -5,20 +5,23 @@ letters of the other side have been taken; if there is nothing to send for a whi
 is not acknowledged is repeated from the first letter on, in order (go-back-N); the receiver drops what it has had, and
 what would leave a gap. Loss, duplication and reordering in the network so become delay, and protocol code need not
 think of them. What a death loses, the protocols repeat under the same name.
+
+Nothing that was put is dropped, however long the other side takes nothing: a seller would not be paid. What can wait for
+one receiver is bounded by what can be owed to it: a buyer's window, the goods that a seller has on sale, a trader's seat.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Any
 
-from bazaar.records import LEISURELY, Delivery, Letter
+from bazaar.records import LEISURELY, Delivery, Heartbeat, Letter
 
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
 MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged
-MOST_WAITING = 100_000  # letters for one receiver that does not take them
+A_QUEUE = 100  # letters: behind so many a heartbeat says nothing new
 TELL_AFTER_S = 0.05  # what was taken is acknowledged along with the next letters, or without any after this time
 COMPANY_S = 0.05  # so long after a delivery another one is not made for letters alone that nobody waits for
 NEVER = float("inf")
@@ -43,8 +46,6 @@ class Channel:
         """When to take what was sent for lost."""
         self.repeated = 0
         """How often that has happened since the other side was last heard to take something."""
-        self.given_up = False
-        """Whether the other side has not been reached for so long that nobody waits for it any more."""
         self._their_incarnation = -1
         self._taken = 0  # the number of their next letter
         self._told = 0  # what of that they were told
@@ -66,13 +67,12 @@ class Channel:
             return min(self._send_at, self._tell_at, self.repeat_at)
         return min(self._tell_at, self.repeat_at)
 
-    def put(self, letter: Letter) -> bool:
-        """Queues a letter; False, and the letter is dropped, if the other side has taken nothing for far too long."""
-        if len(self._letters) >= MOST_WAITING:
-            return False
+    def put(self, letter: Letter) -> None:
+        """Queues a letter. Not a heartbeat, if many wait already: they are as good a sign of life."""
+        if len(self._letters) >= A_QUEUE and isinstance(letter.body, Heartbeat):
+            return
         self._letters.append(letter)
         self._send_at = min(self._send_at, self._patient_until if isinstance(letter.body, LEISURELY) else 0.0)
-        return True
 
     def delivery(self, now: float) -> Delivery | None:
         """What is to be sent now: the next letters, or the mere word of what was taken; None if there is nothing."""
@@ -132,7 +132,6 @@ class Channel:
         self._sent = max(self._sent, taken)
         self.repeat_at = now + self._repeat_after_s if self._sent > taken else NEVER
         self.repeated = 0
-        self.given_up = False
 
 
 class Afterwards:
@@ -143,15 +142,32 @@ class Afterwards:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[tuple[tuple[Channel, int], ...], Sequence[Any]]] = deque()
+        self._waiting: defaultdict[Channel, deque[tuple[int, _Batch]]] = defaultdict(deque)  # for which mark, what
+        self._due: list[Any] = []
 
-    def put(self, channels: Iterable[Channel], records: Sequence[Any]) -> None:
-        """To be kept after all that these channels hold now."""
-        self._waiting.append((tuple((channel, channel.mark) for channel in channels), records))
+    def put(self, channels: Collection[Channel], records: Sequence[Any]) -> None:
+        """To be kept after all that these channels hold now has been taken. Who takes nothing holds up only what is for it."""
+        batch = _Batch(len(channels), records)
+        if not channels:
+            self._due += records
+        for channel in channels:
+            self._waiting[channel].append((channel.mark, batch))
 
     def due(self) -> list[Any]:
-        """What can be kept now, in its order."""
-        records: list[Any] = []
-        while self._waiting and all(channel.acked >= mark or channel.given_up for channel, mark in self._waiting[0][0]):
-            records += self._waiting.popleft()[1]
-        return records
+        """What can be kept now."""
+        for channel, waiting in self._waiting.items():
+            while waiting and waiting[0][0] <= channel.acked:
+                batch = waiting.popleft()[1]
+                batch.awaited -= 1
+                if not batch.awaited:
+                    self._due += batch.records
+        due, self._due = self._due, []
+        return due
+
+
+class _Batch:
+    """Records that are to be kept together."""
+
+    def __init__(self, awaited: int, records: Sequence[Any]) -> None:
+        self.awaited = awaited  # how many channels have yet to deliver
+        self.records = records

@@ -20,9 +20,16 @@ class Detector:
         self._heard: dict[str, float] = {}
         self._looked_at = FOREVER
 
-    def watch(self, names: Iterable[str], now: float) -> None:
-        """Watches over exactly these; newcomers count as heard of just now."""
-        self._heard = {name: self._heard.get(name, now) for name in names}
+    def watch(self, names: Iterable[str], now: float, timeout_s: float | None = None) -> None:
+        """Watches over exactly these; newcomers count as heard of just now.
+
+        `timeout_s`: with this patience from now on. If it is less than before, all count as heard of just now: they have
+        spoken as often as the former patience asked for.
+        """
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        known = self._heard if timeout_s >= self.timeout_s else {}
+        self._heard = {name: known.get(name, now) for name in names}
+        self.timeout_s = timeout_s
 
     def heard(self, name: str, now: float) -> None:
         """A sign of life."""
@@ -34,7 +41,7 @@ class Detector:
         absence = now - self._looked_at
         self._looked_at = now
         if absence > self.timeout_s / 2:  # this process was not there to hear them
-            self._heard = {name: at + absence for name, at in self._heard.items()}
+            self._heard = {name: min(now, at + absence) for name, at in self._heard.items()}
         silent = [name for name, at in self._heard.items() if now >= at + self.timeout_s]
         for name in silent:
             self._heard[name] = now

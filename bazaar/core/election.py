@@ -29,8 +29,6 @@ class Bully:
     def __init__(self, me: str, timeout_s: float) -> None:
         self.phase: Literal["idle", "calling", "waiting", "claiming"] = "idle"
         self.deadline = FOREVER
-        self.stood = False
-        """Whether this peer has ever claimed a seat."""
         self._me = me
         self._timeout_s = timeout_s
         self._candidates: tuple[str, ...] = ()
@@ -94,7 +92,6 @@ class Bully:
             self.start(turn)
 
     def _claim(self, turn: Turn) -> None:
-        self.stood = True
         turn.send(WAREHOUSE, Claim(self._round, self._seats[len(self._oks)]))
         self._enter("claiming", turn.now + self._timeout_s)
 

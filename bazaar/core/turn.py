@@ -7,11 +7,10 @@ anything that was sent leaves.** Sends to one destination leave in their order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
-from bazaar.records import AnyMessage, JournalLine, Letter, Seat
+from bazaar.records import AnyMessage, Letter, Recovered, Seat
 
 Facts = dict[str, Any]
 
@@ -75,7 +74,7 @@ class Turn:
         self.kept_afterwards.append(record)
 
     def read(self, seat: Seat) -> None:
-        """Asks for the journal of a tenure; its lines come back by `Actor.inherit`."""
+        """Asks for the journal of a tenure; what of it can be read comes back by `Actor.inherit`."""
         self.reads.append(seat)
 
     def note(self, what: str, **facts: Any) -> None:
@@ -117,8 +116,8 @@ class Actor(Protocol):
     def resign(self, turn: Turn) -> None:
         """Give up the trader's seat, if there is one to give up."""
 
-    def inherit(self, turn: Turn, seat: Seat, lines: Sequence[JournalLine]) -> None:
-        """The journal of a tenure, as it was asked for."""
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
+        """The journal of a tenure, as it was asked for: what of it could be read."""
 
     def tick(self, turn: Turn) -> None:
         """All letters that are here were received, or the deadline has passed: do what is due."""

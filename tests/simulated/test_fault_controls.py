@@ -15,7 +15,7 @@ from bazaar.audit import judge
 from bazaar.core.ledger import Ledger
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
-from bazaar.records import AdoptEntry, Answer, Ask, DeposeEntry, JournalLine, Promised, Queued, Sale, Seat
+from bazaar.records import AdoptEntry, Answer, Ask, DeposeEntry, Promised, Queued, Recovered, Sale, Seat
 from bazaar.warehouse import Warehouse
 from peers.trader import Trader
 from tests.simulation import World, draw_world
@@ -94,8 +94,8 @@ def adopted_twice(patch: Patch) -> None:
     patch.setattr(Ledger, "apply", lenient)
     inherit = Trader.inherit
 
-    def twice(self: Trader, turn: Turn, seat: Seat, lines: list[JournalLine]) -> None:
-        inherit(self, turn, seat, lines)
+    def twice(self: Trader, turn: Turn, seat: Seat, found: Recovered) -> None:
+        inherit(self, turn, seat, found)
         if seat != self.seat:
             self._adoptions[Seat(seat.peer, seat.since)] = self._adoptions[seat]
             self._deposits, again = [*self._deposits], self._adoptions[seat]

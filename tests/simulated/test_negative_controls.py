@@ -279,7 +279,7 @@ def the_clock_does_not_heed_what_it_hears(patch: Patch) -> None:
     patch.setattr(LamportClock, "witness", lambda clock, sent: clock.tick())
 
 
-@control("lowest_clock_served_first", 60, window=5, traders=1, cache="none")
+@control("lowest_clock_served_first", 60, window=20, traders=1, cache="none", peers=9, requests=200)
 def the_queue_is_served_by_arrival(patch: Patch) -> None:
     arrivals = count()
     honest = TradeQueue.put

@@ -5,7 +5,19 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, AnyMessage, AskAgain, Buy, FormerLife, Item, Oversold, Purchased, Unavailable
+from bazaar.records import (
+    ITEMS,
+    AnyMessage,
+    AskAgain,
+    Buy,
+    FormerLife,
+    Item,
+    MarketOpen,
+    Oversold,
+    Purchased,
+    Unanswered,
+    Unavailable,
+)
 from bazaar.settings import Settings
 from peers.buyer import Buyer
 from peers.role import FOREVER
@@ -23,6 +35,7 @@ class AtTheBuyer(Stage):
         settings = Settings(think_s=1.0, answer_timeout_s=10.0, window=window)
         super().__init__(Buyer("buyer0", item, settings, quota, random.Random(seed)))
         self.role.trade(Turn(0.0, self.clock), BENCH)
+        self.role.on_market_open(Turn(0.0, self.clock), "buyer7", MarketOpen())
 
 
 def purchased(order_id: str) -> Purchased:
@@ -70,7 +83,9 @@ def test_after_an_answer_it_thinks_a_while_and_goes_on() -> None:
     buyer = AtTheBuyer()
     buyer.waits_until(0.0)
     turn = buyer.hears("buyer7", purchased("buyer0-0"), at=3.0)
-    assert noted(turn, "purchased") == [{"order": "buyer0-0", "item": "salt", "seller": "seller1", "price": 800}]
+    assert noted(turn, "purchased") == [
+        {"order": "buyer0-0", "item": "salt", "seller": "seller1", "price": 800, "final": True}
+    ]
     assert orders(turn) == []
     assert buyer.role.deadline == 4.0
     assert len(orders(buyer.waits_until(4.0))) == 1
@@ -214,7 +229,9 @@ def test_told_to_ask_again_it_asks_another_trader_and_believes_the_new_answer() 
     turn = buyer.hears("buyer7", AskAgain("buyer0-0", "salt"), at=1.5)
     assert sent(turn)[0] == ("seller6", Buy("buyer0-0", "salt", True))
     turn = buyer.hears("seller6", Purchased("buyer0-0", "salt", "seller9", 500))
-    assert noted(turn, "purchased") == [{"order": "buyer0-0", "item": "salt", "seller": "seller9", "price": 500}]
+    assert noted(turn, "purchased") == [
+        {"order": "buyer0-0", "item": "salt", "seller": "seller9", "price": 500, "final": True}
+    ]
 
 
 def test_an_order_that_is_asked_again_counts_once_and_takes_no_place_of_the_window() -> None:
@@ -277,3 +294,42 @@ def test_a_promise_is_believed_at_first() -> None:
     buyer.waits_until(0.0)
     promise = Purchased("buyer0-0", "salt", "seller1", 800, final=False)
     assert noted(buyer.hears("buyer7", promise), "purchased") != []
+
+
+# ------------------------------------------------------------------------------------- opening, lives
+def test_nothing_is_ordered_before_a_trader_says_that_the_market_is_open() -> None:
+    role = Buyer("buyer0", "salt", Settings(), FOREVER, random.Random(1))
+    buyer = Stage(role)
+    role.trade(Turn(0.0, buyer.clock), BENCH)
+    assert sent(buyer.waits_until(1000.0)) == []
+    assert orders(buyer.hears("buyer7", MarketOpen())) != []
+    assert orders(buyer.hears("seller6", MarketOpen())) == []  # the others say so too
+
+
+def a_further_life(**unanswered: Unanswered) -> Stage:
+    """A buyer that is started again, and was told who trades. The names of its orders: `n3` for `buyer0-3`."""
+    waits_for = {name.replace("n", "buyer0-"): order for name, order in unanswered.items()}
+    former = FormerLife(clock=700, placed=20, unanswered=waits_for)
+    role = Buyer("buyer0", "salt", Settings(window=2), 20, random.Random(1), former)
+    buyer = Stage(role)
+    assert sent(buyer.waits_until(50.0)) == []
+    assert not buyer.role.idle
+    turn = Turn(50.0, buyer.clock)
+    role.trade(turn, BENCH)
+    assert orders(turn) == [Buy(order_id, order.item, True) for order_id, order in waits_for.items()]
+    return buyer
+
+
+def test_a_further_life_repeats_what_the_former_one_waited_for() -> None:
+    buyer = a_further_life(n3=Unanswered("salt", False), n4=Unanswered("fish", False))
+    assert orders(buyer.waits_until(55.0)) == []
+    buyer.hears("buyer7", purchased("buyer0-3"), Unavailable("buyer0-4", "fish"))
+    assert buyer.role.answered == 2
+    assert buyer.role.idle
+
+
+def test_an_answer_that_was_in_doubt_in_the_former_life_is_still() -> None:
+    buyer = a_further_life(n3=Unanswered("salt", True))
+    turn = buyer.hears("buyer7", Oversold("buyer0-3", "salt"))
+    assert noted(turn, "revoked") == [{"order": "buyer0-3", "item": "salt"}]
+    assert buyer.role.answered == 0  # it was counted then

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bazaar.core import channel
 from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Afterwards, Channel
-from bazaar.records import Delivery, Letter, Sold, WhoTrades
+from bazaar.records import Delivery, Heartbeat, Letter, Sold, WhoTrades
 from tests.builders import a_delivery
 
 REPEAT_AFTER_S = 3.0
@@ -121,11 +121,13 @@ def test_no_more_is_under_way_than_the_other_side_may_not_read(monkeypatch: pyte
     assert sent(here).letters == letters(4, 5)
 
 
-def test_a_channel_that_nobody_empties_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "MOST_WAITING", 2)
-    end = buyers_end(1, 2)
-    assert not end.put(*letters(3))
-    assert sent(end).letters == letters(1, 2)
+def test_what_was_put_is_never_dropped_but_no_heartbeats_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "A_QUEUE", 2)
+    end = buyers_end(1)
+    end.put(Letter(2, Heartbeat()))
+    end.put(Letter(3, Heartbeat()))  # the two before are as good a sign of life
+    end.put(*letters(4))
+    assert sent(end).letters == (*letters(1), Letter(2, Heartbeat()), *letters(4))
 
 
 def test_something_to_send_is_due_at_once_and_nothing_never() -> None:
@@ -269,11 +271,9 @@ def test_repetitions_are_counted_until_something_is_taken() -> None:
         delivery = sent(buyer)
         buyer.again()
     assert buyer.repeated == 2
-    buyer.given_up = True
     trader.accept(delivery, 0.0)
     buyer.accept(sent(trader, TELL_AFTER_S), 1.0)
     assert buyer.repeated == 0
-    assert not buyer.given_up
 
 
 def test_a_delivery_that_has_grown_in_its_repetition_brings_only_what_is_new() -> None:
@@ -367,23 +367,14 @@ def test_what_was_put_behind_letters_that_wait_is_waited_for_with_them() -> None
     assert afterwards.due() == ["closed"]
 
 
-def test_records_are_kept_in_their_order() -> None:
+def test_who_takes_nothing_holds_up_only_what_is_for_it() -> None:
     slow, quick, afterwards = traders_end(1), a_channel("buyer7", "seller1", 1), Afterwards()
     afterwards.put([slow], ["first"])
     afterwards.put([quick], ["second", "third"])
     acknowledge(quick, 1)
-    assert afterwards.due() == []
+    assert afterwards.due() == ["second", "third"]
     acknowledge(slow, 1)
-    assert afterwards.due() == ["first", "second", "third"]
-
-
-def test_nobody_waits_for_a_receiver_that_is_dead() -> None:
-    dead, living, afterwards = traders_end(1), a_channel("buyer7", "seller1", 1), Afterwards()
-    afterwards.put([dead, living], ["closed"])
-    dead.given_up = True
-    assert afterwards.due() == []
-    acknowledge(living, 1)
-    assert afterwards.due() == ["closed"]
+    assert afterwards.due() == ["first"]
 
 
 def test_with_nothing_to_send_there_is_nothing_to_wait_for() -> None:

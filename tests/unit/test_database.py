@@ -26,6 +26,7 @@ from bazaar.records import (
     encode,
 )
 from bazaar.rpc import Directory, Mailbox, NameServer, Post, Unreachable, make_key
+from bazaar.runclock import start_clock
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
 from database import MirroredLedger
@@ -122,6 +123,7 @@ class Running:
 @pytest.fixture
 def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save(a_plan(peers=8, traders=2), tmp_path / "bazaar.json")
+    start_clock(tmp_path)
     (tmp_path / WAREHOUSE).mkdir()
     monkeypatch.chdir(tmp_path / WAREHOUSE)
     monkeypatch.setenv("BAZAAR_MONGO_URI", "mongodb://nowhere.invalid/")

@@ -137,3 +137,28 @@ def test_a_driver_that_goes_by_its_deadlines_suspects_on_time(timeout_s: float) 
             assert looks < 10
             return
     pytest.fail("nobody was suspected")
+
+
+def test_with_less_patience_than_before_everybody_counts_as_heard_of_just_now() -> None:
+    """A peer that becomes a trader was spoken to now and then only; from now on it is spoken to often."""
+    detector = Detector(15.0)
+    detector.watch(["buyer7"], 0.0)
+    detector.watch(["buyer7", "seller6"], 9.0, 5.0)
+    assert [detector.suspects(now) for now in (9.0, 11.0, 13.0, 13.9)] == [[], [], [], []]
+    assert detector.suspects(14.0) == ["buyer7", "seller6"]
+
+
+def test_an_absence_before_somebody_was_watched_is_not_held_in_its_favour() -> None:
+    detector = Detector(5.0)
+    detector.suspects(0.0)
+    detector.watch(["buyer7"], 10.0)  # until then there was nobody to look after
+    assert [detector.suspects(now) for now in (10.0, 12.0, 14.0)] == [[], [], []]
+    assert detector.suspects(15.0) == ["buyer7"]
+
+
+def test_with_more_patience_the_silence_so_far_counts() -> None:
+    detector = Detector(5.0)
+    detector.watch(["buyer7"], 0.0)
+    detector.watch(["buyer7"], 4.0, 15.0)
+    assert [detector.suspects(float(now)) for now in range(4, 15)] == [[]] * 11
+    assert detector.suspects(15.0) == ["buyer7"]

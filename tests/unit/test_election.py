@@ -67,7 +67,6 @@ def test_hearing_neither_ok_nor_won_in_time_wins() -> None:
     bully.tick(late)
     assert sent(early) == []
     assert sent(late) == [(WAREHOUSE, Claim(7, 0))]
-    assert bully.stood
 
 
 def test_if_the_one_above_then_falls_silent_the_election_is_held_again() -> None:
@@ -115,13 +114,6 @@ def test_a_new_round_ends_the_old_one_and_is_without_those_who_won() -> None:
     turn = a_turn(1.0)
     bully.start(turn)
     assert sent(turn) == [(WAREHOUSE, Claim(8, 1))]
-
-
-def test_who_has_not_claimed_has_not_stood() -> None:
-    bully = a_candidate("buyer2")
-    bully.start(a_turn())
-    bully.heard_ok(a_turn(), "seller9", 7)
-    assert not bully.stood
 
 
 def test_an_ok_from_an_earlier_round_does_not_count() -> None:

@@ -18,11 +18,12 @@ from bazaar.history import (
     encode_line,
     happening,
     only,
+    recall,
 )
-from bazaar.records import FIRST_LIFE
+from bazaar.records import FIRST_LIFE, Deposit, FormerLife, Unanswered
 
 STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
-HEARD = Event(9, "purchased", "buyer7", 8, {"price": 800, "traders": ["buyer7"]})
+HEARD = Event(9, "purchased", "buyer7", 8, {"order": "buyer0-0", "price": 800, "traders": ["buyer7"]})
 
 
 def left_behind(folder: Path, *events: Event) -> Path:
@@ -37,7 +38,9 @@ def test_what_happened_is_read_as_it_was_written(tmp_path: Path) -> None:
     left_behind(tmp_path, STARTED, HEARD)
     assert list(Recorded(tmp_path)) == [
         Happening(12.5, "buyer0", 4, "ordered", {"order": "buyer0-0", "item": "salt"}),
-        Happening(12.5, "buyer0", 9, "purchased", {"price": 800, "traders": ["buyer7"]}, "buyer7", 8),
+        Happening(
+            12.5, "buyer0", 9, "purchased", {"order": "buyer0-0", "price": 800, "traders": ["buyer7"]}, "buyer7", 8
+        ),
     ]
 
 
@@ -143,3 +146,54 @@ def test_one_may_ask_for_some_kinds_of_events_of_what_is_recorded_and_of_what_is
 def test_a_fact_that_looks_like_a_kind_is_none(tmp_path: Path) -> None:
     left_behind(tmp_path, Event(4, "ordered", None, 0, {"what": "purchased", "text": '"what":"purchased"'}))
     assert list(only(Recorded(tmp_path), "purchased")) == []
+
+
+# ------------------------------------------------------------------------------------- a former life
+def lived(*events: tuple[str, dict[str, Any]]) -> FormerLife:
+    """What a process finds that has noted these."""
+    return recall(Happening(0.0, "x", clock, what, facts) for clock, (what, facts) in enumerate(events, start=1))
+
+
+def test_each_life_is_counted() -> None:
+    assert lived(("born", {"life": 1}), ("joined", {}), ("born", {"life": 2})).lives == 2
+
+
+@pytest.mark.parametrize(
+    ("events", "unanswered"),
+    [
+        ((), {"buyer0-0": Unanswered("salt", False)}),
+        (("repeated",), {"buyer0-0": Unanswered("salt", False)}),
+        (("purchased",), {}),
+        (("found_unavailable",), {}),
+        (("purchased", "revoked"), {}),
+        (("purchased", "doubted"), {"buyer0-0": Unanswered("salt", True)}),
+        (("purchased", "doubted", "repeated"), {"buyer0-0": Unanswered("salt", True)}),
+        (("purchased", "doubted", "repeated", "purchased"), {}),
+    ],
+)
+def test_a_buyer_remembers_what_it_waits_for(events: tuple[str, ...], unanswered: dict[str, Unanswered]) -> None:
+    order = {"order": "buyer0-0", "item": "salt"}
+    former = lived(("ordered", order), *((event, order) for event in events))
+    assert (former.placed, former.unanswered) == (1, unanswered)
+
+
+def test_a_seller_remembers_what_nobody_has_confirmed_and_what_it_was_paid_for() -> None:
+    def goods(deposit_id: str) -> dict[str, Any]:
+        return {"deposit": deposit_id, "item": "salt", "count": 3, "price": 800, "trader": "buyer7"}
+
+    former = lived(
+        ("offered", goods("seller1-d0")),
+        ("offered", goods("seller1-d1")),
+        ("registered", goods("seller1-d0")),
+        ("sold", {"order": "buyer0-3"}),
+    )
+    assert former.offered == (Deposit("seller1-d1", "salt", 3, 800),)
+    assert former.credited == {"buyer0-3"}
+
+
+def test_a_former_life_is_remembered_from_what_is_sound(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, STARTED, HEARD)
+    path.write_bytes(b"rubbish\n" + path.read_bytes())
+    history = History(tmp_path, "buyer0")
+    assert (history.former_life.clock, history.former_life.placed) == (9, 1)
+    history.close()

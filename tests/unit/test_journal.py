@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bazaar import journal as journal_module
-from bazaar.journal import DamagedJournal, Journal, journal_file, read_journal
+from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
 from tests.builders import a_lot, an_order
 
@@ -40,7 +40,15 @@ def left_behind(folder: Path, *lines: JournalLine) -> Path:
 def read(folder: Path) -> tuple[JournalLine, ...]:
     """What the next life of the process finds."""
     a_journal(folder).close()
-    return tuple(read_journal(journal_file(folder, SINCE)))
+    return lines_of(journal_file(folder, SINCE))
+
+
+def lines_of(path: Path) -> tuple[JournalLine, ...]:
+    """The lines of a journal that is there and undamaged."""
+    found = read_journal(path)
+    assert found.lines is not None
+    assert found.damage == []
+    return tuple(found.lines)
 
 
 def test_a_new_journal_is_empty(tmp_path: Path) -> None:
@@ -110,14 +118,35 @@ def test_a_file_of_nothing_but_a_torn_line_is_empty(tmp_path: Path) -> None:
     "damaged",
     [b"", b"\0\0\0\0", b'{"line":"queued"', b'{"line":"stolen"}', b'{"line":"closed","order_id":"\xff"}', b"[]"],
 )
-def test_damage_in_the_middle_is_refused_with_its_place(damaged: bytes, tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_told_with_its_place_and_the_rest_is_used(damaged: bytes, tmp_path: Path) -> None:
     path = left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"), queued("buyer4-0"))
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([lines[0], damaged, *lines[2:]]))
-    with pytest.raises(DamagedJournal, match=rf"{JOURNAL_FILE}, line 2: "):
-        read_journal(path)
-    with pytest.raises(DamagedJournal, match=rf"{JOURNAL_FILE}, line 2: "):
-        a_journal(tmp_path)
+    sound = [queued("buyer0-0"), queued("buyer4-0")]
+    for further in ([], [queued("buyer6-0")]):
+        left_behind(tmp_path, *further)  # its owner goes on with it, and whoever reads it later is told all the same
+        found, (damage,) = read_journal(path)
+        assert found == [*sound, *further]
+        assert damage.startswith(f"{tmp_path.name}/{JOURNAL_FILE}, line 2: ")
+
+
+def test_a_damaged_journal_with_a_torn_end_goes_on_after_its_last_whole_line(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"))
+    path.write_bytes(b"rubbish\n" + path.read_bytes() + b'{"line":"que')
+    left_behind(tmp_path, queued("buyer2-0"))
+    lines, damage = read_journal(path)
+    assert lines == [queued("buyer0-0"), queued("buyer2-0")]
+    assert len(damage) == 1
+
+
+def test_a_journal_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, queued("buyer0-0"))
+    path.rename(tmp_path / "elsewhere")
+    lines, (reason,) = read_journal(path)
+    assert lines is None
+    assert reason == f"{tmp_path.name}/{JOURNAL_FILE}: No such file or directory"
+    path.mkdir()
+    assert read_journal(path).lines is None
 
 
 # ------------------------------------------------------------------------------------------- compaction
@@ -157,8 +186,8 @@ def test_every_tenure_has_a_journal_of_its_own(tmp_path: Path) -> None:
     journal.write([queued("buyer0-0")])
     journal.write([Opened(9), queued("buyer2-0")])
     journal.close()
-    assert read_journal(journal_file(tmp_path, 4)) == [queued("buyer0-0")]
-    assert read_journal(journal_file(tmp_path, 9)) == [queued("buyer2-0")]
+    assert lines_of(journal_file(tmp_path, 4)) == (queued("buyer0-0"),)
+    assert lines_of(journal_file(tmp_path, 9)) == (queued("buyer2-0"),)
 
 
 def test_a_tenure_that_goes_on_in_another_life_goes_on_in_its_journal(tmp_path: Path) -> None:
@@ -166,18 +195,14 @@ def test_a_tenure_that_goes_on_in_another_life_goes_on_in_its_journal(tmp_path: 
     journal = Journal(tmp_path)
     journal.write([Opened(SINCE), queued("buyer2-0")])
     journal.close()
-    assert read_journal(journal_file(tmp_path, SINCE)) == [queued("buyer0-0"), queued("buyer2-0")]
-
-
-def test_a_tenure_in_which_nothing_was_kept_has_an_empty_journal(tmp_path: Path) -> None:
-    assert read_journal(journal_file(tmp_path, SINCE)) == []
+    assert lines_of(journal_file(tmp_path, SINCE)) == (queued("buyer0-0"), queued("buyer2-0"))
 
 
 def test_a_journal_can_be_read_while_its_owner_is_paused_in_the_midst_of_a_line(tmp_path: Path) -> None:
     path = left_behind(tmp_path, queued("buyer0-0"), queued("buyer2-0"))
     os.truncate(path, path.stat().st_size - 3)
     before = path.read_bytes()
-    assert read_journal(path) == [queued("buyer0-0")]
+    assert lines_of(path) == (queued("buyer0-0"),)
     assert path.read_bytes() == before  # it is not the reader's to mend
 
 
@@ -187,5 +212,5 @@ def test_what_is_kept_before_a_tenure_begins_belongs_to_the_former_one(tmp_path:
     journal.write([queued("buyer0-0")])
     journal.write([Closed("buyer0-0"), Opened(9), queued("buyer0-0")])
     journal.close()
-    assert read_journal(journal_file(tmp_path, 4)) == [queued("buyer0-0"), Closed("buyer0-0")]
-    assert read_journal(journal_file(tmp_path, 9)) == [queued("buyer0-0")]
+    assert lines_of(journal_file(tmp_path, 4)) == (queued("buyer0-0"), Closed("buyer0-0"))
+    assert lines_of(journal_file(tmp_path, 9)) == (queued("buyer0-0"),)

@@ -27,16 +27,20 @@ from tests.builders import Stage, a_bench, a_turn, noted, sent
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
 SETTINGS = Settings(peers=5, traders=2, election_delay_s=1.0, reelection_delay_s=2.0, election_timeout_s=5.0)
 
+NOBODY_YET = Bench(vacant=2)
+
 
 class Member(Stage):
-    """A peer that has begun at 0."""
+    """A peer that has begun at 0, and was told then who trades: at first nobody. `told` None: not yet."""
 
     role: Membership
 
-    def __init__(self, me: str, names: tuple[str, ...] = NAMES) -> None:
+    def __init__(self, me: str, names: tuple[str, ...] = NAMES, told: Bench | None = NOBODY_YET) -> None:
         super().__init__(Membership(me, names, SETTINGS))
         self.begun = Turn(0.0, self.clock)
         self.role.begin(self.begun)
+        if told is not None:
+            self.hears(WAREHOUSE, BenchIs(told))
 
 
 def started_at(member: Member) -> float:
@@ -49,9 +53,7 @@ def started_at(member: Member) -> float:
 
 def starters(bench: Bench) -> list[str]:
     """The peers in the order in which they would start the next round, the others being silent."""
-    members = {name: Member(name) for name in NAMES}
-    for member in members.values():
-        member.hears(WAREHOUSE, BenchIs(bench))
+    members = {name: Member(name, told=bench) for name in NAMES}
     times = {name: started_at(member) for name, member in members.items()}
     return sorted((name for name in NAMES if times[name] < FOREVER), key=times.__getitem__)
 
@@ -143,20 +145,40 @@ def test_won_is_recognised_by_everybody() -> None:
     assert member.role.complete
 
 
-def test_a_won_that_overtook_the_warehouses_answer_elects_as_well() -> None:
+def test_of_its_own_seat_a_peer_believes_the_warehouse_alone_and_asks_it() -> None:
     member = Member("buyer4")
     member.hears("buyer2", Election(-1))
     turn = member.hears("seller3", Won(a_bench("buyer4", "seller3")))
-    assert noted(turn, "elected") == [{"seat": 0}]
-    assert noted(member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", vacant=1))), "elected") == []
+    assert (noted(turn, "elected"), sent(turn)) == ([], [(WAREHOUSE, WhoTrades())])
+    assert member.role.seat is None
+    assert noted(member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", vacant=1))), "elected") == [{"seat": 0}]
 
 
-def test_a_trader_of_a_former_life_is_not_elected_anew() -> None:
-    member = Member("buyer4")
+@pytest.mark.parametrize("claims_first", [False, True])
+def test_a_trader_of_a_former_life_is_not_elected_anew(claims_first: bool) -> None:
+    member = Member("buyer4", told=None)
+    if claims_first:  # it is called before it knows that it trades
+        assert sent(member.hears("buyer2", Election(1))) == [("buyer2", Ok(1))]
     turn = member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
     assert noted(turn, "elected") == []
     assert said(turn) == []
     assert member.role.bench.traders == ("buyer4", "seller3")
+    assert not member.role.elected
+
+
+def test_nobody_takes_part_before_it_knows_who_trades() -> None:
+    member = Member("buyer4", told=None)
+    member.hears("buyer2", Election(-1))
+    assert started_at(member) == FOREVER
+    assert member.role.unsure
+
+
+def test_who_trades_is_asked_again_until_there_is_an_answer() -> None:
+    member = Member("buyer0", told=None)
+    assert sent(member.waits_until(SETTINGS.election_timeout_s)) == [(WAREHOUSE, WhoTrades())]
+    member.hears(WAREHOUSE, BenchIs(NOBODY_YET))
+    assert not member.role.unsure
+    assert WhoTrades() not in [body for _, body in sent(member.waits_until(2 * SETTINGS.election_timeout_s))]
 
 
 def test_an_empty_seat_is_no_trader_and_as_long_as_there_is_another_it_stays_empty() -> None:
@@ -177,11 +199,20 @@ def test_an_older_bench_is_ignored(position: int) -> None:
     assert member.role.bench == a_bench("buyer4", "seller3")
 
 
+def test_whoever_still_has_an_older_bench_is_told_the_newer_one() -> None:
+    member = Member("buyer0")
+    newer, older = a_bench("buyer4", "seller3"), a_bench("buyer4", vacant=1)
+    member.hears("seller3", Won(newer))
+    assert sent(member.hears("buyer2", BenchIs(older))) == [("buyer2", BenchIs(newer))]
+    assert sent(member.hears("buyer2", BenchIs(newer))) == []
+    assert sent(member.hears(WAREHOUSE, BenchIs(older))) == []
+
+
 @pytest.mark.parametrize("late", [Ok(-1), Election(-1)])
 @pytest.mark.parametrize("me", ["buyer0", "buyer4"])
 def test_the_last_words_of_an_election_that_is_over_start_nothing(me: str, late: AnyMessage) -> None:
     member = Member(me)
-    member.hears("seller3", Won(a_bench("buyer4", "seller3")))
+    member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
     turn = member.hears("buyer2", late)
     assert not [body for _, body in sent(turn) if isinstance(body, (Election, Claim))]
     assert started_at(member) == FOREVER
@@ -189,13 +220,13 @@ def test_the_last_words_of_an_election_that_is_over_start_nothing(me: str, late:
 
 def test_whoever_holds_an_election_that_is_over_is_told_the_bench() -> None:
     member = Member("seller3")
-    member.hears("buyer4", Won(a_bench("buyer4", "seller3")))
+    member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
     assert sent(member.hears("buyer2", Election(-1))) == [("buyer2", BenchIs(a_bench("buyer4", "seller3")))]
 
 
 def test_a_trader_takes_no_part_in_a_later_round() -> None:
     member = Member("buyer4")
-    member.hears("seller3", Won(a_bench("buyer4", vacant=1)))
+    member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", vacant=1)))
     assert sent(member.hears("buyer0", Election(-1))) == [("buyer0", BenchIs(a_bench("buyer4", vacant=1)))]
 
 
@@ -350,7 +381,9 @@ def test_who_has_no_seat_has_none_to_give_up() -> None:
     member = seated("buyer0")
     turn = Turn(11.0, member.clock)
     member.role.resign(turn)
-    assert (turn.sends, turn.events) == ([], [])
+    assert turn.sends == []
+    assert noted(turn, "nothing_to_resign") == [{}]
+    assert sent(member.hears("seller3", Election(2))) != []  # and it stands for a seat as before
 
 
 # ------------------------------------------------------------------------------------------- the end

@@ -19,8 +19,10 @@ from bazaar.records import (
     Election,
     FormerLife,
     Letter,
+    MarketOpen,
     Opened,
     Purchased,
+    Recovered,
     Seat,
     Sold,
     Won,
@@ -43,8 +45,19 @@ def a_plan(**values: object) -> Plan:
 
 
 def begun(peer: Peer) -> Peer:
+    """The peer has begun, and was told that nobody trades yet."""
     peer.begin(Turn(0.0, peer.clock))
+    hear(peer, WAREHOUSE, BenchIs(Bench(vacant=1)))
     return peer
+
+
+def open_to(peer: Peer, bench: Bench, at: float = 0.0) -> Turn:
+    """These trade, and the market is open."""
+    turn = Turn(at, peer.clock)
+    for body in (Won(bench), MarketOpen()):
+        peer.receive(turn, bench.traders[-1], Letter(10, body))
+    peer.tick(turn)
+    return turn
 
 
 def hear(peer: Peer, source: str, body: AnyMessage, at: float = 0.0) -> Turn:
@@ -56,7 +69,7 @@ def hear(peer: Peer, source: str, body: AnyMessage, at: float = 0.0) -> Turn:
 
 def elect(peer: Peer) -> Turn:
     """The peer has begun, stands for the only seat, and gets it."""
-    peer.begin(Turn(0.0, peer.clock))
+    begun(peer)
     hear(peer, "buyer0", Election(-1))
     hear(peer, WAREHOUSE, BenchIs(Bench(vacant=1)), at=100.0)  # nobody above has answered
     return hear(peer, WAREHOUSE, BenchIs(a_bench(peer.name)), at=100.0)
@@ -103,15 +116,13 @@ def test_an_elected_peer_trades_and_neither_buys_nor_sells(name: str) -> None:
 
 def test_the_others_buy_and_sell_as_soon_as_the_bench_is_full() -> None:
     buyer, seller = begun(Peer("buyer0", a_plan())), begun(Peer("seller1", a_plan()))
-    assert [type(body) for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4"))))] == [Buy]
+    assert [type(body) for _, body in sent(open_to(buyer, a_bench("buyer4")))] == [Buy]
     assert [type(body) for _, body in sent(hear(seller, "buyer4", Won(a_bench("buyer4"))))] == [Deposit]
 
 
 def test_while_a_seat_is_free_nobody_trades() -> None:
     buyer = begun(Peer("buyer0", a_plan(traders=2)))
-    assert not [
-        body for _, body in sent(hear(buyer, "buyer4", Won(a_bench("buyer4", vacant=1)))) if isinstance(body, Buy)
-    ]
+    assert not [body for _, body in sent(open_to(buyer, a_bench("buyer4", vacant=1))) if isinstance(body, Buy)]
 
 
 @pytest.mark.parametrize("body", [Purchased("buyer0-0", "salt", "seller1", 800), Answer(1, (), False)])
@@ -136,7 +147,7 @@ def test_the_orders_of_a_run_are_shared_among_those_who_stay_buyers() -> None:
     placed = {}
     for name in ("buyer0", "buyer2", "buyer4"):
         peer = begun(Peer(name, a_plan(requests=5, window=100)))
-        placed[name] = sum(isinstance(body, Buy) for _, body in sent(hear(peer, "seller3", Won(a_bench("seller3")))))
+        placed[name] = sum(isinstance(body, Buy) for _, body in sent(open_to(peer, a_bench("seller3"))))
     assert placed == {"buyer0": 3, "buyer2": 2, "buyer4": 0}  # buyer4 is the one that the election makes a trader
 
 
@@ -147,8 +158,8 @@ def without(bench: Bench, position: int) -> Bench:
 
 
 def test_a_trader_that_is_deposed_steps_down_and_buys_again() -> None:
-    peer = Peer("buyer4", a_plan(traders=2))
-    peer.begin(Turn(0.0, peer.clock))
+    peer = begun(Peer("buyer4", a_plan(traders=2)))
+    hear(peer, "seller3", MarketOpen())
     hear(peer, "buyer0", Election(-1))
     hear(peer, WAREHOUSE, BenchIs(a_bench("buyer4", vacant=1)))
     turn = hear(peer, "seller3", Won(a_bench("buyer4", "seller3")))
@@ -178,7 +189,7 @@ def test_what_was_asked_for_comes_too_late_for_one_that_has_stepped_down() -> No
     elect(peer)
     hear(peer, "buyer0", BenchIs(without(peer.membership.bench, 3)), at=101.0)
     turn = Turn(102.0, peer.clock)
-    peer.inherit(turn, Seat("seller3", 1), [])
+    peer.inherit(turn, Seat("seller3", 1), Recovered(()))
     assert (turn.sends, turn.kept, turn.events) == ([], [], [])
 
 
@@ -201,7 +212,7 @@ def test_a_peer_of_a_further_life_numbers_on_and_credits_no_sale_twice() -> None
 
 
 def test_the_civil_part_of_a_trader_hears_the_answers_to_what_it_had_begun() -> None:
-    peer = begun(Peer("seller3", a_plan()))
+    peer = Peer("seller3", a_plan())
     elect(peer)
     turn = hear(peer, "buyer4", Sold("buyer0-3", "salt", "buyer0", 800, 3))
     assert noted(turn, "sold")[0]["earned"] == 640

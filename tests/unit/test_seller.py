@@ -194,3 +194,27 @@ def test_in_a_further_life_no_sale_is_credited_twice() -> None:
         "buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 9), Sold("buyer0-1", "salt", "buyer0", 800, 8)
     )
     assert [sold["order"] for sold in noted(turn, "sold")] == ["buyer0-1"]
+
+
+def test_late_letters_do_not_look_as_if_goods_came_back() -> None:
+    seller = AtTheSeller()
+    newest = Sold("buyer0-1", "salt", "buyer0", 800, 0, 12)
+    turn = seller.hears("buyer7", newest, OutOfStock("salt", 12))
+    assert noted(turn, "left") == [{"item": "salt", "left": 0}]
+    turn = seller.hears("seller6", Sold("buyer0-0", "salt", "buyer0", 800, 2, 9), OutOfStock("salt", 9))
+    assert noted(turn, "sold") != []
+    assert (noted(turn, "left"), noted(turn, "out_of_stock")) == ([], [])
+
+
+def test_a_deposit_is_written_down_when_it_is_first_handed_over_and_repeated_in_a_further_life() -> None:
+    deposit = Deposit("seller1-d3", "boar", 4, 900)
+    role = Seller("seller1", "salt", Settings(), random.Random(1), FormerLife(clock=700, offered=(deposit,)))
+    seller = Stage(role)
+    turn = Turn(0.0, seller.clock)
+    role.trade(turn, ("buyer7",))
+    assert sent(turn) == [("buyer7", deposit)]
+    assert noted(turn, "offered") == []
+    (offered,) = noted(seller.waits_until(0.0), "offered")
+    assert (offered["deposit"], offered["count"], offered["trader"]) == ("seller1-d700", 10, "buyer7")
+    seller.hears("buyer7", Deposited("seller1-d3"), Deposited("seller1-d700"))
+    assert role.idle

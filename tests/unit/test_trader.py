@@ -28,6 +28,7 @@ from bazaar.records import (
     Item,
     JournalLine,
     Lot,
+    MarketOpen,
     Opened,
     OutOfStock,
     Oversold,
@@ -35,6 +36,7 @@ from bazaar.records import (
     Purchased,
     Queued,
     Read,
+    Recovered,
     Registered,
     Reopened,
     Reply,
@@ -52,7 +54,7 @@ from bazaar.records import (
 )
 from peers import trader as trader_module
 from peers.role import FOREVER
-from peers.trader import MOST_ASKED, SETTLE_AFTER_S, Trader
+from peers.trader import MOST_ASKED, READ_AGAIN_AFTER_S, READ_ATTEMPTS, SETTLE_AFTER_S, Trader
 from tests.builders import Stage, a_lot, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "buyer3", "buyer4")
@@ -78,6 +80,8 @@ class AtTheTrader(Stage):
         self._answered = Ask(0, ())
         turn = Turn(0.0, self.clock)
         self.role.start(turn, elected)
+        if elected:
+            self.role.inherit(turn, self.role.seat, Recovered(()))  # its own journal, just begun
         self.role.trade(turn, BENCH)
         self.begun = turn
         if open_:
@@ -109,7 +113,7 @@ class AtTheTrader(Stage):
     def inherits(self, seat: Seat, *lines: JournalLine) -> Turn:
         """The journal of this tenure, as it was asked for."""
         turn = Turn(self.now, self.clock)
-        self.role.inherit(turn, seat, lines)
+        self.role.inherit(turn, seat, Recovered(lines))
         self.role.tick(turn)
         return self._remember(turn)
 
@@ -146,7 +150,8 @@ def test_an_elected_trader_opens_its_journal_and_is_ready_for_registration() -> 
     begun = AtTheTrader(since=7).begun
     assert noted(begun, "ready_for_registration") == [{}]
     assert begun.kept == [Opened(7)]
-    assert begun.reads == []
+    assert begun.reads == [Seat("buyer4", 7)]  # which is empty
+    assert noted(begun, "took_over") == []
     assert sent(begun) == [(WAREHOUSE, WhoTrades())]  # it is told what is to be taken over
 
 
@@ -748,3 +753,56 @@ def test_a_deposed_trader_takes_no_leased_promise_back() -> None:
     turn = Turn(1.0, trader.clock)
     trader.role.step_down(turn)
     assert sent(turn) == []
+
+
+# --------------------------------------------------------------------------------- journals, opening
+DEAD = Seat("buyer3", 1)
+
+
+def test_a_journal_that_cannot_be_read_is_tried_again_and_then_told() -> None:
+    trader = AtTheTrader()
+    assert trader.hears(WAREHOUSE, TakeOver(DEAD)).reads == [DEAD]
+    gone = Recovered(None, ["buyer3/queue-1.jsonl: No such file or directory"])
+    for _ in range(READ_ATTEMPTS - 1):
+        turn = Turn(trader.now, trader.clock)
+        trader.role.inherit(turn, DEAD, gone)
+        assert turn.events == []
+        assert not trader.role.idle
+        assert trader.role.deadline == trader.now + READ_AGAIN_AFTER_S
+        assert trader.waits_until(trader.role.deadline).reads == [DEAD]
+    turn = Turn(trader.now, trader.clock)
+    trader.role.inherit(turn, DEAD, gone)
+    assert noted(turn, "unreadable") == [{"peer": "buyer3", "since": 1, "reason": gone.damage[0]}]
+    assert noted(turn, "took_over") == [{"peer": "buyer3", "orders": 0, "promised": 0}]
+    assert trader.waits_until(100.0).reads == []
+
+
+def test_a_journal_that_comes_back_in_time_is_taken_over() -> None:
+    trader = AtTheTrader()
+    trader.hears(WAREHOUSE, TakeOver(DEAD))
+    trader.role.inherit(Turn(0.0, trader.clock), DEAD, Recovered(None, ["not yet"]))
+    turn = trader.inherits(DEAD, Queued(an_order("buyer0-0")))
+    assert noted(turn, "unreadable") == []
+    assert ships(turn) == [Ship(an_order("buyer0-0"), None)]
+
+
+def test_of_a_damaged_journal_the_rest_is_used_and_the_damage_told() -> None:
+    trader = AtTheTrader()
+    trader.hears(WAREHOUSE, TakeOver(DEAD))
+    turn = Turn(0.0, trader.clock)
+    trader.role.inherit(turn, DEAD, Recovered((Queued(an_order("buyer0-0")),), ["line 2: rubbish"]))
+    assert noted(turn, "unreadable") == [{"peer": "buyer3", "since": 1, "reason": "line 2: rubbish"}]
+    assert [order["order"] for order in noted(turn, "inherited")] == ["buyer0-0"]
+
+
+def test_whoever_opens_tells_the_buyers() -> None:
+    trader = AtTheTrader(open_=False)
+    turn = trader.hears("buyer3", Registered("seller1"))
+    assert [to for to, body in sent(turn) if body == MarketOpen()] == ["buyer0", "buyer2", "buyer3"]
+
+
+@pytest.mark.parametrize(("since", "elected", "opens_at"), [(0, True, 35.0), (9, True, 0.0), (0, False, 0.0)])
+def test_only_the_first_traders_of_all_wait_before_they_open(since: int, elected: bool, opens_at: float) -> None:
+    trader = AtTheTrader(open_=False, since=since, elected=elected, opening_delay_s=35.0)
+    assert bool(noted(trader.hears("buyer3", Registered("seller1")), "opened")) == (opens_at == 0.0)
+    assert bool(noted(trader.waits_until(35.0), "opened")) == (opens_at > 0.0)

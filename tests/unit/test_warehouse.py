@@ -98,7 +98,9 @@ def test_the_requests_of_one_question_are_answered_in_their_order() -> None:
     question = Ask(4, (Stock(fish), Ship(an_order("buyer0-0", "fish"), None), Ship(an_order("buyer0-1", "fish"), None)))
     turn = ask(a_warehouse(), "buyer7", question)
     gone = a_lot("seller2-d0", item="fish", count=0, clock=0)
-    assert sent(turn) == [("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable")), True))]
+    assert sent(turn) == [
+        ("buyer7", Answer(4, (Stocked("seller2-d0"), Shipped(gone, 0), Denied("unavailable")), True, 5))
+    ]
     assert [type(entry).__name__ for entry in turn.kept] == ["DepositEntry", "Sale", "Denial"]
     assert [entry.position for entry in turn.kept] == [2, 3, 4]
 
@@ -128,12 +130,12 @@ def test_the_same_order_asked_again_gets_the_same_answer_and_ships_nothing() -> 
     assert len(first.kept) == 1
     assert again.kept == []
     assert noted(again, "shipped") == []
-    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),), False))]
+    assert sent(again) == [("buyer7", Answer(2, (Shipped(a_lot(count=2), 2),), False, 3))]
 
 
 def test_a_promise_of_what_is_not_there_is_denied_as_oversold() -> None:
     turn = ask(a_warehouse(), "buyer7", Ask(1, (Ship(an_order(), "seller9-d9"),)))
-    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),), True))]
+    assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),), True, 3))]
     assert noted(turn, "oversold") == [{"order": "buyer0-0", "item": "salt", "buyer": "buyer0"}]
 
 
@@ -170,7 +172,7 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     successor = Warehouse(NAMES, SETTINGS, entries)
     assert kept == [a_sale(2, an_order(), a_lot())]
     assert sent(ask(successor, "buyer7", Ask(1, (Ship(an_order(), None),)))) == [
-        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),), False))
+        ("buyer7", Answer(1, (Shipped(a_lot(count=2), 2),), False, 3))
     ]
     assert successor.ledger.position == 3
     assert successor.name == WAREHOUSE
@@ -243,8 +245,8 @@ def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> Non
     assert noted(first, "adopted") == [{"peer": "buyer7", "by": "seller6"}]
     assert again.kept == []
     assert (sent(first), sent(again)) == (
-        [("seller6", Answer(1, (Adopted(),), True))],
-        [("seller6", Answer(2, (Adopted(),), False))],
+        [("seller6", Answer(1, (Adopted(),), True, 5))],
+        [("seller6", Answer(2, (Adopted(),), False, 5))],
     )
 
 
@@ -254,7 +256,7 @@ def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_i
     ask(warehouse, "seller6", Depose(FIRST))
     turn = ask(warehouse, "seller6", Ask(1, (Adopt(FIRST), Ship(an_order(), None))))
     assert [type(entry) for entry in turn.kept] == [AdoptEntry]
-    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2)), True))]
+    assert sent(turn) == [("seller6", Answer(1, (Adopted(), Shipped(a_lot(count=2), 2)), True, 6))]
 
 
 def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None:
@@ -319,14 +321,14 @@ def stocked(count: int = 20, held: int = 0) -> Warehouse:
 def test_a_trader_is_granted_its_share_of_what_is_free() -> None:
     turn = ask(stocked(), "buyer7", Ask(1, (Draw("salt", 100),)))
     assert turn.kept == [Grant(3, "seller1-d0", "salt", 5, "buyer7")]  # of two traders each a half, and half of that
-    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), True))]
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), True, 4))]
 
 
 def test_what_a_trader_holds_already_counts() -> None:
     turn = ask(stocked(40, held=3), "buyer7", Ask(1, (Draw("salt", 5),)))
     assert [grant.count for grant in turn.kept] == [2]
     turn = ask(stocked(40, held=5), "buyer7", Ask(1, (Draw("salt", 5),)))
-    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), False))]
+    assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), False, 4))]
 
 
 def test_the_last_goods_are_granted_to_nobody() -> None:
@@ -338,7 +340,7 @@ def test_nobody_is_refused_what_another_trader_holds() -> None:
     warehouse = stocked(1, held=1)
     turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
     assert turn.kept == []
-    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False)), ("buyer7", CallBack("salt"))]
+    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False, 4)), ("buyer7", CallBack("salt"))]
     turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
     assert turn.kept == [Return(4, "seller1-d0", "salt", 1, "buyer7")]
     assert sent(turn)[1:] == [("seller6", Freed("salt"))]
@@ -361,7 +363,7 @@ def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
     turn = ask(warehouse, "buyer7", Ask(2, (Ship(an_order("buyer2-0"), "seller1-d0"),)))
     assert ("seller6", Freed("salt")) in sent(turn)
     turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order("buyer0-0"), None),)))
-    assert sent(turn) == [("seller6", Answer(2, (Denied("unavailable"),), True))]
+    assert sent(turn) == [("seller6", Answer(2, (Denied("unavailable"),), True, 6))]
 
 
 def test_who_has_fallen_waits_for_nothing() -> None:
