@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bazaar.history import History
-from bazaar.mongo import MongoLedger, Replaced
-from bazaar.plan import load
-from bazaar.records import WAREHOUSE, AnyEntry
+from bazaar.mongo import Damaged, Gone, MongoLedger, Replaced
+from bazaar.plan import Plan, load
+from bazaar.records import WAREHOUSE, AnyEntry, DepositEntry, Item, Sale
 from bazaar.rpc import Directory, read_key
 from bazaar.runclock import clock_of
 from bazaar.settings import UsageError
@@ -22,47 +23,97 @@ MIRROR_EVERY_S = 1.0
 
 
 class MirroredLedger:
-    """The warehouse's store: the ledger, and now and then the stock that follows from it, for people to look at."""
+    """The warehouse's store: the ledger, and within a second the stock that follows from it, for people to look at.
 
-    def __init__(self, ledger: MongoLedger, warehouse: Warehouse) -> None:
+    What people look at is written by a thread of its own: no decision waits for it.
+    """
+
+    def __init__(self, ledger: MongoLedger, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
+        """`stock`: by product, how many the ledger leaves so far, and their price in cents."""
         self._ledger = ledger
-        self._warehouse = warehouse
-        self._mirror_at = 0.0
+        self._stock = dict(stock)
+        self._changed = set(stock)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._mirror = threading.Thread(target=self._go_on_mirroring, name="mirror", daemon=True)
+        self._mirror.start()
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
-        """Appends, durably. Raises `Replaced`."""
+        """Appends, durably. Raises `Replaced`, `Gone`."""
         self._ledger.write(entries)
-        if time.monotonic() >= self._mirror_at:
-            self._ledger.mirror(self._warehouse.ledger.stock())
-            self._mirror_at = time.monotonic() + MIRROR_EVERY_S
+        with self._lock:
+            for entry in entries:
+                if isinstance(entry, (DepositEntry, Sale)):
+                    product = entry.seller, entry.item
+                    left, price_cents = self._stock.get(product, (0, 0))
+                    if isinstance(entry, DepositEntry):
+                        self._stock[product] = left + entry.count, entry.price_cents
+                    else:
+                        self._stock[product] = left - 1, price_cents
+                    self._changed.add(product)
 
     def close(self) -> None:
         """Mirrors the last state (a server that was just started again may need a moment), and lets go."""
+        self._closing.set()
+        self._mirror.join()
         deadline = time.monotonic() + MIRROR_EVERY_S
-        while not self._ledger.mirror(self._warehouse.ledger.stock()) and time.monotonic() < deadline:
+        while not self._show() and time.monotonic() < deadline:
             pass  # the driver waits for the server by itself
         self._ledger.close()
 
+    def _go_on_mirroring(self) -> None:
+        while not self._closing.wait(MIRROR_EVERY_S):
+            self._show()
+
+    def _show(self) -> bool:
+        """Mirrors what has changed; False if that has to be tried again."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            products = {product: self._stock[product] for product in changed}
+        shown = self._ledger.mirror(products)
+        if not shown:
+            with self._lock:
+                self._changed |= changed
+        return shown
+
+
+def rebuilt(plan: Plan, ledger: MongoLedger) -> Warehouse:
+    """The warehouse as its ledger says. Raises `Damaged`, `Gone`."""
+    warehouse = Warehouse(plan.names, plan.settings, entry_of=ledger.entry_of)
+    for entry in ledger.entries():
+        try:
+            warehouse.ledger.apply(entry)
+        except (LookupError, ValueError) as error:
+            raise Damaged(f"the ledger's entry {entry.position} does not follow from those before: {error}") from error
+    return warehouse
+
 
 def main() -> int:
-    """2, with one line on standard error, if the MongoDB cannot be used; 3 if another warehouse took over."""
+    """Its exit status. With one line on standard error: 2 if the MongoDB cannot be used; 3 if another warehouse took over;
+    4 if the ledger holds what no warehouse has written; 5 if MongoDB has gone.
+    """
     run_folder, port, database = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     plan = load(run_folder / "bazaar.json")
     key = read_key(run_folder / "key")
     history = History(Path.cwd(), WAREHOUSE)
     try:
         ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=history.former_life.clock > 0)
+        warehouse = rebuilt(plan, ledger)
+        store = MirroredLedger(ledger, warehouse.ledger.stock())
+        directory = Directory(plan.settings.host, port, key)
+        Host(warehouse, store, history, clock_of(run_folder), plan.settings.host, directory, key, plan.names).run()
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    warehouse = Warehouse(plan.names, plan.settings, ledger.entries(), ledger.entry_of)
-    store = MirroredLedger(ledger, warehouse)
-    directory = Directory(plan.settings.host, port, key)
-    try:
-        Host(warehouse, store, history, clock_of(run_folder), plan.settings.host, directory, key, plan.names).run()
     except Replaced as error:
         print(f"this warehouse was replaced and stops: {error}", file=sys.stderr)
         return 3
+    except Damaged as error:
+        print(f"this warehouse cannot go on, its ledger is damaged: {error}", file=sys.stderr)
+        return 4
+    except Gone as error:
+        print(f"this warehouse cannot go on: {error}", file=sys.stderr)
+        return 5
     return 0
 
 

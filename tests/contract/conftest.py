@@ -14,6 +14,7 @@ from pymongo import MongoClient
 
 from bazaar.mongo import MongoLedger
 from tests.contract.memory_ledger import MemoryLedger, Shelf
+from tests.contract.replica_set import ReplicaSet, find_mongod
 
 SETUP_DB = Path(__file__).resolve().parents[2] / "setup_db.sh"
 Connect = Callable[[], Any]
@@ -59,6 +60,23 @@ def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     setup_db("stop", folder)
 
 
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    """Three servers of our own, which end with this session."""
+    mongod = find_mongod()
+    if mongod is None:
+        pytest.skip("no mongod on this machine: what a replica set of three does was not tried")
+    three = ReplicaSet(tmp_path_factory.mktemp("three"), mongod)
+    yield three
+    three.close()
+
+
+@pytest.fixture
+def threes_database(three: ReplicaSet) -> str:
+    """The name of a database of this test's own on the three."""
+    return f"bazaar_test_{uuid.uuid4().hex}"
+
+
 @pytest.fixture
 def database(mongo: Server) -> Iterator[str]:
     """The name of a database of this test's own."""
@@ -67,7 +85,10 @@ def database(mongo: Server) -> Iterator[str]:
     drop_database(mongo.uri, name)
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.xdist_group("mongo"))])
+ON_MONGO = [pytest.param(how, marks=pytest.mark.xdist_group("mongo")) for how in ("mongo", "three")]
+
+
+@pytest.fixture(params=["memory", *ON_MONGO])
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Each call is one more process at the same, new ledger."""
     ledgers: list[Any] = []
@@ -78,8 +99,8 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
         def make() -> MemoryLedger:
             return MemoryLedger(shelf)
     else:
-        server: Server = request.getfixturevalue("mongo")
-        name: str = request.getfixturevalue("database")
+        server = request.getfixturevalue(request.param)
+        name: str = request.getfixturevalue("database" if request.param == "mongo" else "threes_database")
 
         def make() -> MongoLedger:
             return MongoLedger(server.uri, name)

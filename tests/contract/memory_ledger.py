@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bazaar.mongo import Replaced
+from bazaar.mongo import Damaged, Replaced
 from bazaar.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
 
 Stock = dict[tuple[str, Item], tuple[int, int]]
@@ -29,7 +29,7 @@ class MemoryLedger:
     def entries(self) -> Iterator[AnyEntry]:
         for position, (held, document) in enumerate(sorted(self._shelf.documents.items())):
             if held != position:
-                raise ValueError(f"the ledger has no entry {position}")
+                raise Damaged(f"the ledger has no entry {position}")
             yield document_to_entry(document)
 
     def entry_of(self, order_id: str) -> Sale | Denial:
@@ -48,7 +48,7 @@ class MemoryLedger:
 
     def mirror(self, stock: Stock) -> bool:
         for (seller, item), (count, price_cents) in stock.items():
-            shown = {"seller_id": seller, "item": item, "count": count, "price": price_cents / 100}
+            shown = {"seller_id": seller, "item": item, "count": count, "price_cents": price_cents}
             self._shelf.stock[seller, item] = shown
         return True
 

