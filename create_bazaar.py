@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from bazaar import interrupts
+from bazaar.core.cache import POLICIES
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.narration import narrate
 from bazaar.plan import draw_plan
-from bazaar.settings import CachePolicy, ElectionMode, Pace, Settings, UsageError, with_pace
+from bazaar.settings import ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -43,7 +44,7 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     )
     add("peers", nargs="?", type=int, default=8, help="how many peers (default 8)")
     add("traders", nargs="?", type=int, default=3, help="how many traders they elect (default 3)")
-    add("--cache", choices=get_args(CachePolicy), help="consistency of the traders' caches (default weak)")
+    add("--cache", metavar="|".join(POLICIES), help="consistency of the traders' caches (default weak)")
     add(
         "--pace",
         choices=get_args(Pace),

@@ -301,8 +301,8 @@ def no_order_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def strong_caches_take_nothing_back(evidence: Evidence) -> Iterator[str]:
-    """But for the weak cache's, a purchase that a buyer was told of is one: nothing is over-sold."""
-    if evidence.plan.settings.cache == "weak":
+    """Unless its policy promises less, a purchase that a buyer was told of is one: nothing is over-sold."""
+    if evidence.plan.promises == "weak":
         return
     sold = {entry.order_id for entry in evidence.entries if isinstance(entry, Sale)}
     for happened in _events(evidence, "purchased", "revoked"):
@@ -312,8 +312,8 @@ def strong_caches_take_nothing_back(evidence: Evidence) -> Iterator[str]:
 
 
 def strong_caches_refuse_nothing_in_stock(evidence: Evidence) -> Iterator[str]:
-    """But for the weak cache's, an order is refused only if there is nothing of the item: nothing is under-sold."""
-    if evidence.plan.settings.cache == "weak":
+    """Unless its policy promises less, an order is refused only if there is nothing of the item: nothing is under-sold."""
+    if evidence.plan.promises == "weak":
         return
     left: Counter[Item] = Counter()
     for entry in evidence.entries:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from bazaar.core.cache import POLICIES, Promise
 from bazaar.records import ITEMS, Item
 from bazaar.settings import Settings
 
@@ -26,6 +27,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     goods: dict[str, Item]
     """What each peer first looks for (a buyer) or sells (a seller)."""
     neighbours: dict[str, tuple[str, ...]]
+    promises: Promise
+    """What the cache policy of this run promises, and is judged by."""
 
     def random_for(self, name: str) -> random.Random:
         """The only source of chance for this peer: same seed, same choices."""
@@ -37,7 +40,7 @@ def draw_plan(settings: Settings) -> Plan:
     rng = random.Random(settings.seed)
     names = _draw_names(settings, rng)
     goods: dict[str, Item] = {name: rng.choice(ITEMS) for name in names}
-    return Plan(settings, names, goods, _draw_graph(names, rng))
+    return Plan(settings, names, goods, _draw_graph(names, rng), POLICIES[settings.cache].promises)
 
 
 def _draw_names(settings: Settings, rng: random.Random) -> tuple[str, ...]:

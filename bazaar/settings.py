@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-CachePolicy = Literal["none", "weak", "escrow"]
+from bazaar.core.cache import POLICIES
+
 ElectionMode = Literal["rounds", "simultaneous"]
 Pace = Literal["lab", "demo", "fast"]
 
@@ -26,7 +27,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The name server's port; 0 lets the operating system choose."""
     peers: int = 8
     traders: int = 3
-    cache: CachePolicy = "weak"
+    cache: str = "weak"
+    """One of `POLICIES`."""
     pace: Pace = "demo"
     election: ElectionMode = "rounds"
     """One trader in each round of the Bully election (the seed's), or all of them in one."""
@@ -105,6 +107,8 @@ def with_pace(pace: Pace, **values: Any) -> Settings:
 def check(settings: Settings) -> None:
     """Raises `UsageError` where values make no sense, alone or together."""
     s = settings
+    if s.cache not in POLICIES:
+        raise UsageError(f"--cache can be {', '.join(POLICIES)}; you asked for {s.cache!r}")
     if s.peers < 3:
         raise UsageError(f"a bazaar needs at least 3 peers (a trader, a buyer, a seller); you asked for {s.peers}")
     if not 1 <= s.traders <= s.peers - 2:

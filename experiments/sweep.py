@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn, get_args
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import psutil
@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from bazaar import interrupts
+from bazaar.core.cache import POLICIES
 from bazaar.faults import parse_faults
 from bazaar.history import Happening, by_time, histories_of, only
 from bazaar.launcher import Bazaar, ProcessDied
@@ -36,14 +37,14 @@ from bazaar.mongod import Mongod
 from bazaar.plan import Plan, draw_plan
 from bazaar.process import ROOT
 from bazaar.records import ITEMS, is_seller
-from bazaar.settings import CachePolicy, Settings, UsageError
+from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary
 from experiments.distance import farther
 from experiments.rows import Cell, Missing, Row, Table, name_of
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 OUT = ROOT / "experiments"
-CACHES: tuple[str, ...] = get_args(CachePolicy)
+CACHES = tuple(POLICIES)
 LOOK_EVERY_S = 0.5
 START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
 

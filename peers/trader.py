@@ -91,7 +91,7 @@ class Trader(Trading):
         self._me = seat.peer
         self._names = names
         self._settings = settings
-        self._cache = POLICIES[settings.cache](settings)
+        self._cache = POLICIES[settings.cache].of(settings)
         self._traders: tuple[str, ...] = ()
         self._others: tuple[str, ...] = ()
         self._registered: list[str] = []  # sellers whose deposits came in here

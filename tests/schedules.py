@@ -15,18 +15,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.progress import track
 
 from bazaar.audit import Report
+from bazaar.core.cache import POLICIES
 from bazaar.faults import parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.plan import draw_plan
-from bazaar.settings import CachePolicy, Settings, with_pace
+from bazaar.settings import Settings, with_pace
 
-CACHES: tuple[str, ...] = get_args(CachePolicy)
 FAULTS = 3
 DURATION_S = 9.0
 
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.schedules", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=50, help="how many runs (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--cache", action="append", choices=CACHES, help="repeatable; default all of them in turn")
+    parser.add_argument("--cache", action="append", choices=POLICIES, help="repeatable; default all of them in turn")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     verdicts: Counter[str] = Counter()
@@ -60,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     seeds = range(options.seed, options.seed + options.runs)
     folder = Path(tempfile.mkdtemp(prefix="schedules-"))
     for seed in track(seeds, "runs", console=console, disable=not console.is_terminal):
-        settings = settings_of(seed, options.cache or CACHES)
+        settings = settings_of(seed, options.cache or tuple(POLICIES))
         out = folder / f"seed{seed}"
         try:
             faults, report = suffer(settings, out)

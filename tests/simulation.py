@@ -26,6 +26,7 @@ import msgspec
 from rich.progress import track
 
 from bazaar.audit import Evidence, Report, judge
+from bazaar.core.cache import POLICIES
 from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Actor, Turn
@@ -357,7 +358,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
     drawn: dict[str, Any] = {
         "peers": peers,
         "traders": rng.randint(1, min(4, peers - 2)),
-        "cache": rng.choice(["none", "weak", "escrow"]),
+        "cache": rng.choice(list(POLICIES)),
         "election": rng.choice(["rounds", "rounds", "simultaneous"]),
         "window": rng.choice([1, 1, 2, 5]),
         "requests": 30,

@@ -1,24 +1,37 @@
 """Cache policies: *may I answer this order from what I know?* and *whom do I tell?*
 
 A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer and no clock of
-its own: units in, units out. `POLICIES` is the list that `--cache` chooses from.
+its own: units in, units out. Its class says how it is built and what it promises, and `POLICIES` names the classes: the
+command line, the settings, the simulator, the experiments and the audit (through `bazaar.json`) know no other list.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read, Request
-from bazaar.settings import Settings
+
+if TYPE_CHECKING:  # which ask the table below whether there is such a policy
+    from bazaar.settings import Settings
+
+Promise = Literal["strong", "weak"]
 
 
 class Cache:
     """`none`: knows nothing, so the warehouse answers every order (SPEC D2). The base of all other policies."""
 
-    leased = False
+    promises: ClassVar[Promise] = "strong"
+    """`strong`: what a buyer is told is never taken back, and nothing is refused that is in stock. `weak`: now and then."""
+    leased: ClassVar[bool] = False
     """Whether what it offers is this trader's own, for as long as its lease lasts, so that no promise is taken back."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cache:
+        """As a trader has it in a run with these settings."""
+        return cls()
 
     def offer(self, item: Item) -> Lot | None:
         """The lot from which an order for `item` may be answered without asking the warehouse; None is a miss."""
@@ -63,6 +76,12 @@ class WeakCache(Cache):
     A count above zero answers; a zero or an unknown lot is a miss, and a miss refreshes the item. Every `pull_every`
     served orders all is read anew; after each sale the others are told the count, and of two counts the lower is kept.
     """
+
+    promises = "weak"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cache:
+        return cls(settings.pull_every, settings.push)
 
     def __init__(self, pull_every: int, push: bool) -> None:
         self._pull_every = pull_every
@@ -131,6 +150,10 @@ class EscrowCache(Cache):
     """
 
     leased = True
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cache:
+        return cls(settings.lease_s)
 
     def __init__(self, lease_s: float) -> None:
         self._shelves = {item: Shelf() for item in ITEMS}  # what may be promised
@@ -215,8 +238,4 @@ class Demand:
 
 MOST_HELD = 5_000  # of one item, by one trader
 
-POLICIES: dict[str, Callable[[Settings], Cache]] = {
-    "none": lambda settings: Cache(),
-    "weak": lambda settings: WeakCache(settings.pull_every, settings.push),
-    "escrow": lambda settings: EscrowCache(settings.lease_s),
-}
+POLICIES: dict[str, type[Cache]] = {"none": Cache, "weak": WeakCache, "escrow": EscrowCache}

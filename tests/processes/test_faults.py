@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bazaar.core.cache import POLICIES
 from bazaar.faults import MONGOD, Fault
 from bazaar.history import Recorded
 from bazaar.launcher import Bazaar
@@ -84,7 +85,7 @@ def assert_silent_after_deposal(traded: Traded, name: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------ test case 3
-@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+@pytest.mark.parametrize("cache", POLICIES)
 def test_one_of_two_traders_is_killed_under_load(cache: str, tmp_path: Path, mongo_uri: str) -> None:
     settings = wary(cache=cache, window=20)
 
@@ -196,7 +197,7 @@ def test_when_all_traders_are_killed_others_are_elected(election: str, tmp_path:
 
 
 # ------------------------------------------------------------------------------- the warehouse, and MongoDB
-@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+@pytest.mark.parametrize("cache", POLICIES)
 def test_the_warehouse_is_killed_again_and_again(cache: str, tmp_path: Path, mongo_uri: str) -> None:
     def story(bazaar: Bazaar) -> None:
         for _ in range(3):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bazaar.core.cache import POLICIES
 from bazaar.faults import Fault
 from bazaar.history import Recorded
 from bazaar.launcher import Bazaar
@@ -28,7 +29,7 @@ def _lives(bazaar: Bazaar, name: str) -> int:
     return sum(h.what == "opened" for h in Recorded(bazaar.out / name))
 
 
-@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+@pytest.mark.parametrize("cache", POLICIES)
 @pytest.mark.parametrize("traders", [1, 2])
 def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Path, mongo_uri: str) -> None:
     settings = quick(

@@ -9,6 +9,7 @@ import pytest
 
 from bazaar.audit import judge
 from bazaar.core import ledger
+from bazaar.core.cache import POLICIES
 from bazaar.records import Denial, Sale
 from tests.simulation import World, draw_world, replay_command
 
@@ -56,7 +57,7 @@ def test_answers_that_were_forgotten_are_looked_up(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("first", range(0, 200, CHUNK))
-@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+@pytest.mark.parametrize("cache", POLICIES)
 def test_orders_that_are_repeated_with_another_trader(cache: str, first: int) -> None:
     stories = [story for seed in range(first, first + CHUNK) for story in told(seed, cache=cache, **IMPATIENT)]
     assert not stories, "\n".join(stories)

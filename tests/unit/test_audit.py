@@ -76,7 +76,7 @@ def histories() -> dict[str, list[Happening]]:
 
 def a_market(**settings: Any) -> Evidence:
     goods: dict[str, Item] = dict.fromkeys(NAMES, "salt")
-    plan = Plan(some_settings(peers=5, traders=1, **settings), NAMES, goods, dict.fromkeys(NAMES, ()))
+    plan = Plan(some_settings(peers=5, traders=1, **settings), NAMES, goods, dict.fromkeys(NAMES, ()), "weak")
     return Evidence(plan, ENTRIES, histories(), {("seller1", "salt"): 0, ("seller2", "salt"): 1})
 
 
@@ -187,15 +187,13 @@ def two_waiting_and_the_later_one_taken() -> Lie:
 DEATH: tuple[AnyEntry, ...] = (Appoint(7, "buyer3", 1), DeposeEntry(8, TRADER, 0, 0, "buyer3"))
 
 
-def cached_by(policy: str) -> Lie:
-    """The market ran with another cache policy."""
-    return lambda evidence: changed(
-        evidence, plan=changed(evidence.plan, settings=changed(evidence.plan.settings, cache=policy))
-    )
+def promised(evidence: Evidence) -> Evidence:
+    """The cache policy had promised more than it kept."""
+    return changed(evidence, plan=changed(evidence.plan, promises="strong"))
 
 
 STRONG = {"strong_caches_take_nothing_back", "strong_caches_refuse_nothing_in_stock"}
-"""What catches a market of the weak cache that says it is another's: buyer0-3 is revoked, though salt is left."""
+"""What catches a market of the weak cache that had promised to be strong: buyer0-3 is revoked, though salt is left."""
 LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     # The check, the lie, the checks that catch it, and what the story must name.
     (
@@ -222,8 +220,8 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
         {"lowest_deposit_first", "no_product_below_zero"},
         [f"a grant to {TRADER}", "seller1-d0"],
     ),
-    ("strong_caches_take_nothing_back", cached_by("escrow"), STRONG, ["buyer0-3"]),
-    ("strong_caches_refuse_nothing_in_stock", cached_by("none"), STRONG, ["buyer0-3", "1 salt"]),
+    ("strong_caches_take_nothing_back", promised, STRONG, ["buyer0-3"]),
+    ("strong_caches_refuse_nothing_in_stock", promised, STRONG, ["buyer0-3", "1 salt"]),
     ("goods_add_up", stock(seller2=3), {"goods_add_up"}, ["seller2", "1 salt", "3"]),
     ("goods_add_up", stock(seller9=1), {"goods_add_up"}, ["seller9"]),
     ("goods_add_up", entry(2, count=2), {"goods_add_up"}, ["seller2", "2 salt"]),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
 from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read
-from bazaar.settings import CachePolicy
 from tests.builders import a_lot, some_settings
 
 
@@ -34,7 +31,7 @@ def promise(cache: Cache, item: Item = "salt") -> Lot:
 
 # ----------------------------------------------------------------------------------------- D2: no cache
 def test_none_answers_nothing_itself_reads_nothing_and_tells_nobody() -> None:
-    cache = POLICIES["none"](some_settings(cache="none"))
+    cache = POLICIES["none"].of(some_settings(cache="none"))
     cache.learn(ITEMS, [a_lot()])
     cache.hear(a_lot())
     cache.sold(a_lot())
@@ -45,8 +42,9 @@ def test_none_answers_nothing_itself_reads_nothing_and_tells_nobody() -> None:
     assert cache.news() == ()
 
 
-def test_every_policy_of_the_command_line_is_there() -> None:
-    assert set(POLICIES) == set(get_args(CachePolicy))
+def test_each_policy_declares_what_it_promises() -> None:
+    declared = {name: (policy.promises, policy.leased) for name, policy in POLICIES.items()}
+    assert declared == {"none": ("strong", False), "weak": ("weak", False), "escrow": ("strong", True)}
 
 
 # ------------------------------------------------------------------------------------ D3: hit and miss

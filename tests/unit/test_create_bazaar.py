@@ -111,7 +111,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["localhost", "8", "3", "4"], "unrecognized arguments: 4"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
     (["--dur", "3"], "unrecognized arguments: --dur"),
-    (["--cache", "redis"], "invalid choice: 'redis'"),
+    (["--cache", "redis"], "--cache can be none, weak, escrow; you asked for 'redis'"),
     (["--pace", "slow"], "invalid choice: 'slow'"),
     (["--requests"], "--requests: expected one argument"),
     (["--seed", "x"], "--seed: invalid int value"),

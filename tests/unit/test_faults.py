@@ -13,7 +13,7 @@ NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
 def a_plan(**values: object) -> Plan:
     """Two traders of five peers."""
     settings = some_settings(**{"peers": 5, "traders": 2, **values})
-    return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()))
+    return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()), "weak")
 
 
 def parsed(*texts: str, **settings: object) -> list[Fault]:

@@ -41,7 +41,7 @@ NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
 
 def a_plan(**values: object) -> Plan:
     settings: Settings = some_settings(**{"peers": 5, "traders": 1, **values})
-    return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()))
+    return Plan(settings, NAMES, dict.fromkeys(NAMES, "salt"), dict.fromkeys(NAMES, ()), "weak")
 
 
 def begun(peer: Peer) -> Peer:
