@@ -306,7 +306,7 @@ class Bazaar:
         deadline = time.monotonic() + EXIT_PATIENCE_S
         for process in processes:
             process.end(deadline)
-        entries, stock = self._read_ledger()
+        entries, _ = self._read_ledger()
         with (self.out / "ledger.jsonl").open("wb") as file:
             for entry in entries:
                 file.write(msgspec.json.encode(entry) + b"\n")
@@ -314,7 +314,8 @@ class Bazaar:
         if self._artist is not None and self._artist.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._artist.stdin.fileno(), b"\n")  # all is there for the picture of the run over time
-        evidence = Evidence(self.plan, entries, histories, stock, frozenset(self.killed), self.injector.missed)
+        dead = frozenset(self.killed - self.processes.keys())
+        evidence = Evidence(self.plan, entries, histories, None, dead, self.injector.missed)
         report = judge(evidence)
         summary = summarize(evidence, report, self._run_clock.wall)
         _write_json(self.out / "audit.json", report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -135,7 +135,7 @@ def percentile(ascending: Sequence[float], percent: int) -> float:
     return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]
 
 
-def _undersold(entries: Sequence[AnyEntry]) -> int:
+def _undersold(entries: Iterable[AnyEntry]) -> int:
     left: Counter[Item] = Counter()
     refused = 0
     for entry in entries:

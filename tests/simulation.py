@@ -116,7 +116,7 @@ class World:
         for entry in self.entries:
             ledger.apply(entry)
         stock = {product: left for product, (left, _) in ledger.stock().items()}
-        return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed))
+        return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
 
     # ---------------------------------------------------------------------------------------- faults
     def kill(self, name: str) -> None:

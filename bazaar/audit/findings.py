@@ -1,0 +1,103 @@
+"""What the judge has found: the checks, and what it tells of each. A verdict says what it exercised and what it lacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+MOST_STORIES = 20  # of one check; the others are counted
+
+CHECKS: dict[str, str] = {
+    "ledger_unbroken": "The ledger's positions are 0, 1, 2, … without a gap, and nothing stands in it twice.",
+    "entries_make_sense": "Known items, positive counts, 5 to 10 whole dollars (SPEC C1), each sale at its lot's price.",
+    "no_product_below_zero": "At every prefix of the ledger, no more of a lot is sold or granted than there is (SPEC D1).",
+    "goods_add_up": "What the warehouse says is left of a product is what was deposited and not sold.",
+    "deposits_are_booked_as_offered": "A seller's deposit is in the ledger once, with its item, count and price.",
+    "lowest_deposit_first": "Where no cache had promised another, the free lot with the lowest clock is sold (SPEC C4).",
+    "money_adds_up": "A buyer pays the price, once; the seller is credited 80 % of it, the trader keeps the rest (SPEC C5).",
+    "each_order_decided_once": "No order is sold twice, nor both sold and denied.",
+    "buyers_were_told_the_truth": "What a buyer was told last is what the ledger says.",
+    "only_what_was_asked": "Nothing is decided that no buyer asked for, and each order has a name of its own.",
+    "no_order_lost": "Every order is answered, by the end of a run, to every buyer that is there then.",
+    "strong_caches_take_nothing_back": "Of a policy that promises to be strong, a promise is one: nothing is over-sold.",
+    "strong_caches_refuse_nothing_in_stock": "Of a policy that promises to be strong: nothing is under-sold.",
+    "window_kept": "No buyer has more orders outstanding than its window: a retry under a new name would be one more.",
+    "only_traders_trade": "Every entry is by a peer that held a seat at that point; every seat is taken once.",
+    "queues_were_taken_over": "The queue of each tenure that ended is taken over once, if a trader was left to do it.",
+    "the_living_keep_their_seats": "Nobody is deposed by another with whom, and with whose accuser, nothing was wrong.",
+    "traders_neither_buy_nor_sell": "While it holds a seat a peer places no new order and picks no new goods (SPEC B5).",
+    "clocks_increase": "Lamport (SPEC C8): strictly increasing in a process; a message is received after it was sent.",
+    "lowest_clock_served_first": "A trader passes over no lower clock that it could have taken (SPEC C4).",
+}
+NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
+    "ledger_unbroken",
+    "entries_make_sense",
+    "each_order_decided_once",
+    "window_kept",
+    "traders_neither_buy_nor_sell",
+    "clocks_increase",
+    "lowest_clock_served_first",
+}
+"""Where entries of the ledger cannot be read, these would accuse the innocent: they are not judged."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`audit.json`."""
+
+    verdict: Literal["held", "violated", "unknown"]
+    audit: dict[str, bool]
+    violations: dict[str, list[str]]
+    exercised: dict[str, int]
+    missed: Sequence[str] = ()
+    """Faults that were not done: the run does not show what it was to show, so it cannot have held."""
+    unknown: Sequence[str] = ()
+    """What could not be known, each with the reason: nothing is excused by it, but the run cannot have held."""
+    notes: Sequence[str] = ()
+    """What is no violation, and should be known to whoever believes the verdict."""
+
+
+class Stories:
+    """So many of a kind as one can read; the rest is counted. None is told twice."""
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self._more = 0
+
+    def tell(self, story: str) -> None:
+        if story not in self._told:
+            if len(self._told) < MOST_STORIES:
+                self._told.append(story)
+            else:
+                self._more += 1
+
+    def __len__(self) -> int:
+        return len(self._told) + self._more
+
+    def all(self) -> list[str]:
+        return [*self._told, f"and {self._more} more"] if self._more else list(self._told)
+
+
+class Findings:
+    """Collects, by check."""
+
+    def __init__(self) -> None:
+        self._violations: dict[str, Stories] = {}
+        self.unknown = Stories()
+        self.notes = Stories()
+        self.exercised: Counter[str] = Counter()
+        self.ledger_is_whole = True
+
+    def violated(self, check: str, story: str) -> None:
+        """A check does not hold: a sentence that says who, which and when."""
+        self._violations.setdefault(check, Stories()).tell(story)
+
+    def violations(self) -> dict[str, list[str]]:
+        """By check, in their order; without those that could not be judged."""
+        return {
+            check: self._violations[check].all()
+            for check in CHECKS
+            if check in self._violations and (self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER)
+        }

@@ -1,0 +1,242 @@
+"""The shapes of what the judge reads: the lines of a history and of the ledger.
+
+The judge has its own, and only as much of each as it needs: a change of the market's records cannot change by what they
+are judged. A number beyond `LARGEST`, or a line without what belongs to its kind, is no line of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+LARGEST = 2**40  # sums of millions of them fit into 64 bits
+Number = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+
+
+class Line(msgspec.Struct, gc=False):
+    """A line of a history. The facts are decoded only if somebody wants to know them: most of the time is saved."""
+
+    at: float
+    process: str
+    clock: Number
+    what: str
+    facts: msgspec.Raw = msgspec.Raw(b"{}")
+    source: str | None = None
+    sent: Number | None = None
+
+
+# --------------------------------------------------------------------------------------- facts: buyers
+class Placed(msgspec.Struct, gc=False):
+    order: str
+    item: str
+    trader: str
+
+
+class Told(msgspec.Struct, gc=False):
+    """What a buyer was told. `final`: by the ledger; else a cache has promised it, and may have to correct it."""
+
+    order: str
+    item: str
+    seller: str = ""
+    price: Number = 0
+    final: bool = True
+
+
+# -------------------------------------------------------------------------------------- facts: sellers
+class Offered(msgspec.Struct, gc=False):
+    deposit: str
+    item: str
+    count: Number
+    price: Number
+
+
+class Registered(msgspec.Struct, gc=False):
+    deposit: str
+    item: str
+
+
+class Credited(msgspec.Struct, gc=False):
+    order: str
+    item: str
+    buyer: str
+    earned: Number
+
+
+class Left(msgspec.Struct, gc=False):
+    item: str
+    left: Number
+
+
+class OfItem(msgspec.Struct, gc=False):
+    item: str
+
+
+# -------------------------------------------------------------------------------------- facts: traders
+class Waiting(msgspec.Struct, gc=False):
+    order: str
+    item: str
+    buyer: str
+    clock: Number
+    lane: str
+
+
+class Taken(msgspec.Struct, gc=False):
+    order: str
+    to: Literal["cache", "warehouse"]
+
+
+class Traded(msgspec.Struct, gc=False):
+    order: str
+    item: str
+    seller: str
+    price: Number
+
+
+class TookOver(msgspec.Struct, gc=False):
+    promised: Number = 0
+
+
+class Unreadable(msgspec.Struct, gc=False):
+    peer: str
+    since: Number
+    reason: str = "it cannot be read"
+
+
+class OfPeer(msgspec.Struct, gc=False):
+    peer: str
+
+
+class Absent(msgspec.Struct, gc=False):
+    for_s: float
+
+
+# --------------------------------------------------------------------- facts: the warehouse, the launcher
+class Stocked(msgspec.Struct, gc=False):
+    item: str
+    count: Number
+    seller: str
+
+
+class Fault(msgspec.Struct, gc=False):
+    """Something that was done to `name`, or to the links of all `names`."""
+
+    fault: str
+    kind: str
+    name: str = ""
+    names: tuple[str, ...] = ()
+    for_s: float = 0.0
+
+
+class Named(msgspec.Struct, gc=False):
+    name: str
+
+
+class Missed(msgspec.Struct, gc=False):
+    fault: str
+    reason: str
+
+
+FACTS: dict[str, type[msgspec.Struct]] = {
+    "ordered": Placed,
+    "repeated": Placed,
+    "purchased": Told,
+    "found_unavailable": Told,
+    "revoked": Told,
+    "offered": Offered,
+    "registered": Registered,
+    "sold": Credited,
+    "left": Left,
+    "picked": OfItem,
+    "queued": Waiting,
+    "inherited": Waiting,
+    "requeued": Waiting,
+    "taken": Taken,
+    "scarce": OfItem,
+    "freed": OfItem,
+    "traded": Traded,
+    "took_over": TookOver,
+    "unreadable": Unreadable,
+    "suspected": OfPeer,
+    "deposed": OfPeer,
+    "absent": Absent,
+    "stocked": Stocked,
+    "fault": Fault,
+    "started": Named,
+    "fell": Named,
+    "missed": Missed,
+}
+"""By kind of event. Of a kind that is not here nothing but its clock is judged."""
+
+
+# ------------------------------------------------------------------------------------------ the ledger
+class Entry(msgspec.Struct, gc=False, tag_field="kind", tag=str.lower):
+    position: Number
+
+
+class Deposit(Entry):
+    deposit_id: str
+    seller: str
+    item: str
+    count: Number
+    price_cents: Number
+    clock: Number
+    trader: str
+
+
+class Sale(Entry):
+    order_id: str
+    buyer: str
+    item: str
+    deposit_id: str
+    seller: str
+    price_cents: Number
+    trader: str
+    cached: bool
+
+
+class Denial(Entry):
+    order_id: str
+    buyer: str
+    item: str
+    reason: str
+    trader: str
+
+
+class Appoint(Entry):
+    peer: str
+    seat: Number
+
+
+class Depose(Entry):
+    peer: str
+    seat: Number
+    since: Number
+    by: str
+
+
+class Adopt(Entry):
+    peer: str
+    since: Number
+    trader: str
+
+
+class Grant(Entry):
+    deposit_id: str
+    item: str
+    count: Number
+    trader: str
+
+
+class Return(Entry):
+    deposit_id: str
+    item: str
+    count: Number
+    trader: str
+
+
+AnyEntry = Deposit | Sale | Denial | Appoint | Depose | Adopt | Grant | Return
+
+decode_line = msgspec.json.Decoder(Line).decode
+decode_entry = msgspec.json.Decoder(AnyEntry).decode
+decode_facts: dict[str, Any] = {what: msgspec.json.Decoder(kind).decode for what, kind in FACTS.items()}

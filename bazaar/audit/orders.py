@@ -1,0 +1,91 @@
+"""All orders of a run, a few numbers each: what the ledger decided, and what others have said of it so far.
+
+An order's name is its buyer's and a serial (SPEC, Words). The names are not held: each buyer's serials lead to rows of
+common columns, so that millions of orders fit into memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+NOBODY = -1
+MOST_SKIPPED = 1 << 16  # serials of a buyer that may be left out at a time; what lies further ahead is held by name
+
+SOLD, DENIED, OVERSOLD, ASKED, CREDITED, KEPT = 1, 2, 4, 8, 16, 32
+DECIDED = SOLD | DENIED
+
+
+class Orders:
+    """Columns, and the row of each order."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, array[int]] = {}  # by buyer: the row of each serial
+        self._others: dict[str, int] = {}  # whose names are of another form
+        self._codes: dict[str, int] = {}
+        self._texts: list[str] = []
+        self.flags = bytearray()
+        self.position = array("q")
+        self.price = array("q")
+        self.item = array("i")
+        self.seller = array("i")
+        self.trader = array("i")
+        self.buyer = array("i")
+
+    def row(self, order: str) -> int:
+        """The row of this order; a new one, if nothing was heard of it before."""
+        buyer, _, serial = order.rpartition("-")
+        if not (len(serial) < 10 and serial.isascii() and serial.isdigit()) or (serial[0] == "0" and serial != "0"):
+            return self._other(order)
+        rows = self._rows.get(buyer)
+        if rows is None:
+            rows = self._rows[buyer] = array("i")
+        number = int(serial)
+        if number < len(rows):
+            row = rows[number]
+            if row != NOBODY:
+                return row
+        elif number - len(rows) > MOST_SKIPPED:
+            return self._other(order)
+        if order in self._others:
+            return self._others[order]
+        rows.extend([NOBODY] * (number + 1 - len(rows)))
+        rows[number] = row = self._new()
+        return row
+
+    def _other(self, order: str) -> int:
+        row = self._others.get(order)
+        if row is None:
+            row = self._others[order] = self._new()
+        return row
+
+    def _new(self) -> int:
+        row = len(self.flags)
+        self.flags.append(0)
+        self.position.append(NOBODY)
+        self.price.append(0)
+        self.item.append(NOBODY)
+        self.seller.append(NOBODY)
+        self.trader.append(NOBODY)
+        self.buyer.append(NOBODY)
+        return row
+
+    def code(self, text: str) -> int:
+        """A number for the name of a peer or an item."""
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = len(self._texts)
+            self._texts.append(text)
+        return code
+
+    def text(self, code: int) -> str:
+        """The reverse."""
+        return self._texts[code] if code != NOBODY else "nobody"
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Each order and its row."""
+        for buyer, rows in self._rows.items():
+            for serial, row in enumerate(rows):
+                if row != NOBODY:
+                    yield f"{buyer}-{serial}", row
+        yield from self._others.items()

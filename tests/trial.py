@@ -1,0 +1,182 @@
+"""A small market that holds, and ways to tell lies about it.
+
+peers    buyer0, seller1, seller2, buyer3 (a buyer that is never elected), buyer4 (trader0), one buyer order at a time
+ledger   0 buyer4 appointed; 1 seller1-d0: two salt at clock 10; 2 seller2-d0: one salt at clock 12
+         3 buyer0-0 sold from seller1-d0 by the warehouse; 4 buyer0-1 promised by the cache, from seller1-d0
+         5 buyer0-2 (fish) unavailable; 6 buyer0-3 promised by the cache from the empty seller1-d0, oversold
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from bazaar.audit import Evidence
+from bazaar.history import Happening
+from bazaar.plan import Plan
+from bazaar.records import AnyEntry, Appoint, Denial, DeposeEntry, Item
+from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
+
+NAMES = ("buyer0", "seller1", "seller2", "buyer3", "buyer4")
+TRADER = "buyer4"
+FIRST, SECOND = a_lot("seller1-d0", count=2, clock=10), a_lot("seller2-d0", count=1, clock=12)
+ENTRIES: tuple[AnyEntry, ...] = (
+    Appoint(0, TRADER, 0),
+    a_deposit_entry(1, FIRST, TRADER),
+    a_deposit_entry(2, SECOND, TRADER),
+    a_sale(3, an_order("buyer0-0", clock=21), FIRST, TRADER),
+    a_sale(4, an_order("buyer0-1", clock=41), FIRST, TRADER, cached=True),
+    Denial(5, "buyer0-2", "buyer0", "fish", "unavailable", 61, TRADER),
+    Denial(6, "buyer0-3", "buyer0", "salt", "oversold", 81, TRADER),
+)
+
+
+class Script:
+    """Writes the history of one process, with its own clock."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.history: list[Happening] = []
+
+    def note(self, clock: int, what: str, by: tuple[str, int] | None = None, /, **facts: Any) -> None:
+        source, sent = by or (None, None)
+        self.history.append(Happening(clock / 100, self.process, clock, what, facts, source, sent))
+
+
+def histories() -> dict[str, list[Happening]]:
+    buyer, first, second, trader = Script("buyer0"), Script("seller1"), Script("seller2"), Script(TRADER)
+    first.note(3, "offered", deposit="seller1-d0", item="salt", count=2, price=800, trader=TRADER)
+    second.note(4, "offered", deposit="seller2-d0", item="salt", count=1, price=800, trader=TRADER)
+    first.note(5, "registered", deposit="seller1-d0", item="salt", trader=TRADER)
+    second.note(6, "registered", deposit="seller2-d0", item="salt", trader=TRADER)
+    trader.note(1, "joined")
+    trader.note(2, "elected", seat=0)
+    for serial, item in enumerate(("salt", "salt", "fish", "salt")):
+        order, now = f"buyer0-{serial}", 20 * (serial + 1)
+        cached = serial in (1, 3)
+        buyer.note(now, "ordered", order=order, item=item, trader=TRADER)
+        trader.note(
+            now + 3, "queued", ("buyer0", now + 1), order=order, item=item, buyer="buyer0", clock=now + 1, lane=item
+        )
+        trader.note(now + 4, "taken", order=order, item=item, to="cache" if cached else "warehouse")
+        if item == "fish":
+            trader.note(now + 5, "unavailable", order=order, item=item)
+            buyer.note(now + 8, "found_unavailable", (TRADER, now + 6), order=order, item=item)
+            continue
+        lot: dict[str, Any] = {"item": item, "seller": "seller1", "price": 800}
+        buyer.note(now + 8, "purchased", (TRADER, now + 6), order=order, final=not cached, **lot)
+        if serial == 3:
+            buyer.note(now + 10, "revoked", (TRADER, now + 7), order=order, item=item)
+            continue
+        served_from = "cache" if cached else "warehouse"
+        trader.note(now + 7, "traded", order=order, by=served_from, **lot)
+        first.note(now + 10, "sold", (TRADER, now + 9), order=order, item=item, buyer="buyer0", earned=640)
+        first.note(now + 11, "left", (TRADER, now + 9), item="salt", left=1 - serial)
+    return {script.process: script.history for script in (buyer, first, second, trader)}
+
+
+def a_market(**settings: Any) -> Evidence:
+    goods: dict[str, Item] = dict.fromkeys(NAMES, "salt")
+    plan = Plan(some_settings(peers=5, traders=1, **settings), NAMES, goods, dict.fromkeys(NAMES, ()), "weak")
+    return Evidence(plan, ENTRIES, histories(), {("seller1", "salt"): 0, ("seller2", "salt"): 1})
+
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def changed(record: R, **fields: Any) -> R:
+    return msgspec.structs.replace(record, **fields)
+
+
+# ------------------------------------------------------------------------------------------- the lies
+Lie = Callable[[Evidence], Evidence]
+
+
+def entry(position: int, **fields: Any) -> Lie:
+    """The ledger's entry is another."""
+
+    def tell(evidence: Evidence) -> Evidence:
+        entries = list(evidence.entries)
+        entries[position] = changed(entries[position], **fields)
+        return changed(evidence, entries=entries)
+
+    return tell
+
+
+def further(*more: AnyEntry) -> Lie:
+    """The ledger goes on."""
+    return lambda evidence: changed(evidence, entries=[*evidence.entries, *more])
+
+
+def stock(**counts: int) -> Lie:
+    """The warehouse says that so much salt is left."""
+    said = {(seller, "salt"): count for seller, count in counts.items()}
+    return lambda evidence: changed(evidence, stock={**(evidence.stock or {}), **said})
+
+
+def event(process: str, what: str, order: str | None, /, **fields: Any) -> Lie:
+    """What happened to this order was different: `fields` replace the event's, or else its facts."""
+
+    def tell(evidence: Evidence) -> Evidence:
+        def told(happened: Happening) -> Happening:
+            if (happened.what, happened.facts.get("order")) != (what, order):
+                return happened
+            own = {name: value for name, value in fields.items() if name in Happening.__struct_fields__}
+            facts = {name: value for name, value in fields.items() if name not in own}
+            return changed(happened, facts={**happened.facts, **facts}, **own)
+
+        history = sorted(map(told, evidence.histories[process]), key=lambda happened: happened.clock)
+        assert history != evidence.histories[process]
+        return changed(evidence, histories={**evidence.histories, process: history})
+
+    return tell
+
+
+def without(process: str, what: str, order: str | None) -> Lie:
+    """It never happened."""
+
+    def tell(evidence: Evidence) -> Evidence:
+        kept = [h for h in evidence.histories[process] if (h.what, h.facts.get("order")) != (what, order)]
+        return changed(evidence, histories={**evidence.histories, process: kept})
+
+    return tell
+
+
+def also(process: str, clock: int, what: str, /, **facts: Any) -> Lie:
+    """Something more happened."""
+
+    def tell(evidence: Evidence) -> Evidence:
+        history = [*evidence.histories.get(process, ()), Happening(clock / 100, process, clock, what, facts)]
+        history.sort(key=lambda happened: happened.clock)
+        return changed(evidence, histories={**evidence.histories, process: history})
+
+    return tell
+
+
+def all_of(*lies: Lie) -> Lie:
+    def tell(evidence: Evidence) -> Evidence:
+        for lie in lies:
+            evidence = lie(evidence)
+        return evidence
+
+    return tell
+
+
+def promising_more(evidence: Evidence) -> Evidence:
+    """The cache policy had promised more than it kept."""
+    return changed(evidence, plan=changed(evidence.plan, promises="strong"))
+
+
+def done(kind: str, name: str, clock: int, for_s: float = 0.0) -> Lie:
+    """The launcher did something to `name`."""
+    return also("launcher", clock, "fault", fault=f"{kind}:{name}@1", kind=kind, name=name, for_s=for_s)
+
+
+def dead(*names: str) -> Lie:
+    """These are not there at the end."""
+    return lambda evidence: changed(evidence, dead=frozenset(names))
+
+
+DEATH: tuple[AnyEntry, ...] = (Appoint(7, "buyer3", 1), DeposeEntry(8, TRADER, 0, 0, "buyer3"))

@@ -1,0 +1,325 @@
+"""The judge and its evidence: where it comes from, what is wrong with it, and that nothing of the market is believed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bazaar.audit
+from bazaar.audit import Evidence, NoRun, Report, judge, judge_run
+from bazaar.history import Happening, Recorded
+from bazaar.plan import save
+from tests.trial import TRADER, Lie, a_market, all_of, also, changed, event, without
+
+REPOSITORY = Path(bazaar.audit.__file__).parents[2]
+OWN = ("bazaar.audit", "bazaar.linearizability")  # the judge, and the second one
+
+
+# ---------------------------------------------------------------------------------------- independence
+def imports(path: Path) -> set[str]:
+    """What a file imports, at any place in it, but for what only the type checker reads."""
+    found: set[str] = set()
+
+    def walk(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports by a relative name"
+            found.update({node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)})
+        for child in ast.iter_child_nodes(node):
+            walk(child)
+
+    walk(ast.parse(path.read_text()))
+    return found
+
+
+def files_of(module: str) -> list[Path]:
+    """Of a module of this repository; none of another's."""
+    path = REPOSITORY.joinpath(*module.split("."))
+    return [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()]
+
+
+def reached(files: list[Path]) -> set[str]:
+    """The modules of this repository that these files import, and those that they import, and so on."""
+    modules: set[str] = set()
+    while files:
+        for module in imports(files.pop()):
+            if module not in modules and files_of(module):
+                modules.add(module)
+                files += files_of(module)
+    return modules
+
+
+def test_the_judge_reaches_no_code_of_the_market() -> None:
+    judges = [*(REPOSITORY / "bazaar" / "audit").glob("*.py"), *files_of("bazaar.linearizability")]
+    assert len(judges) > 5
+    modules = reached(judges)
+    assert {module for module in modules if not module.startswith(OWN)} <= {"bazaar"}, modules
+    assert "import" not in (REPOSITORY / "bazaar" / "__init__.py").read_text()
+
+
+def test_that_walk_would_find_the_market(tmp_path: Path) -> None:
+    """The negative control: also in a function, and through another module."""
+    spy = tmp_path / "spy.py"
+    spy.write_text("def share():\n    from bazaar.history import Recorded\n")
+    assert {"bazaar.history", "bazaar.records", "bazaar.core.turn"} <= reached([spy])
+
+
+def test_another_share_in_the_markets_records_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the market believes the sellers' share to be: it is 80 % (SPEC C5)."""
+    from bazaar import records
+
+    monkeypatch.setattr(records, "SELLER_SHARE_PERCENT", 79)
+    earned = records.sellers_share(800)
+    assert earned == 632
+    told = all_of(*(event("seller1", "sold", f"buyer0-{n}", earned=earned) for n in (0, 1)))
+    assert set(judge(told(a_market())).violations) == {"money_adds_up"}
+
+
+# ------------------------------------------------------------------------------------------- in a folder
+def left_behind(evidence: Evidence, run: Path) -> None:
+    """Writes what a run with this evidence leaves in its folder."""
+    run.mkdir(exist_ok=True)
+    save(evidence.plan, run / "bazaar.json")
+    (run / "ledger.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(list(evidence.entries)))
+    for name, history in evidence.histories.items():
+        (run / name).mkdir(exist_ok=True)
+        (run / name / "history.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(list(history)))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    left_behind(a_market(), tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("lie", [lambda evidence: evidence, without("seller1", "sold", "buyer0-1")])
+def test_a_folder_is_judged_like_what_is_in_memory(lie: Lie, tmp_path: Path) -> None:
+    evidence = lie(a_market())
+    left_behind(evidence, tmp_path / "run")
+    assert judge_run(tmp_path / "run") == judge(changed(evidence, stock=None))
+    recorded = {name: Recorded(tmp_path / "run" / name) for name in evidence.histories}
+    assert judge(changed(evidence, histories=recorded)) == judge(evidence)
+
+
+def test_it_says_how_far_it_has_come(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bazaar.audit.evidence.LINES_A_STEP", 2)
+    fractions: list[float] = []
+    judge_run(run, fractions.append)
+    assert fractions == sorted(fractions)
+    assert len(fractions) > 5
+    assert 0.9 < fractions[-1] <= 1.0
+
+
+@pytest.mark.parametrize("lost", ["bazaar.json", "ledger.jsonl"])
+def test_a_folder_without_a_run_is_told_in_one_line(run: Path, lost: str) -> None:
+    (run / lost).unlink()
+    with pytest.raises(NoRun, match=lost) as caught:
+        judge_run(run)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("foreign", [b"", b"{}", b"\xff\xfe", b'{"settings": 1, "names": []}'])
+def test_a_folder_with_something_elses_plan_is_told_in_one_line(run: Path, foreign: bytes) -> None:
+    (run / "bazaar.json").write_bytes(foreign)
+    with pytest.raises(NoRun, match=r"bazaar\.json is not one of ours"):
+        judge_run(run)
+
+
+# --------------------------------------------------------------------------------------- what is unknown
+def ends_with(file: str, more: bytes) -> Callable[[Path], None]:
+    def damage(run: Path) -> None:
+        with (run / file).open("ab") as history:
+            history.write(more)
+
+    return damage
+
+
+def overwritten(file: str, number: int, line: bytes) -> Callable[[Path], None]:
+    """The line of this number, from 1 on, is another."""
+
+    def damage(run: Path) -> None:
+        lines = (run / file).read_bytes().splitlines(keepends=True)
+        lines[number - 1] = line
+        (run / file).write_bytes(b"".join(lines))
+
+    return damage
+
+
+FOREIGN = b'{"at":9,"process":"buyer9","clock":999,"what":"ordered","facts":{"order":"x","item":"y","trader":"z"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (overwritten("seller1/history.jsonl", 4, b"\0\0\0\n"), "seller1/history.jsonl, line 4,"),
+        (overwritten("seller1/history.jsonl", 4, b'{"at":0.5,"proc\n'), "seller1/history.jsonl, line 4,"),
+        (overwritten("buyer0/history.jsonl", 2, b"\xff\xfe\n"), "buyer0/history.jsonl, line 2,"),
+        (ends_with("buyer0/history.jsonl", FOREIGN), "buyer0/history.jsonl, line 10, is of buyer9"),
+        (ends_with("buyer0/history.jsonl", FOREIGN.replace(b"buyer9", b"buyer0").replace(b'"y"', b"7")), "line 10,"),
+        (overwritten("ledger.jsonl", 4, b"\0\0\0\n"), "ledger.jsonl, line 4,"),
+        (overwritten("ledger.jsonl", 4, b'{"kind":"theft","position":3}\n'), "ledger.jsonl, line 4,"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_file_and_line_and_accuses_nobody(
+    run: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    damage(run)
+    report = judge_run(run)
+    assert (report.verdict, report.violations) == ("unknown", {})
+    assert told in report.unknown[0]
+    assert "\n" not in report.unknown[0]
+
+
+def test_what_is_sound_in_a_damaged_history_is_judged(run: Path) -> None:
+    wrong = also("seller1", 90, "sold", order="buyer0-0", item="salt", buyer="buyer0", earned=640)
+    left_behind(wrong(a_market()), run)
+    overwritten("seller1/history.jsonl", 2, b"\n")(run)
+    report = judge_run(run)
+    assert report.verdict == "violated"
+    assert set(report.violations) == {"money_adds_up"}
+    assert report.unknown
+
+
+@pytest.mark.parametrize("file", ["seller1/history.jsonl", "ledger.jsonl"])
+def test_a_last_line_that_is_cut_short_is_none(run: Path, file: str) -> None:
+    before = judge_run(run)
+    ends_with(file, b'{"at":0.5,"proc')(run)
+    assert judge_run(run) == before
+
+
+def started(*names: str) -> Lie:
+    return all_of(
+        *(also("launcher", 1 + n, "started", name=name) for n, name in enumerate(names)), also("launcher", 999, "ended")
+    )
+
+
+def test_a_history_that_is_not_there_is_not_an_empty_one() -> None:
+    evidence = started("buyer0", "seller1", "seller2", TRADER)(a_market())
+    assert judge(evidence).verdict == "held"
+    histories = {name: history for name, history in evidence.histories.items() if name != "seller1"}
+    report = judge(changed(evidence, histories=histories))
+    assert (report.verdict, report.violations) == ("unknown", {})
+    assert report.unknown == ["seller1 was started, but its history is not there"]
+
+
+def test_a_queue_that_could_not_be_read_is_told() -> None:
+    unread = also(TRADER, 95, "unreadable", peer="buyer3", since=7, reason="not there")
+    report = judge(unread(a_market()))
+    assert (report.verdict, report.violations) == ("unknown", {})
+    assert report.unknown == [f"{TRADER} could not read the queue of buyer3 (trader since 7): not there"]
+
+
+def test_a_fault_that_the_launcher_could_not_do_is_told() -> None:
+    report = judge(also("launcher", 5, "missed", fault="kill:buyer0@1", reason="it was not there")(a_market()))
+    assert report.verdict == "unknown"
+    assert report.missed == ("kill:buyer0@1: it was not there",)
+
+
+@pytest.mark.parametrize(("holds", "verdict"), [(True, "held"), (False, "violated"), (None, "unknown")])
+def test_a_further_judge_has_its_say(monkeypatch: pytest.MonkeyPatch, holds: bool | None, verdict: str) -> None:
+    from bazaar.audit import judging
+
+    opinion = judging.Opinion(holds, "salt counts from 1 to 3")
+    monkeypatch.setitem(judging.OTHER_JUDGES, "counts_like_one", lambda evidence: opinion)
+    report = judge(a_market())
+    assert report.verdict == verdict
+    assert report.audit["counts_like_one"] is (holds is not False)
+    assert [*report.violations.get("counts_like_one", []), *report.unknown] == (
+        [] if holds else ["salt counts from 1 to 3" if holds is False else "counts_like_one: salt counts from 1 to 3"]
+    )
+
+
+# ------------------------------------------------------------------------------------ falsified evidence
+def lines_of(evidence: Evidence) -> dict[str, list[Any]]:
+    """By file, its lines as objects."""
+    files = {"ledger": [msgspec.to_builtins(entry) for entry in evidence.entries]}
+    return files | {
+        name: [msgspec.to_builtins(line) for line in history] for name, history in evidence.histories.items()
+    }
+
+
+class Lines:
+    """A falsified file: lines that need not be of ours, nor even JSON."""
+
+    def __init__(self, lines: list[Any]) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[msgspec.Raw]:
+        return (msgspec.Raw(json.dumps(line).encode()) for line in self._lines)
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2),
+    st.sampled_from(["buyer0", "seller1", "salt", "buyer0-0", "buyer0-99999999", "seller1-d0", "sold", "sale", -1, 2**40]),
+)  # fmt: skip
+
+
+def falsified(rng: random.Random, lines: list[Any], value: Any) -> None:
+    """One thing is done to these lines."""
+    if not lines:
+        return
+    at = rng.randrange(len(lines))
+    match rng.choice(["drop", "repeat", "swap", "change", "change", "change", "forget", "replace"]):
+        case "drop":
+            del lines[at]
+        case "repeat":
+            lines.insert(rng.randrange(len(lines)), lines[at])
+        case "swap":
+            other = rng.randrange(len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+        case "replace":
+            lines[at] = value
+        case how if isinstance(lines[at], dict):
+            line = lines[at] = json.loads(json.dumps(lines[at]))
+            facts = line.get("facts") if rng.random() < 0.7 else line
+            facts = facts if isinstance(facts, dict) and facts else line
+            field = rng.choice(list(facts) or ["what"])
+            if how == "forget":
+                facts.pop(field, None)
+            else:
+                facts[field] = value
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.integers(), st.lists(ANYTHING, min_size=1, max_size=6))
+def test_falsified_evidence_is_judged_like_any_other(seed: int, values: list[Any]) -> None:
+    rng = random.Random(seed)
+    evidence = FALLEN(a_market())
+    files = lines_of(evidence)
+    for value in values:
+        falsified(rng, files[rng.choice(list(files))], value)
+    entries = Lines(files.pop("ledger"))
+    histories = {name: Lines(lines) for name, lines in files.items()}
+    report = judge(Evidence(evidence.plan, entries, histories, rng.choice([None, evidence.stock])))
+    assert isinstance(report, Report)
+    for stories in report.violations.values():
+        assert stories
+
+
+FALLEN = all_of(
+    started("buyer0", "seller1"),
+    also("launcher", 50, "fault", fault="pause:buyer4@1+1", kind="pause", name=TRADER, for_s=1.0),
+    also("launcher", 60, "fell", name="seller2"),
+    also("buyer3", 95, "suspected", peer=TRADER),
+    also("buyer3", 96, "absent", for_s=1.5),
+    also("buyer3", 97, "took_over", peer=TRADER, orders=1, promised=1),
+    also("buyer3", 98, "unreadable", peer=TRADER, since=0, reason="cut"),
+    also("warehouse", 95, "deposed", peer=TRADER, seat=0),
+    also("warehouse", 99, "stocked", item="salt", count=2, seller="seller1"),
+)
+
+
+def test_histories_in_memory_are_records_like_those_in_files() -> None:
+    assert all(isinstance(line, Happening) for history in a_market().histories.values() for line in history)
