@@ -22,6 +22,7 @@ from bazaar.core.turn import Event
 from bazaar.records import WAREHOUSE, Deposit, FormerLife, Unanswered
 
 HISTORY_FILE = "history.jsonl"
+LAUNCHER = "launcher"
 
 
 class Happening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -149,7 +150,7 @@ def recall(history: Iterable[Happening]) -> FormerLife:
 
 def histories_of(run: Path, peers: Iterable[str]) -> dict[str, Recorded]:
     """In a run's folder: of the launcher, the warehouse and these peers."""
-    return {name: Recorded(run / name) for name in ("launcher", WAREHOUSE, *peers)}
+    return {name: Recorded(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}
 
 
 def only(history: Iterable[Happening], *whats: str) -> Iterator[Happening]:

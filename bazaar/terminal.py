@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -128,11 +129,13 @@ class Terminal:
         table = Table(title=f"The bazaar of seed {summary.seed}: {summary.verdict}", show_header=False)
         for name, value in (
             ("traders", ", ".join(summary.traders)),
+            *_deposed(summary),
             ("cache, pace", f"{summary.cache}, {summary.pace}"),
             ("orders", f"{requests.asked} asked, {requests.purchased} purchased, {requests.unavailable} unavailable, "
                        f"{requests.oversold} oversold, {requests.unanswered} unanswered"),
             ("undersold", f"{requests.undersold} refused though in stock"),
             ("goods shipped", f"{summary.goods_shipped} in {summary.trading_s:.2f} s, {summary.throughput_per_s:g} a second"),
+            ("earned", _earned(summary)),
             ("time to an answer", f"p50 {summary.latency_ms.p50:g} ms, p99 {summary.latency_ms.p99:g} ms"),
             ("start to first order", f"{summary.startup_s:g} s, {summary.elections} election(s)"),
             ("audit", f"{sum(summary.audit.values())} of {len(summary.audit)} checks held"),
@@ -141,12 +144,7 @@ class Terminal:
             table.add_row(name, value)
         self._console.print(table)
         for fault in summary.faults:
-            self._console.print(
-                f"fault {fault['what']} at {fault['at_s']:g} s: "
-                + (f"noticed after {fault['detected_s']:g} s, " if fault["detected_s"] is not None else "")
-                + (f"a survivor sold after {fault['recovered_s']:g} s" if fault["recovered_s"] is not None else ""),
-                markup=False,
-            )
+            self._console.print(_what_it_cost(fault), markup=False)
         for missed in report.missed:
             self._console.print(f"not done: {missed}", markup=False)
         for check, stories in report.violations.items():
@@ -158,3 +156,25 @@ class Terminal:
         """One line on standard error."""
         self._progress.stop()
         self._errors.print(f"bazaar: {line}", markup=False)
+
+
+def _deposed(summary: Summary) -> list[tuple[str, str]]:
+    """The table's row for those who lost their seat, if anybody did."""
+    if not summary.deposed:
+        return []
+    deposed = ", ".join(
+        f"{fall.peer} ({fall.why}{'' if fall.at_s is None else f' at {fall.at_s:g} s'})" for fall in summary.deposed
+    )
+    return [("deposed", deposed), ("traders at the end", ", ".join(summary.traders_at_end) or "none")]
+
+
+def _earned(summary: Summary) -> str:
+    sellers, traders = (sum(earned.values()) / 100 for earned in (summary.earnings.sellers, summary.earnings.traders))
+    return f"sellers {sellers:.2f} $, traders kept {traders:.2f} $"
+
+
+def _what_it_cost(fault: dict[str, Any]) -> str:
+    detected_s, recovered_s = fault["detected_s"], fault["recovered_s"]
+    noticed = "nobody noticed" if detected_s is None else f"noticed after {detected_s:g} s"
+    went_on = "" if recovered_s is None else f", trade went on after {recovered_s:g} s"
+    return f"fault {fault['what']} at {fault['at_s']:g} s: {noticed}{went_on}"

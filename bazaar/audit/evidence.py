@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True):
     entries: Iterable[Any]
     histories: Mapping[str, Iterable[Any]]
     stock: Mapping[Any, int] | None
-    """What the warehouse said, when it was stopped, was left of each product (seller, item); None if it did not come to that."""
+    """What the warehouse said, when stopped, was left of each product (seller, item); None if it did not come to that."""
     dead: frozenset[str] = frozenset()
     """Processes that are not there at the end: what they had not yet heard is excused."""
     missed: Sequence[str] = ()
@@ -78,8 +78,10 @@ class Case:
         self.dead: set[str] = set()
         self.damaged: set[str] = set()
         """Processes whose history is not there, or not whole."""
-        self.unread: set[tuple[str, int]] = set()
-        """Tenures whose queue could not be read: the peer, and since when."""
+        self.seated: set[tuple[str, int]] = set()
+        """Tenures that began, with a journal of their own: the peer, and since when."""
+        self.unread: dict[tuple[str, int], str] = {}
+        """Tenures whose queue could not be read, with the story."""
 
     def incomplete(self, name: str) -> bool:
         """Whether something may have happened to this process that nobody can read any more."""

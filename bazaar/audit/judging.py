@@ -86,6 +86,7 @@ def judge(evidence: Evidence, progress: Progress | None = None) -> Report:
     for name, history in evidence.histories.items():
         if name != LAUNCHER:
             _history(name, history, case, books, deposals, reader)
+    _queues(case)
     books.finish(evidence.stock)
     _accounts(case, books)
     if LAUNCHER in evidence.histories:
@@ -159,6 +160,15 @@ def _history(
     reader.history(name, history, dict(handlers))
     for part in parts:
         part.finish()
+
+
+def _queues(case: Case) -> None:
+    """A queue that could not be read is no loss if there never was one: the trader died before its tenure began."""
+    for (peer, since), story in case.unread.items():
+        if (peer, since) in case.seated or case.incomplete(peer):
+            case.findings.unknown.tell(story)
+        else:
+            case.findings.notes.tell(f"{story}; it had died before it began one")
 
 
 class _Stock:

@@ -97,6 +97,10 @@ class TookOver(msgspec.Struct, gc=False):
     promised: Number = 0
 
 
+class Seated(msgspec.Struct, gc=False):
+    since: Number
+
+
 class Unreadable(msgspec.Struct, gc=False):
     peer: str
     since: Number
@@ -156,6 +160,7 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "freed": OfItem,
     "traded": Traded,
     "took_over": TookOver,
+    "seated": Seated,
     "unreadable": Unreadable,
     "suspected": OfPeer,
     "deposed": OfPeer,

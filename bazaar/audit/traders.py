@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from bazaar.audit.books import Key, rank
 from bazaar.audit.evidence import Case, Handler
-from bazaar.audit.lines import Line, OfItem, Placed, Taken, TookOver, Traded, Unreadable, Waiting
+from bazaar.audit.lines import Line, OfItem, Placed, Seated, Taken, TookOver, Traded, Unreadable, Waiting
 from bazaar.audit.orders import KEPT, SOLD
 
 SURE = "sure "  # so begins the lane of orders that only the warehouse may answer
@@ -24,6 +24,7 @@ class Trader:
         self._forget()
         self.handlers: dict[str, Handler] = {
             "elected": self._elected,
+            "seated": self._seated,
             "stepped_down": self._stepped_down,
             "joined": self._joined,
             "ordered": self._trades_itself,
@@ -50,6 +51,9 @@ class Trader:
     # --------------------------------------------------------------------------------------- its tenures
     def _elected(self, line: Line, facts: None) -> None:
         self._is_trader = True
+
+    def _seated(self, line: Line, facts: Seated) -> None:
+        self._case.seated.add((self._name, facts.since))
 
     def _stepped_down(self, line: Line, facts: None) -> None:
         self._is_trader = False
@@ -134,8 +138,7 @@ class Trader:
             )
 
     def _unreadable(self, line: Line, facts: Unreadable) -> None:
-        self._case.unread.add((facts.peer, facts.since))
-        self._case.findings.unknown.tell(
+        self._case.unread[facts.peer, facts.since] = (
             f"{self._name} could not read the queue of {facts.peer} (trader since {facts.since}): {facts.reason}"
         )
 

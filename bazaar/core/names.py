@@ -35,6 +35,14 @@ class Names:
             page = self._pages[key] = bytearray(PAGE // 8)
         page[number % PAGE >> 3] |= 1 << (number & 7)
 
+    def discard(self, name: str) -> None:
+        """Takes the name out, if it is there."""
+        beginning, number = _split(name)
+        if number is None:
+            self._others.discard(name)
+        elif (page := self._pages.get((beginning, number // PAGE))) is not None:
+            page[number % PAGE >> 3] &= ~(1 << (number & 7))
+
 
 def _split(name: str) -> tuple[str, int | None]:
     beginning = name.rstrip("0123456789")

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 SUMMARY_KEYS = {
     "verdict", "seed", "peers", "traders", "cache", "pace", "requests", "goods_shipped", "trading_s",
     "throughput_per_s", "latency_ms", "startup_s", "elections", "faults", "audit",
-}  # fmt: skip
+}  # fmt: skip # SPEC H
 REQUEST_KEYS = {"asked", "purchased", "unavailable", "oversold", "undersold", "unanswered"}
 
 
@@ -37,7 +37,7 @@ def test_a_run_leaves_all_its_files(tmp_path: Path, mongo_uri: str) -> None:
     assert plan["settings"]["seed"] == 11
 
     summary = json.loads((out / "summary.json").read_text())
-    assert set(summary) == SUMMARY_KEYS
+    assert set(summary) >= SUMMARY_KEYS
     assert set(summary["requests"]) == REQUEST_KEYS
     assert set(summary["latency_ms"]) == {"p50", "p99"}
     assert (summary["verdict"], summary["seed"], summary["peers"]) == ("held", 11, 6)

@@ -101,7 +101,10 @@ def test_a_dead_traders_share_is_owed_by_whoever_has_taken_over_its_queue() -> N
     untold = all_of(without(TRADER, "traded", "buyer0-0"), dead(TRADER))
     assert judge(untold(a_market())).violations == {}
     assert "money_adds_up" in judge(all_of(untold, ADOPTED)(a_market())).violations
-    unread = also("buyer3", 90, "unreadable", peer=TRADER, since=0, reason="the disk is gone")
+    unread = all_of(
+        also(TRADER, 200, "seated", since=0),
+        also("buyer3", 90, "unreadable", peer=TRADER, since=0, reason="the disk is gone"),
+    )
     report = judge(all_of(untold, ADOPTED, unread)(a_market()))
     assert (report.verdict, report.violations) == ("unknown", {})
     assert all(word in report.unknown[0] for word in ("buyer3", TRADER, "since 0", "the disk is gone"))

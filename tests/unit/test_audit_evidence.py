@@ -216,9 +216,16 @@ def test_a_history_that_is_not_there_is_not_an_empty_one() -> None:
 
 def test_a_queue_that_could_not_be_read_is_told() -> None:
     unread = also(TRADER, 95, "unreadable", peer="buyer3", since=7, reason="not there")
-    report = judge(unread(a_market()))
+    report = judge(all_of(also("buyer3", 1, "seated", since=7), unread)(a_market()))
     assert (report.verdict, report.violations) == ("unknown", {})
     assert report.unknown == [f"{TRADER} could not read the queue of buyer3 (trader since 7): not there"]
+
+
+def test_a_queue_that_there_never_was_is_no_loss() -> None:
+    """A trader that was killed between its appointment and the first line of its journal."""
+    report = judge(also(TRADER, 95, "unreadable", peer="buyer3", since=7, reason="not there")(a_market()))
+    assert (report.verdict, report.unknown) == ("held", [])
+    assert report.notes[-1].endswith("it had died before it began one")
 
 
 def test_a_fault_that_the_launcher_could_not_do_is_told() -> None:

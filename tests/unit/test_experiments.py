@@ -12,7 +12,7 @@ import pytest
 from bazaar.history import Happening
 from bazaar.records import WAREHOUSE
 from bazaar.settings import check
-from bazaar.summary import Latency, Requests, Summary
+from bazaar.summary import Earnings, Latency, Requests, Summary
 from experiments import (
     benchmark,
     election,
@@ -169,6 +169,10 @@ def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figure
         1,
         figures.pop("faults", []),
         {},
+        [],
+        [],
+        0,
+        Earnings({}, {}),
     )
     histories, usage = [[happened] for happened in happenings], figures.pop("usage", [])
     return Run(a_plan(**settings), summary, histories, figures.pop("processor_s", 1.0), usage)

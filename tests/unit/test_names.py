@@ -14,11 +14,13 @@ NAMES = st.builds("{}{}".format, st.sampled_from(["buyer0-", "buyer1-", "seller1
 )
 
 
-@given(st.lists(NAMES), st.lists(NAMES))
-def test_it_is_a_set(added: list[str], asked: list[str]) -> None:
+@given(st.lists(NAMES), st.lists(NAMES), st.lists(NAMES))
+def test_it_is_a_set(added: list[str], taken_out: list[str], asked: list[str]) -> None:
     names = Names(added)
-    for name in (*added, *asked):
-        assert (name in names) == (name in set(added))
+    for name in taken_out:
+        names.discard(name)
+    for name in (*added, *taken_out, *asked):
+        assert (name in names) == (name in set(added) - set(taken_out))
 
 
 def test_a_number_takes_a_bit_even_of_a_random_third_in_any_order() -> None:
