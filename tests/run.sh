@@ -5,4 +5,5 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/environment.sh"
 
 prepare_environment tests/requirements.txt
 cd "$ROOT"
-exec "$PYTHON" -m pytest "$@"
+# Most tests of processes wait for others, so more workers than cores pay; a group shares one worker.
+exec "$PYTHON" -m pytest -n 4 --dist loadgroup --timeout 120 "$@"
