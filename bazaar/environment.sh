@@ -9,13 +9,22 @@
 # have set pipefail.
 #
 # Rules. A finished environment costs milliseconds: one stamp is compared, no Python starts. Stamps go before
-# anything is changed and come back when all of it is done, so there is never a stamp on a broken environment.
-# Whatever pip was doing when it was killed is not to be trusted: `half-made` is there, and all starts anew.
+# anything is changed and come back when all of it is done and was looked at, so there is never a stamp on a broken
+# environment. Whatever pip was doing when it was killed is not to be trusted: `half-made` is there, and all starts anew.
+# What the caller's environment says to other Pythons is not for ours: of PYTHON* stays only where byte code goes.
 
 ROOT=$(CDPATH="" cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+for _name in "${!PYTHON@}"; do
+    case $_name in PYTHONDONTWRITEBYTECODE | PYTHONPYCACHEPREFIX) ;; *) unset "$_name" ;; esac
+done
+[[ -n ${HOME:-} ]] || { unset HOME && export HOME=~; }  # as the list of users has it
 
 prepare_environment() {
     PYTHON=$ROOT/.venv/bin/python
+    if [[ $ROOT == *:* ]]; then
+        _say "The project's path, $ROOT, has a colon, with which no Python environment works: move or rename the folder."
+        exit 2
+    fi
     _is_ready "$1" && return
     (
         trap 'exit 130' INT  # pip meets Ctrl-C with an exit status of its own
@@ -29,7 +38,8 @@ prepare_environment() {
 
 _say() { echo "$*" >&2; }
 
-_wanted() { cat "$ROOT/requirements.txt" "$ROOT/$1" | cksum; }
+# What a stamp says: what was asked for, and of which Python (its inode: an upgrade of the system brings another).
+_wanted() { { cat "$ROOT/requirements.txt" "$ROOT/$1" && cd "$ROOT/.venv/bin" && ls -Li python; } 2>/dev/null | cksum; }
 
 _stamp() { echo "$ROOT/.venv/${1//\//-}.stamp"; }
 
@@ -40,48 +50,63 @@ _has_interpreter() {  # ... and the one asked for, if one was
 _is_ready() { _has_interpreter && [[ $(cat "$(_stamp "$1")" 2>/dev/null) == "$(_wanted "$1")" ]]; }
 
 _make_ready() {
-    local venv=$ROOT/.venv log=$ROOT/.venv/pip.log file base
+    local venv=$ROOT/.venv missing=all file
     if _has_interpreter && [[ ! -e $venv/half-made ]]; then
-        _say "Bringing the Python environment in .venv up to date with $1 ..."
-        touch "$venv/half-made"
-    else
-        base=$(_find_python) || return 2
-        _say "Making the Python environment in .venv (once, about half a minute) ..."
-        rm -f "$PYTHON"  # first: a removal that is cut short leaves nothing that looks like an environment
-        rm -rf "$venv"
-        {
-            mkdir "$venv" && touch "$venv/half-made" &&
-                _logged "$base" -I -m venv --without-pip "$venv" && _logged "$PYTHON" -I -m ensurepip
-        } || {
-            _say "$base could not make an environment in $venv; what it said is in $log"
-            return 2
-        }
-        echo "${BAZAAR_PYTHON:-}" >"$venv/made-with"
+        _installer check "$1" 2>/dev/null && missing=nothing
+        (($? == 3)) && missing=some  # anything else: it is no environment for this Python
     fi
+    [[ $missing == nothing && ! -w $venv ]] && return  # somebody else's, and good
+    if [[ ! -w $ROOT ]] || [[ -e $venv && $EUID != 0 && ! -O $venv ]]; then
+        _say "The Python environment of $ROOT is not ready, and you may not write there:" \
+            "let its owner run it once, or work in a copy of your own."
+        return 2
+    fi
+    case $missing in
+        all) _make_anew "$venv" || return ;;
+        some) _say "Bringing the Python environment in .venv up to date with $1 ..." && touch "$venv/half-made" ;;
+    esac
     rm -f "$venv"/*.stamp
-    _logged "$PYTHON" -I -m pip install --quiet --no-input --disable-pip-version-check -r "$ROOT/$1" || {
+    [[ $missing == nothing ]] || _installer install "$1" || {
         (($? > 128)) || rm "$venv/half-made"  # unless it was killed, nothing is broken
-        _say "pip could not install $1 (is there a network?); what it said is in $log"
         return 2
     }
     for file in requirements.txt "$1"; do _wanted "$file" >"$(_stamp "$file")"; done
-    rm "$venv/half-made"
+    rm -f "$venv/half-made"
 }
+
+_make_anew() {  # the environment $1, with no packages yet
+    local base
+    base=$(_find_python) || return 2
+    rm -f "$1/bin/python" 2>/dev/null  # first: a removal that is cut short leaves nothing that looks like an environment
+    rm -rf "$1" 2>/dev/null || {
+        _say "Cannot remove $1, in which not all is yours; remove it, or work in a copy of your own."
+        return 2
+    }
+    _say "Making the Python environment in .venv, once: some 90 MB to fetch, 400 MB on the disk ..."
+    { mkdir "$1" && touch "$1/half-made" && _logged "$base" -I -m venv --without-pip "$1"; } || {
+        _say "$base could not make an environment in $1; what it said is in $1/pip.log"
+        return 2
+    }
+    echo "${BAZAAR_PYTHON:-}" >"$1/made-with"
+}
+
+_installer() { "$PYTHON" -I "$ROOT/bazaar/installer.py" "$1" "$ROOT/.venv" "$ROOT/$2"; }
 
 # Runs a command with its output in the log. The pipe is there for Ctrl-C: it ends when the last process that the
 # command has started does, and only then do we.
 _logged() { "$@" 2>&1 | (trap '' INT && exec cat >"$ROOT/.venv/pip.log"); }
 
 _find_python() {
-    local python
+    local python check
+    check='import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.implementation.name != "cpython")'
+    command -v uv >/dev/null || check="import ensurepip; $check"  # what pip comes from
     if [[ -n ${BAZAAR_PYTHON:-} ]]; then
         set -- "$BAZAAR_PYTHON"
     else
         set -- python3 python3.13 python3.12 python3.11 python3.10
     fi
     for python; do  # it must run: a version manager's stand-in may be on PATH for a Python that is not there
-        "$python" -I -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-            2>/dev/null && echo "$python" && return
+        "$python" -I -c "$check" 2>/dev/null && echo "$python" && return
     done
     _say "No Python 3.10 to 3.13 with its venv module here (looked for: $*)." \
         "Install one (Debian: python3 and python3-venv) or set BAZAAR_PYTHON to its path."

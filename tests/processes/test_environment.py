@@ -1,0 +1,299 @@
+"""The environment that run.sh makes for itself, on machines that are set up for other things.
+
+Each test has a copy of the two files that make it, and asks for one tiny package, `peppercorn`, from a folder: no network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes.market import ROOT
+from tests.waiting import wait_until
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+START = """set -euo pipefail
+source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
+prepare_environment requirements.txt
+exec "$PYTHON" -c 'import os, peppercorn; print(peppercorn.TASTE, os.environ["HOME"])'
+"""
+
+
+class Project:
+    """A folder with a start that needs peppercorns."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.venv = root / ".venv"
+        (root / "bazaar").mkdir(parents=True)
+        for name in ("environment.sh", "installer.py"):
+            shutil.copy(ROOT / "bazaar" / name, root / "bazaar")
+        (root / "requirements.txt").write_text("peppercorn==1.0  # hot\nnowhere==9 ; sys_platform == 'atari'\n")
+        (root / "start.sh").write_text(START)
+        self.shelf = root / "shelf"
+        self.shelf.mkdir()
+        with zipfile.ZipFile(self.shelf / "peppercorn-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("peppercorn.py", "TASTE = 'hot'\n")
+            about = "peppercorn-1.0.dist-info"
+            wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: peppercorn\nVersion: 1.0\n")
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}/RECORD", f"peppercorn.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Where the peppercorns are, and no uv, unless `more` has one on PATH."""
+        shelf = str(self.shelf)
+        ours = {"PIP_FIND_LINKS": shelf, "PIP_NO_INDEX": "1", "UV_FIND_LINKS": shelf, "UV_OFFLINE": "1"}
+        return {"PATH": path_without_uv(), "HOME": str(self.root), "BAZAAR_PYTHON": sys.executable, **ours, **more}
+
+    def start(self, *before: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Runs `start.sh` after the words `before`; an empty value takes a variable away."""
+        environment = {name: value for name, value in self.environment(**more).items() if value}
+        command = [*before, "bash", str(self.root / "start.sh")]
+        return subprocess.run(
+            command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=100, check=False
+        )
+
+
+def path_without_uv() -> str:
+    return ":".join(folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "uv").exists())
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with pip and nothing else; it takes seconds to make, and a moment to copy."""
+    folder = tmp_path_factory.mktemp("bare") / ".venv"
+    subprocess.run([sys.executable, "-I", "-m", "venv", str(folder)], check=True)
+    (folder / "made-with").write_text(sys.executable)
+    return folder
+
+
+@pytest.fixture
+def bare_project(project: Project, bare: Path) -> Project:
+    """A project with such a one."""
+    shutil.copytree(bare, project.venv, symlinks=True)
+    return project
+
+
+@pytest.fixture
+def open_project() -> Iterator[Project]:
+    """One that other users can read, and a Python for it that they can run too."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can become another user, with setpriv")
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    yield Project(root / "project")
+    shutil.rmtree(root)
+
+
+def others_python() -> str:
+    for python in ("/usr/bin/python3", "/usr/local/bin/python3"):
+        asked = subprocess.run([*NOBODY, python, "-c", "import ensurepip, venv"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return python
+    pytest.skip("no Python with ensurepip that other users may run")
+
+
+def is_hot(done: subprocess.CompletedProcess[str]) -> bool:
+    return (done.returncode, done.stdout.partition(" ")[0]) == (0, "hot")
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], named: str) -> None:
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
+    assert named in done.stderr
+
+
+def test_it_is_made_once_and_then_nothing_is_said(project: Project) -> None:
+    first = project.start()
+    assert is_hot(first), first.stderr
+    assert "MB to fetch" in first.stderr
+    assert "installing 1 packages" in first.stderr
+    again = project.start()
+    assert is_hot(again)
+    assert again.stderr == ""
+
+
+CONFIGURATION = {
+    "target": {"PIP_TARGET": "{elsewhere}"},
+    "user": {"PIP_USER": "1"},
+    "prefix": {"PIP_PREFIX": "{elsewhere}"},
+    "root": {"PIP_ROOT": "{elsewhere}"},
+    "dry run": {"PIP_DRY_RUN": "1"},
+    "hashes": {"PIP_REQUIRE_HASHES": "1"},
+    "a file": {"PIP_CONFIG_FILE": "{file}"},
+    "another python": {"PIP_PYTHON": "/nonexistent"},
+}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATION.values(), ids=CONFIGURATION)
+def test_what_pip_is_told_for_other_projects(configuration: dict[str, str], bare_project: Project, tmp_path: Path) -> None:
+    elsewhere, file = tmp_path / "elsewhere", tmp_path / "pip.conf"
+    file.write_text(f"[global]\nconstraint = /nonexistent\n[install]\nuser = true\ntarget = {elsewhere}\n")
+    more = {name: value.format(elsewhere=elsewhere, file=file) for name, value in configuration.items()}
+    done = bare_project.start(**more)
+    assert is_hot(done), done.stderr
+    assert not elsewhere.exists()
+
+
+def test_how_packages_are_reached_is_taken_from_pips_file(bare_project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "pip.conf"
+    file.write_text(f"[global]\nno-index = true\n[install]\nfind-links =\n  /nonexistent\n  {bare_project.shelf}\n")
+    done = bare_project.start(PIP_FIND_LINKS="", PIP_NO_INDEX="", PIP_CONFIG_FILE=str(file))
+    assert is_hot(done), done.stderr
+
+
+def test_what_cannot_be_installed_is_one_more_line_and_no_stamp(bare_project: Project) -> None:
+    (bare_project.shelf / "peppercorn-1.0-py3-none-any.whl").unlink()
+    done = bare_project.start()
+    assert done.returncode == 2
+    assert "No matching distribution found for peppercorn==1.0" in done.stderr.splitlines()[-1]
+    assert list(bare_project.venv.glob("*.stamp")) == []
+    assert bare_project.start().returncode == 2
+
+
+@pytest.fixture
+def uv() -> str:
+    """The folder of a real uv."""
+    found = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".venv" / "bin"))
+    if found is None:
+        pytest.skip("no uv on this machine")
+    return str(Path(found).parent)
+
+
+@pytest.mark.parametrize("name", ["", "UV_TARGET", "UV_PREFIX", "UV_CONSTRAINT", "UV_PYTHON", "VIRTUAL_ENV"])
+def test_uv_makes_it_where_it_is_on_path(name: str, project: Project, uv: str, tmp_path: Path) -> None:
+    more = {name: "/nonexistent"} if name else {}
+    (project.root / "uv.toml").write_text("[pip]\nrequire-hashes = true\n")
+    done = project.start(PATH=f"{path_without_uv()}:{uv}", UV_CACHE_DIR=str(tmp_path / "cache"), **more)
+    assert is_hot(done), done.stderr
+    assert "uv could not" not in done.stderr
+    assert list(project.venv.rglob("peppercorn*.pyc"))
+    assert not list(project.venv.rglob("site-packages/pip"))
+
+
+@pytest.mark.parametrize("does", ["exit 1", "exit 0"], ids=["fails", "installs elsewhere"])
+def test_where_uv_does_not_do_it_pip_does(does: str, bare_project: Project, tmp_path: Path) -> None:
+    (tmp_path / "uv").write_text(f"#!/bin/sh\n{does}\n")
+    (tmp_path / "uv").chmod(0o755)
+    done = bare_project.start(PATH=f"{tmp_path}:{path_without_uv()}")
+    assert is_hot(done), done.stderr
+    assert "now with pip" in done.stderr
+
+
+def test_ctrl_c_while_it_is_made_leaves_nobody_and_the_next_start_makes_it(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "uv").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nsleep 60\n")
+    (tmp_path / "uv").chmod(0o755)
+    with subprocess.Popen(
+        ["bash", str(project.root / "start.sh")],
+        env=project.environment(PATH=f"{tmp_path}:{path_without_uv()}"),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as start:
+        wait_until(lambda: (tmp_path / "pid").exists(), 30)
+        os.killpg(start.pid, signal.SIGINT)
+        assert start.wait(30) == 130
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    done = project.start()
+    assert is_hot(done), done.stderr
+
+
+def test_without_a_home_it_has_the_one_from_the_list_of_users(bare_project: Project) -> None:
+    done = bare_project.start(HOME="")
+    assert is_hot(done), done.stderr
+    assert done.stdout.partition(" ")[2].startswith("/")
+
+
+def test_a_moved_project_goes_on(bare_project: Project, tmp_path: Path) -> None:
+    bare_project.start()
+    moved = bare_project.root.rename(tmp_path / "moved so far")
+    done = subprocess.run(["bash", moved / "start.sh"], capture_output=True, text=True, check=False)
+    assert is_hot(done), done.stderr
+    assert done.stderr == ""
+
+
+def test_a_colon_in_the_path_is_one_line(tmp_path: Path) -> None:
+    assert_one_line(Project(tmp_path / "a:b").start(), "colon")
+
+
+def pythons() -> list[str]:
+    """Those of this machine that would do, each of another version."""
+    places = [*Path("/usr/bin").glob("python3.1[0-3]"), *Path("/usr/local/bin").glob("python3.1[0-3]")]
+    places += Path.home().glob(".pyenv/versions/3.1[0-3]*/bin/python3")
+    found = {}
+    for place in places:
+        asked = subprocess.run(
+            [str(place), "-c", "import ensurepip, sys; print(sys.version_info[1])"], capture_output=True, check=False
+        )
+        if asked.returncode == 0:
+            found[asked.stdout] = str(place)
+    return list(found.values())
+
+
+def test_when_the_system_has_another_python_it_is_made_anew(project: Project) -> None:
+    if len(pythons()) < 2:
+        pytest.skip("one version of Python on this machine")
+    old, new = pythons()[:2]
+    assert is_hot(project.start(BAZAAR_PYTHON=old))
+    for name in ("python", "python3"):
+        link = project.venv / "bin" / name
+        link.unlink()
+        link.symlink_to(new)
+    done = project.start(BAZAAR_PYTHON=old)
+    assert is_hot(done), done.stderr
+    assert "Making the Python environment" in done.stderr
+
+
+def test_a_python_that_was_only_replaced_by_its_like_is_looked_at_and_kept(bare_project: Project) -> None:
+    assert is_hot(bare_project.start())
+    stamp = bare_project.venv / "requirements.txt.stamp"
+    before = stamp.read_text()
+    stamp.write_text("that of another file of the same Python")
+    done = bare_project.start()
+    assert is_hot(done)
+    assert (done.stderr, stamp.read_text()) == ("", before)
+
+
+def test_a_base_python_that_is_gone(project: Project) -> None:
+    assert is_hot(project.start())
+    for name in ("python", "python3"):
+        link = project.venv / "bin" / name
+        link.unlink()
+        link.symlink_to("/nonexistent/python3")
+    assert is_hot(project.start())
+
+
+def test_another_users_project_that_is_ready_is_used(open_project: Project) -> None:
+    python = others_python()
+    assert is_hot(open_project.start(BAZAAR_PYTHON=python))
+    (open_project.venv / "requirements.txt.stamp").write_text("of another machine")
+    done = open_project.start(*NOBODY, BAZAAR_PYTHON=python)
+    assert is_hot(done), done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("made", ["not yet", "long ago", "in a folder for all"])
+def test_another_users_project_that_is_not_ready_is_one_line(made: str, open_project: Project) -> None:
+    if made != "not yet":
+        (open_project.venv / "lib").mkdir(parents=True)
+        (open_project.venv / "lib" / "old.py").touch()
+        (open_project.venv / "half-made").touch()
+    if made == "in a folder for all":
+        open_project.root.chmod(0o777)
+        open_project.venv.chmod(0o777)
+    before = sorted(open_project.root.rglob("*"))
+    assert_one_line(open_project.start(*NOBODY, BAZAAR_PYTHON=others_python()), "a copy of your own")
+    assert sorted(open_project.root.rglob("*")) == before
