@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
+import reprlib
 import sys
 import time
 from pathlib import Path
@@ -25,7 +27,8 @@ RUNS = Path("runs")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `bash run.sh --help`")
+        shown = message if len(message) < 300 else f"{message[:200]} ..."
+        raise UsageError(f"{shown}; see `bash run.sh --help`")
 
 
 def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
@@ -40,7 +43,7 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
         "host",
         nargs="?",
         default="localhost",
-        help="the machine of the name server, this one; HOST:PORT fixes its port",
+        help="the machine of the name server, this one; HOST:PORT or [ADDRESS]:PORT fixes its port",
     )
     add("peers", nargs="?", type=int, default=8, help="how many peers (default 8)")
     add("traders", nargs="?", type=int, default=3, help="how many traders they elect (default 3)")
@@ -75,15 +78,25 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     if options["seed"] is None:
         options["seed"] = random.SystemRandom().randrange(10_000)
     settings = with_pace(options.pop("pace"), **options)
-    out = (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}").absolute()
+    try:
+        out = Path.cwd() / (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
+    except FileNotFoundError:
+        raise UsageError("the working folder is not there any more; change to one that is") from None
     return settings, out, parse_faults(faults, draw_plan(settings))
 
 
 def _split_host(text: str) -> tuple[str, int]:
-    host, colon, port = text.partition(":")
-    if not host or (colon and not port.isdecimal()):
-        raise UsageError(f"{text!r} is no HOST or HOST:PORT, such as localhost or localhost:9090")
-    return host, int(port or 0)
+    """The host and its port, 0 if there is none: HOST, HOST:PORT, an IPv6 address, or one in brackets with a port."""
+    if text.isdecimal():
+        raise UsageError(f"the host comes first: bash run.sh localhost {reprlib.repr(text)[1:-1]} ...")
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, 0
+    match = re.fullmatch(r"(?:\[(.+:.*)]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
+    if match is None:
+        raise UsageError(
+            f"{reprlib.repr(text)} is no HOST or HOST:PORT, such as localhost, localhost:9090, ::1 or [::1]:9090"
+        )
+    return match[1] or match[2], int(match[3] or 0)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,1 +1,8 @@
 """The bazaar: what is said, by which rules, and over which wire. `peers/` holds those who take part."""
+
+import os
+
+# Pyro4 takes its configuration from the environment when it is imported, and so does every process that we start. Ours is
+# in rpc.py alone: a PYRO_NATHOST or PYRO_SSL of somebody else's would end the name server.
+for name in [name for name in os.environ if name.startswith("PYRO_")]:
+    del os.environ[name]

@@ -19,6 +19,7 @@ from bazaar.settings import UsageError
 
 MONGOD = "mongod"
 Kind = Literal["kill", "pause", "restart", "resign"]
+SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,9})?"
 FORM = "kill:NAME@AT, pause:NAME@AT+FOR, restart:NAME@AT, resign:NAME@AT or random:N"
 
 
@@ -38,7 +39,7 @@ def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
     """The faults in the order of their time. Raises `UsageError` for what cannot be done to this plan's bazaar."""
     faults: list[Fault] = []
     for text in texts:
-        if drawn := re.fullmatch(r"random:(\d+)", text):
+        if drawn := re.fullmatch(r"random:([0-9]{1,3})", text):
             faults += _draw(int(drawn[1]), plan)
         else:
             faults.append(_parse(text, plan))
@@ -55,12 +56,15 @@ def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
 
 
 def _parse(text: str, plan: Plan) -> Fault:
-    match = re.fullmatch(r"(kill|pause|restart|resign):(\w+)@(\d+(?:\.\d+)?)(?:\+(\d+(?:\.\d+)?))?", text)
+    match = re.fullmatch(
+        r"(kill|pause|restart|resign):(\w{1,60})@([0-9]{1,6}(?:\.[0-9]{1,9})?)(?:\+([0-9]{1,6}(?:\.[0-9]{1,9})?))?",
+        text,
+    )
     if match is None:
-        raise UsageError(f"--fault {text}: give {FORM}")
+        raise UsageError(f"--fault {text[:100]}: give {FORM}, with times below 1,000,000 s and up to 999 random ones")
     kind, name, at_s, for_s = match[1], match[2], float(match[3]), float(match[4] or 0)
     settings = plan.settings
-    seat = re.fullmatch(r"trader(\d+)", name)
+    seat = re.fullmatch(r"trader([0-9]+)", name)
     if seat and int(seat[1]) >= settings.traders:
         raise UsageError(
             f"--fault {text}: there will be {settings.traders} traders, trader0 to trader{settings.traders - 1}"

@@ -86,7 +86,9 @@ def install(venv: Path, file: Path) -> str:
     if not (venv / "bin" / "pip").exists():
         _told([*module, "ensurepip"], os.environ, log)
     command = [*module, "pip", "install", "--no-input", "--progress-bar", "off", "-r", str(file)]
-    if _told(command, {**pip_environment(os.environ), **_configured(module)}, log) == 0 and _checked(python, venv, file):
+    if _told(command, {**pip_environment(os.environ), **_configured(module)}, log) == 0 and _checked(
+        python, venv, file
+    ):
         return ""
     said = log.read_text(errors="replace").splitlines() if log.exists() else []
     errors = [line.strip() for line in said if line.startswith(("ERROR", "error", "OSError"))]
@@ -124,7 +126,9 @@ def settings_of(listing: str) -> dict[str, str]:
 
 def progress(line: str) -> str:
     """What a line of pip or uv says to somebody who waits; empty: nothing."""
-    if match := re.search(r"Downloading (\w+?)(?:-\d\S*)? \((\S+ ?[MG]i?B)\)", line):  # what is smaller is there at once
+    if match := re.search(
+        r"Downloading (\w+?)(?:-\d\S*)? \((\S+ ?[MG]i?B)\)", line
+    ):  # what is smaller is there at once
         return f"fetching {match[1]} ({match[2]})"
     if (match := re.match(r"Installing collected packages: (.*)", line)) and "pip" not in match[1]:
         return f"installing {match[1].count(',') + 1} packages ..."
@@ -169,7 +173,7 @@ def _say(text: str) -> None:
 
 
 def main(what: str, venv: str, file: str) -> int:
-    """0 done, or all there; 3 something is missing; 4 it was made with another Python; 2 not to be had, and one line says why; 130 Ctrl-C."""
+    """0 done, or all there; 2 not to be had, and one line says why; 3 not all there; 4 not of this Python; 130 Ctrl-C."""
     if what == "check":
         if not Path(sysconfig.get_path("purelib")).is_dir():
             return OTHER_PYTHON

@@ -337,7 +337,7 @@ class Directory:
     """Looks names up, and enters one's own, in any thread: over one connection, which is made when it is needed."""
 
     def __init__(self, host: str, port: int, key: bytes) -> None:
-        self._where = f"{host}:{port}"
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._proxy = Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
         self._proxy._pyroHmacKey = key
         self._proxy._pyroTimeout = CALL_TIMEOUT_S

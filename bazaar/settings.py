@@ -5,6 +5,9 @@ All times are seconds. Relations between values are checked in one place, `check
 
 from __future__ import annotations
 
+import ipaddress
+import re
+import reprlib
 from typing import Any, Literal
 
 import msgspec
@@ -104,13 +107,23 @@ def with_pace(pace: Pace, **values: Any) -> Settings:
     return settings
 
 
+MOST_PEERS = 1000  # each is a process, and connects to all others
+MOST_OUTSTANDING = 10_000
+MOST_GOODS = 10**9  # in a deposit: whatever is summed over a run stays far below 2^63
+MOST_ORDERS = 10**9
+LONGEST_S = 1_000_000  # some 11 days; what the system waits for in one piece is bounded by 2^31 ms
+
+
 def check(settings: Settings) -> None:
     """Raises `UsageError` where values make no sense, alone or together."""
     s = settings
     if s.cache not in POLICIES:
         raise UsageError(f"--cache can be {', '.join(POLICIES)}; you asked for {s.cache!r}")
+    _check_host(s.host)
     if s.peers < 3:
         raise UsageError(f"a bazaar needs at least 3 peers (a trader, a buyer, a seller); you asked for {s.peers}")
+    if s.peers > MOST_PEERS:
+        raise UsageError(f"a bazaar can have up to {MOST_PEERS} peers; you asked for {s.peers}")
     if not 1 <= s.traders <= s.peers - 2:
         raise UsageError(
             f"{s.peers} peers can have 1 to {s.peers - 2} traders (a buyer and a seller must remain); "
@@ -124,15 +137,32 @@ def check(settings: Settings) -> None:
     for option, count in (("--buyers", s.buyers), ("--sellers", s.sellers)):
         if count is not None and not 1 <= count <= s.peers - 1:
             raise UsageError(f"{option} can be 1 to {s.peers - 1} with {s.peers} peers; you asked for {count}")
-    for option, number in (
-        ("--window", s.window),
-        ("--restock-count", s.restock_count),
-        ("--requests", s.requests),
+    for option, number, most in (
+        ("--window", s.window, MOST_OUTSTANDING),
+        ("--restock-count", s.restock_count, MOST_GOODS),
+        ("--requests", s.requests, MOST_ORDERS),
     ):
-        if number is not None and number < 1:
-            raise UsageError(f"{option} must be at least 1; you asked for {number}")
+        if number is not None and not 1 <= number <= most:
+            raise UsageError(f"{option} must be at least 1 and at most {most}; you asked for {number}")
     for option, time_s in (("--duration", s.duration_s), ("--restock-every", s.restock_every_s)):
-        if time_s is not None and not 0 < time_s < float("inf"):
-            raise UsageError(f"{option} must be a number of seconds above 0; you asked for {time_s}")
+        if time_s is not None and not 0 < time_s <= LONGEST_S:
+            raise UsageError(
+                f"{option} must be a number of seconds above 0 and at most {LONGEST_S}; you asked for {time_s}"
+            )
+    if not -(2**63) <= s.seed < 2**63:
+        raise UsageError("--seed must be a whole number of at most 63 bits, such as 7")
     if not 0 <= s.port <= 65535:
         raise UsageError(f"a port is 0 to 65535; you asked for {s.port}")
+
+
+def _check_host(host: str) -> None:
+    """Whether it is an address, or can be a name: what nobody can look up is not even tried."""
+    try:
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+        elif not re.fullmatch(r"[\w.-]+", host.encode("idna").decode()):
+            raise ValueError(host)
+    except ValueError:
+        raise UsageError(
+            f"{reprlib.repr(host)} is no host; give the name or address of this machine, such as localhost or ::1"
+        ) from None

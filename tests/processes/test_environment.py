@@ -45,8 +45,12 @@ class Project:
             wheel.writestr("peppercorn.py", "TASTE = 'hot'\n")
             about = "peppercorn-1.0.dist-info"
             wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: peppercorn\nVersion: 1.0\n")
-            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            wheel.writestr(f"{about}/RECORD", f"peppercorn.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n")
+            wheel.writestr(
+                f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            wheel.writestr(
+                f"{about}/RECORD", f"peppercorn.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n"
+            )
 
     def environment(self, **more: str) -> dict[str, str]:
         """Where the peppercorns are, and no uv, unless `more` has one on PATH."""
@@ -139,7 +143,9 @@ CONFIGURATION = {
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATION.values(), ids=CONFIGURATION)
-def test_what_pip_is_told_for_other_projects(configuration: dict[str, str], bare_project: Project, tmp_path: Path) -> None:
+def test_what_pip_is_told_for_other_projects(
+    configuration: dict[str, str], bare_project: Project, tmp_path: Path
+) -> None:
     elsewhere, file = tmp_path / "elsewhere", tmp_path / "pip.conf"
     file.write_text(f"[global]\nconstraint = /nonexistent\n[install]\nuser = true\ntarget = {elsewhere}\n")
     more = {name: value.format(elsewhere=elsewhere, file=file) for name, value in configuration.items()}
@@ -194,7 +200,9 @@ def test_where_uv_does_not_do_it_pip_does(does: str, bare_project: Project, tmp_
 
 
 def test_ctrl_c_while_it_is_made_leaves_nobody_and_the_next_start_makes_it(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "uv").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nsleep 60\n")
+    (tmp_path / "uv").write_text(
+        f"#!/bin/sh\necho $$ >{tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nsleep 60\n"
+    )
     (tmp_path / "uv").chmod(0o755)
     with subprocess.Popen(
         ["bash", str(project.root / "start.sh")],

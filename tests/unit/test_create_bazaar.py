@@ -71,9 +71,19 @@ def test_an_option_overrides_the_pace() -> None:
     assert settings_of("--pace", "lab", "--restock-every", "7").restock_every_s == 7.0
 
 
-def test_a_host_may_fix_the_name_servers_port() -> None:
-    settings = settings_of("localhost:9090")
-    assert (settings.host, settings.port) == ("localhost", 9090)
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost:9090", "localhost", 9090),
+        ("::1", "::1", 0),
+        ("[::1]", "::1", 0),
+        ("[::1]:9091", "::1", 9091),
+        ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+    ],
+)
+def test_a_host_may_fix_the_name_servers_port(text: str, host: str, port: int) -> None:
+    settings = settings_of(text)
+    assert (settings.host, settings.port) == (host, port)
 
 
 def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
@@ -115,6 +125,19 @@ WRONG: list[tuple[list[str], str]] = [
     (["--pace", "slow"], "invalid choice: 'slow'"),
     (["--requests"], "--requests: expected one argument"),
     (["--seed", "x"], "--seed: invalid int value"),
+    (["8", "3"], "the host comes first: bash run.sh localhost 8"),
+    (["[::1"], "is no HOST or HOST:PORT"),
+    (["::1]:80"], "is no host"),
+    (["[localhost]:80"], "is no HOST or HOST:PORT"),
+    (["[::1]:port"], "is no HOST or HOST:PORT"),
+    (["localhost:" + "9" * 5000], "is no HOST or HOST:PORT"),
+    (["localhost:٣"], "is no HOST or HOST:PORT"),
+    ([""], "is no HOST or HOST:PORT"),
+    (["a..b"], "is no host"),
+    (["localhost", "9" * 5000], "peers: invalid int value"),
+    (["--seed", "9" * 4000], "--seed must be"),
+    (["--fault", "random:9999999999"], "--fault random:9999999999: give"),
+    (["--fault", "kill:buyer1@" + "9" * 400], "give kill:NAME@AT"),
     (["localhost:port"], "is no HOST or HOST:PORT"),
     (["localhost:"], "is no HOST or HOST:PORT"),
     ([":9090"], "is no HOST or HOST:PORT"),

@@ -1,0 +1,120 @@
+"""Whole runs where things are set up for something else: by the environment, the host, the limits, the folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes.command import environment, processes_of
+from tests.processes.market import ROOT
+from tests.processes.test_command_line import FAST
+
+Finished = subprocess.CompletedProcess[str]
+
+
+def start(cwd: Path, uri: str | None, *arguments: str, before: str = "", **more: str) -> Finished:
+    """`bash run.sh`, after the shell commands `before`."""
+    command = f'{before}\nexec bash "$0" "$@"'
+    return subprocess.run(
+        ["bash", "-c", command, str(ROOT / "run.sh"), *arguments],
+        env={**environment(uri), **more},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def assert_held(done: Finished, out: Path) -> None:
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert json.loads((out / "summary.json").read_text())["verdict"] == "held"
+    assert processes_of(out) == {}
+
+
+FOREIGN = {
+    "another host": {"PYRO_HOST": "192.0.2.1", "PYRO_NS_HOST": "192.0.2.1", "PYRO_NS_PORT": "1", "PYRO_NS_BCPORT": "1"},
+    "behind a router": {"PYRO_NATHOST": "192.0.2.1", "PYRO_NATPORT": "99"},
+    "encrypted": {"PYRO_SSL": "true", "PYRO_SSL_SERVERCERT": "/nonexistent"},
+    "a log": {"PYRO_LOGLEVEL": "DEBUG", "PYRO_LOGFILE": "{here}/pyro.log"},
+    "no such level": {"PYRO_LOGLEVEL": "LOUD"},
+    "no number": {"PYRO_COMMTIMEOUT": "soon", "PYRO_THREADPOOL_SIZE": "many"},
+    "other bytes": {"PYRO_SERIALIZER": "pickle", "PYRO_SERIALIZERS_ACCEPTED": "pickle", "PYRO_COMPRESSION": "1"},
+    "python's paths": {"PYTHONPATH": "{here}/foreign", "PYTHONHOME": "/nonexistent", "PYTHONSAFEPATH": "1"},
+    "python's ways": {"PYTHONWARNINGS": "error", "PYTHONHASHSEED": "odd", "PYTHONINSPECT": "1", "PYTHONUTF8": "2"},
+}
+
+
+@pytest.mark.parametrize("more", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_meant_for_other_programs_changes_nothing(more: dict[str, str], tmp_path: Path, mongo_uri: str) -> None:
+    (tmp_path / "foreign").mkdir()
+    for name in ("bazaar", "msgspec", "Pyro4", "selectors"):
+        (tmp_path / "foreign" / f"{name}.py").write_text("raise SystemExit('this is not it')\n")
+    out = tmp_path / "run"
+    more = {name: value.format(here=tmp_path) for name, value in more.items()}
+    done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, "--out", str(out), **more)
+    assert_held(done, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "run"]
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@pytest.mark.parametrize("port", [False, True])
+def test_it_listens_on_ipv6(port: bool, tmp_path: Path, mongo_uri: str) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        host = f"[::1]:{server.getsockname()[1]}" if port else "::1"
+    out = tmp_path / "run"
+    assert_held(start(tmp_path, mongo_uri, host, "4", "1", *FAST, "--out", str(out)), out)
+
+
+def test_the_largest_numbers_that_are_let_in_fit(tmp_path: Path, mongo_uri: str) -> None:
+    out = tmp_path / "run"
+    largest = (
+        "--restock-count",
+        "1000000000",
+        "--window",
+        "10000",
+        "--seed",
+        str(2**63 - 1),
+        "--restock-every",
+        "1000000",
+    )
+    done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, *largest, "--out", str(out))
+    assert_held(done, out)
+
+
+def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path, mongo_uri: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = start(gone, mongo_uri, "localhost", "4", "1", *FAST, "--out", str(tmp_path / "run"), before="rmdir ../gone")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "working folder is not there any more" in done.stderr.splitlines()[-1]
+    assert all("getcwd" in line for line in done.stderr.splitlines()[:-1])  # by the shell, before it is ours
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_home_no_locale_nothing_but_path(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    only = ["env", "-i", f"PATH={os.environ['PATH']}", "bash", str(ROOT / "run.sh")]
+    done = subprocess.run(
+        [*only, "localhost", "4", "1", *FAST, "--out", str(out)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert_held(done, out)
