@@ -7,6 +7,7 @@ import os
 import random
 import re
 import reprlib
+import resource
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NoReturn, get_args
 
 from bazaar import interrupts
 from bazaar.core.cache import POLICIES
+from bazaar.doctor import files_needed
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.narration import narrate
@@ -99,12 +101,24 @@ def _split_host(text: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3] or 0)
 
 
+def _allow_files(needed: int) -> None:
+    """Lets all processes of the run have so many files open. Raises `UsageError` where that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != hard < needed:
+        raise UsageError(
+            f"a process may have no more than {hard} files open, and this run needs {needed}: ulimit -n {needed}"
+        )
+    if resource.RLIM_INFINITY != soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def main(arguments: list[str]) -> int:
     """Runs a bazaar; the exit status of SPEC H."""
     terminal = Terminal()
     interrupts.heed()
     try:
         settings, out, faults = parse(arguments)
+        _allow_files(files_needed(settings.peers))
         with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
             bazaar.injector.schedule(faults)
             return run(bazaar, terminal)

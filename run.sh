@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Opens the bazaar:  bash run.sh [host] [peers] [traders] [options]      (--help lists the options)
+# Looks at the machine:  bash run.sh doctor
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
 
+if [[ ${1:-} == doctor ]]; then
+    examine_machine
+    exit
+fi
 prepare_environment requirements.txt
 exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # from the caller's folder, to which a path in --out refers

@@ -36,6 +36,24 @@ prepare_environment() {
     ) 9<"${BASH_SOURCE[0]}" || exit
 }
 
+# What the machine has for a run, and lacks; 1: something that it cannot do without. Nothing is made or changed.
+examine_machine() {
+    local python ready=not fit=fit
+    PYTHON=$ROOT/.venv/bin/python
+    ! _is_ready requirements.txt || ready=ready
+    if ! python=$(_find_python 2>/dev/null); then
+        fit=not
+        for python in "${BAZAAR_PYTHON:-python3}" python3 python ""; do
+            "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null && break
+        done
+    fi
+    if [[ -z $python ]]; then
+        echo "missing  Python      none here: install 3.10 to 3.13 (Debian: python3 and python3-venv), or set BAZAAR_PYTHON"
+        return 1
+    fi
+    "$python" -I "$ROOT/bazaar/doctor.py" "$ROOT" "$ready" "$fit"
+}
+
 _say() { echo "$*" >&2; }
 
 # What a stamp says: what was asked for, and of which Python (its inode: an upgrade of the system brings another).

@@ -7,6 +7,8 @@ closed orders it is written anew beside itself and renamed, so that at every mom
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -45,6 +47,19 @@ def read_journal(path: Path) -> Recovered:
     return Recovered(sound, damage)
 
 
+def to_disk(file: int) -> None:
+    """Returns when what was written to this descriptor is on the disk, by what the system has for it.
+
+    macOS has no `fdatasync`, and its `fsync` leaves the data in the drive's own cache; F_FULLFSYNC empties that, where the
+    file system knows it.
+    """
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    getattr(os, "fdatasync", os.fsync)(file)
+
+
 class Journal:
     """The journals of one peer: an `Opened` record begins, or goes on with, that tenure's."""
 
@@ -63,7 +78,7 @@ class Journal:
             if not opens:
                 self._append(lines)
                 if any(not isinstance(record, Closed) for record in lines):
-                    os.fdatasync(self._file)
+                    to_disk(self._file)
         if self._lines > COMPACT_ABOVE and self._lines > 4 * len(self._live):
             os.close(self._file)
             self._rewrite()
@@ -108,7 +123,7 @@ class Journal:
         beside = self._path.with_suffix(".new")
         self._file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         self._append(lines)
-        os.fsync(self._file)
+        to_disk(self._file)
         beside.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
         os.fsync(folder)

@@ -71,7 +71,9 @@ class Bazaar:
         self._mongo_uri = mongo_uri
         self.mongod = Mongod(out / "mongodb")
         self.injector = Injector(self)
-        self._database = "bazaar_" + re.sub(r"\W", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
+        self._database = (
+            "bazaar_" + re.sub(r"[^A-Za-z0-9]", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
+        )
         self._watch = watch
         self._pictures = pictures
         self._selector = selectors.DefaultSelector()

@@ -10,7 +10,6 @@ and says how many calls a second it made: what `measure` starts.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import Pyro4
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
+from bazaar.journal import to_disk
 from bazaar.process import ROOT
 from bazaar.records import Delivery, Letter, Purchased, Sale, encode, entry_to_document
 
@@ -111,7 +111,7 @@ def _syncs(folder: Path) -> float:
 
         def sync() -> None:
             file.write(LINE)
-            os.fdatasync(file.fileno())
+            to_disk(file.fileno())
 
         return _a_second(sync, SYNCS_S)
 

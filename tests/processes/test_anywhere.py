@@ -118,3 +118,31 @@ def test_no_home_no_locale_nothing_but_path(tmp_path: Path) -> None:
         check=False,
     )
     assert_held(done, out)
+
+
+def test_too_few_open_files_are_one_line(tmp_path: Path, mongo_uri: str) -> None:
+    done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, before="ulimit -n 64")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "ulimit -n 256" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_of_open_files_that_may_be_raised_is(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = start(tmp_path, None, "localhost", "8", "3", *FAST, "--out", str(out), before="ulimit -S -n 64")
+    assert_held(done, out)
+
+
+@pytest.mark.parametrize(
+    "name", ["two words", "two\nlines", "市场" * 8, "базар-эксперимент-" * 3, "$HOME", "a'b\"c", "-x"]
+)
+def test_a_folder_by_any_name(name: str, tmp_path: Path, mongo_uri: str) -> None:
+    assert_held(start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, f"--out={name}"), tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "市" * 100, "/dev/null/x", "/proc/x"])
+def test_a_folder_that_cannot_be(name: str, tmp_path: Path, mongo_uri: str) -> None:
+    done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, f"--out={name}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--out" in done.stderr
+    assert list(tmp_path.iterdir()) == []

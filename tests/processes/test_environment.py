@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import need
 from tests.processes.market import ROOT
 from tests.waiting import wait_until
 
@@ -95,8 +96,7 @@ def bare_project(project: Project, bare: Path) -> Project:
 @pytest.fixture
 def open_project() -> Iterator[Project]:
     """One that other users can read, and a Python for it that they can run too."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("only root can become another user, with setpriv")
+    need(os.geteuid() == 0 and shutil.which("setpriv"), "way to become another user", "run as root, with util-linux")
     root = Path(tempfile.mkdtemp())
     root.chmod(0o755)
     yield Project(root / "project")
@@ -174,9 +174,8 @@ def test_what_cannot_be_installed_is_one_more_line_and_no_stamp(bare_project: Pr
 def uv() -> str:
     """The folder of a real uv."""
     found = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".venv" / "bin"))
-    if found is None:
-        pytest.skip("no uv on this machine")
-    return str(Path(found).parent)
+    need(found, "uv", "pip install -r tests/requirements.txt")
+    return str(Path(str(found)).parent)
 
 
 @pytest.mark.parametrize("name", ["", "UV_TARGET", "UV_PREFIX", "UV_CONSTRAINT", "UV_PYTHON", "VIRTUAL_ENV"])
@@ -253,7 +252,7 @@ def pythons() -> list[str]:
 
 def test_when_the_system_has_another_python_it_is_made_anew(project: Project) -> None:
     if len(pythons()) < 2:
-        pytest.skip("one version of Python on this machine")
+        pytest.skip("this machine has one version of Python from 3.10 to 3.13: install another")
     old, new = pythons()[:2]
     assert is_hot(project.start(BAZAAR_PYTHON=old))
     for name in ("python", "python3"):
@@ -305,3 +304,42 @@ def test_another_users_project_that_is_not_ready_is_one_line(made: str, open_pro
     before = sorted(open_project.root.rglob("*"))
     assert_one_line(open_project.start(*NOBODY, BAZAAR_PYTHON=others_python()), "a copy of your own")
     assert sorted(open_project.root.rglob("*")) == before
+
+
+def examine(project: Project, **more: str) -> subprocess.CompletedProcess[str]:
+    """`bash run.sh doctor` there."""
+    for name in ("run.sh", "bazaar/doctor.py"):
+        shutil.copy(ROOT / name, project.root / name)
+    environment = {name: value for name, value in project.environment(**more).items() if value}
+    command = ["bash", str(project.root / "run.sh"), "doctor"]
+    return subprocess.run(
+        command, env=environment, cwd=project.root, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_doctor_comes_before_the_environment_and_makes_nothing(project: Project) -> None:
+    wheel = ROOT / "requirements.txt"
+    (project.root / "requirements.txt").write_text(wheel.read_text())
+    examine(project)
+    before = sorted(project.root.rglob("*"))
+    done = examine(project)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert ".venv       not there yet" in done.stdout
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_the_doctor_says_which_python_will_not_do(project: Project) -> None:
+    done = examine(project, BAZAAR_PYTHON="/nonexistent/python")
+    assert done.returncode == 1
+    assert "missing  Python      /nonexistent/python" in done.stdout
+
+
+def test_the_doctor_without_any_python_is_the_shell(project: Project, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "cat", "cksum", "dirname", "ls"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    done = examine(project, PATH=str(programs), BAZAAR_PYTHON="")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("missing  Python")
+    assert done.stdout.count("\n") == 1

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from bazaar import journal as journal_module
-from bazaar.journal import Journal, journal_file, read_journal
+from bazaar.journal import Journal, journal_file, read_journal, to_disk
 from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
 from tests.builders import a_lot, an_order
 
@@ -98,6 +100,26 @@ def test_what_must_not_be_lost_is_on_the_disk_before_write_returns(
     journal.close()
     whole = (tmp_path / JOURNAL_FILE).stat().st_size
     assert size_when_synced == ([whole] if waits else [])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_on_macos_the_drives_own_cache_is_emptied_where_the_file_system_knows_how(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+
+    def control(file: int, what: int) -> None:
+        done.append(what)
+        if not known:
+            raise OSError(errno.ENOTSUP, "not on this file system")
+
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("fsync"))
+    with (tmp_path / "file").open("w") as file:
+        to_disk(file.fileno())
+    assert done == ([51] if known else [51, "fsync"])
 
 
 @pytest.mark.parametrize("cut", [1, 2, 10])
