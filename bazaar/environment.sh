@@ -116,7 +116,7 @@ _logged() { "$@" 2>&1 | (trap '' INT && exec cat >"$ROOT/.venv/pip.log"); }
 
 _find_python() {
     local python check
-    check='import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.implementation.name != "cpython")'
+    check='import ssl, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.implementation.name != "cpython")'
     command -v uv >/dev/null || check="import ensurepip; $check"  # what pip comes from
     if [[ -n ${BAZAAR_PYTHON:-} ]]; then
         set -- "$BAZAAR_PYTHON"
@@ -126,7 +126,7 @@ _find_python() {
     for python; do  # it must run: a version manager's stand-in may be on PATH for a Python that is not there
         "$python" -I -c "$check" 2>/dev/null && echo "$python" && return
     done
-    _say "No Python 3.10 to 3.13 with its venv module here (looked for: $*)." \
+    _say "No Python 3.10 to 3.13 with its modules venv and ssl here (looked for: $*)." \
         "Install one (Debian: python3 and python3-venv) or set BAZAAR_PYTHON to its path."
     return 2
 }

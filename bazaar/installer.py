@@ -91,6 +91,8 @@ def install(venv: Path, file: Path) -> str:
     ):
         return ""
     said = log.read_text(errors="replace").splitlines() if log.exists() else []
+    if any("connection broken" in line or "Could not fetch URL" in line for line in said):
+        return f"the packages cannot be reached; is there a network? All that was said is in {log}"
     errors = [line.strip() for line in said if line.startswith(("ERROR", "error", "OSError"))]
     return f"{errors[-1] if errors else 'is there a network?'}; all that was said is in {log}"
 

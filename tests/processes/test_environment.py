@@ -170,6 +170,12 @@ def test_what_cannot_be_installed_is_one_more_line_and_no_stamp(bare_project: Pr
     assert bare_project.start().returncode == 2
 
 
+def test_a_network_that_is_not_there_is_said_as_that(bare_project: Project) -> None:
+    done = bare_project.start(PIP_NO_INDEX="", PIP_INDEX_URL="http://127.0.0.1:9/", PIP_FIND_LINKS="", PIP_RETRIES="1")
+    assert done.returncode == 2
+    assert "is there a network?" in done.stderr.splitlines()[-1]
+
+
 @pytest.fixture
 def uv() -> str:
     """The folder of a real uv."""
@@ -272,6 +278,13 @@ def test_a_python_that_was_only_replaced_by_its_like_is_looked_at_and_kept(bare_
     done = bare_project.start()
     assert is_hot(done)
     assert (done.stderr, stamp.read_text()) == ("", before)
+
+
+def test_a_python_without_ssl_or_venv_is_none(project: Project, tmp_path: Path) -> None:
+    """It could fetch nothing; the next one on PATH may do."""
+    (tmp_path / "python3").write_text(f'#!/bin/sh\ncase "$*" in *ssl*) exit 1 ;; esac\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    assert_one_line(project.start(BAZAAR_PYTHON=str(tmp_path / "python3")), "venv and ssl")
 
 
 def test_a_base_python_that_is_gone(project: Project) -> None:
