@@ -59,7 +59,9 @@ def python(fit: bool) -> Finding:
     if fit:
         return Finding("ok", "Python", here)
     asked = os.environ.get("BAZAAR_PYTHON") or here
-    advice = "install 3.10 to 3.13 with its modules venv and ssl (Debian: python3 and python3-venv), or set BAZAAR_PYTHON to one"
+    advice = (
+        "install 3.10 to 3.13 with modules venv and ssl (Debian: python3 and python3-venv), or set BAZAAR_PYTHON to one"
+    )
     return Finding("missing", "Python", f"{asked} will not do: {advice}")
 
 
