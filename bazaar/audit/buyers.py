@@ -26,6 +26,7 @@ class Buyer:
         self._name = name
         self._case = case
         self._books = books
+        self._strong = case.charter.promises == "strong"
         self._orders = case.orders
         self._outstanding: dict[str, Outstanding] = {}
         self._wrong: dict[str, tuple[str, str, bool]] = {}  # by order: check, story, whether it may have been corrected

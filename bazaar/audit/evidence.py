@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True):
     entries: Iterable[Any]
     histories: Mapping[str, Iterable[Any]]
     stock: Mapping[Any, int] | None
-    """What the warehouse said, when stopped, was left of each product (seller, item); None if it did not come to that."""
+    """What the warehouse, being stopped, said was left by seller and item; None if it did not come to that."""
     dead: frozenset[str] = frozenset()
     """Processes that are not there at the end: what they had not yet heard is excused."""
     missed: Sequence[str] = ()
