@@ -1,8 +1,12 @@
-"""The command line of the bazaar (SPEC H): options in, a run, a summary out. `bash run.sh --help` shows it."""
+"""The command line of the bazaar (SPEC H): options in, a run, a summary out. `bash run.sh --help` shows it.
+
+The first word can be a verb instead of a host: `VERBS`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -10,6 +14,7 @@ import reprlib
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, get_args
 
@@ -17,13 +22,15 @@ from bazaar import interrupts
 from bazaar.core.cache import POLICIES
 from bazaar.doctor import files_needed
 from bazaar.faults import FORM, Fault, parse_faults
-from bazaar.launcher import Bazaar, ProcessDied
-from bazaar.narration import narrate
+from bazaar.judgement import plan_of
+from bazaar.judging import Judging
+from bazaar.launcher import Bazaar, ProcessDied, is_going_on
 from bazaar.plan import draw_plan
 from bazaar.settings import ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
+STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
 RUNS = Path("runs")
 
 
@@ -113,48 +120,80 @@ def _allow_files(needed: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a bazaar; the exit status of SPEC H."""
+    """Runs a bazaar, or does what the verb says; the exit status of SPEC H."""
     terminal = Terminal()
     interrupts.heed()
     try:
-        settings, out, faults = parse(arguments)
-        _allow_files(files_needed(settings.peers))
-        with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
-            bazaar.injector.schedule(faults)
-            return run(bazaar, terminal)
+        verb = VERBS.get(arguments[0]) if arguments else None
+        return verb(arguments[1:], terminal) if verb is not None else open_bazaar(arguments, terminal)
     except UsageError as error:
         terminal.complain(str(error))
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        terminal.complain("stopped; there is nothing to judge")
-        return NOTHING_EXERCISED
-
-
-def run(bazaar: Bazaar, terminal: Terminal) -> int:
-    """Starts the bazaar, lets it trade, ends and judges it."""
-    try:
-        bazaar.start()
     except ProcessDied as error:
         terminal.complain(str(error))
         return VIOLATED
-    _point_latest_at(bazaar.out)
+    except KeyboardInterrupt:
+        terminal.complain("stopped; there is nothing to judge")
+        return NOTHING_EXERCISED
+    finally:
+        terminal.close()
+
+
+def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
+    """Runs a bazaar and judges it."""
+    settings, out, faults = parse(arguments)
+    _allow_files(files_needed(settings.peers))
+    with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
+        bazaar.injector.schedule(faults)
+        return run(bazaar, terminal)
+
+
+def run(bazaar: Bazaar, terminal: Terminal) -> int:
+    """Starts the bazaar, lets it trade, ends and judges it: however it ends, what it wrote down is judged."""
     died = None
     try:
+        bazaar.start()
+        _point_latest_at(bazaar.out)
         bazaar.trade()
-        bazaar.finish()
     except ProcessDied as error:
         died = error
     except KeyboardInterrupt:
         if not bazaar.exercised():
             raise
+    with contextlib.suppress(KeyboardInterrupt):  # somebody is impatient: judged as it is
         bazaar.finish()
-    summary, report = bazaar.collect()
-    narrate(bazaar.out, bazaar.plan.names)
-    terminal.conclude(bazaar, summary, report)
-    if died is not None:
-        terminal.complain(str(died))
+    try:
+        judgement = bazaar.judgement()
+    except KeyboardInterrupt:
+        terminal.complain(f"stopped while the run was judged; `bash run.sh judge {bazaar.out}` does it")
+        return NOTHING_EXERCISED
+    terminal.conclude(bazaar.out, judgement)
+    if failure := died or bazaar.failure:
+        terminal.complain(str(failure))
         return VIOLATED
-    return {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}[report.verdict]
+    return STATUS[judgement.report.verdict]
+
+
+def judge(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes what is missing of its texts and pictures."""
+    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
+        raise UsageError("usage: bash run.sh judge [RUN]; RUN is a run's folder (default runs/latest)")
+    out = Path(arguments[0] if arguments else RUNS / "latest").absolute()
+    plan_of(out)
+    if is_going_on(out):
+        raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
+    tells, draws = not (out / "output.txt").exists(), not (out / "timeline.png").exists()
+    judging = Judging(out, tells, draws)
+    try:
+        judgement = judging.run(lambda share: terminal.judging(out, share))
+    finally:
+        judging.close()
+    terminal.conclude(out, judgement)
+    return STATUS[judgement.report.verdict]
+
+
+VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge}
+"""What the first word can be instead of a host."""
 
 
 def _point_latest_at(out: Path) -> None:

@@ -1,4 +1,7 @@
-"""The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE` (URI in BAZAAR_MONGO_URI)."""
+"""The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE [known]`.
+
+The URI is in BAZAAR_MONGO_URI; `known` says that a MongoDB was there, and is to be waited for if it is not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bazaar import process
 from bazaar.history import History
+from bazaar.ledger_file import Behind, LedgerFile
 from bazaar.mongo import Damaged, Gone, MongoLedger, Replaced
 from bazaar.plan import Plan, load
 from bazaar.records import WAREHOUSE, AnyEntry, DepositEntry, Item, Sale
@@ -23,14 +28,15 @@ MIRROR_EVERY_S = 1.0
 
 
 class MirroredLedger:
-    """The warehouse's store: the ledger, and within a second the stock that follows from it, for people to look at.
+    """The warehouse's store: the ledger, the same on file, and within a second the stock that follows from it, for people to look at.
 
     What people look at is written by a thread of its own: no decision waits for it.
     """
 
-    def __init__(self, ledger: MongoLedger, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
+    def __init__(self, ledger: MongoLedger, file: LedgerFile, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
         """`stock`: by product, how many the ledger leaves so far, and their price in cents."""
         self._ledger = ledger
+        self._file = file
         self._stock = dict(stock)
         self._changed = set(stock)
         self._lock = threading.Lock()
@@ -41,6 +47,7 @@ class MirroredLedger:
     def write(self, entries: Sequence[AnyEntry]) -> None:
         """Appends, durably. Raises `Replaced`, `Gone`."""
         self._ledger.write(entries)
+        self._file.write(entries)
         with self._lock:
             for entry in entries:
                 if isinstance(entry, (DepositEntry, Sale)):
@@ -60,6 +67,7 @@ class MirroredLedger:
         while not self._show() and time.monotonic() < deadline:
             pass  # the driver waits for the server by itself
         self._ledger.close()
+        self._file.close()
 
     def _go_on_mirroring(self) -> None:
         while not self._closing.wait(MIRROR_EVERY_S):
@@ -77,14 +85,19 @@ class MirroredLedger:
         return shown
 
 
-def rebuilt(plan: Plan, ledger: MongoLedger) -> Warehouse:
-    """The warehouse as its ledger says. Raises `Damaged`, `Gone`."""
+def rebuilt(plan: Plan, ledger: MongoLedger, file: LedgerFile) -> Warehouse:
+    """The warehouse as its ledger says; what its file lacks is written down. Raises `Damaged`, `Gone`."""
     warehouse = Warehouse(plan.names, plan.settings, entry_of=ledger.entry_of)
-    for entry in ledger.entries():
-        try:
-            warehouse.ledger.apply(entry)
-        except (LookupError, ValueError) as error:
-            raise Damaged(f"the ledger's entry {entry.position} does not follow from those before: {error}") from error
+    try:
+        for entry in file.completed(ledger.entries()):
+            try:
+                warehouse.ledger.apply(entry)
+            except (LookupError, ValueError) as error:
+                raise Damaged(
+                    f"the ledger's entry {entry.position} does not follow from those before: {error}"
+                ) from error
+    except Behind as error:
+        raise Damaged(str(error)) from error
     return warehouse
 
 
@@ -97,9 +110,11 @@ def main() -> int:
     key = read_key(run_folder / "key")
     history = History(Path.cwd(), WAREHOUSE)
     try:
-        ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=history.former_life.clock > 0)
-        warehouse = rebuilt(plan, ledger)
-        store = MirroredLedger(ledger, warehouse.ledger.stock())
+        known = "known" in sys.argv[4:] or history.former_life.clock > 0
+        ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=known)
+        file = LedgerFile(run_folder)
+        warehouse = rebuilt(plan, ledger, file)
+        store = MirroredLedger(ledger, file, warehouse.ledger.stock())
         directory = Directory(plan.settings.host, port, key)
         Host(warehouse, store, history, clock_of(run_folder), plan.settings.host, directory, key, plan.names).run()
     except UsageError as error:
@@ -118,6 +133,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # the pool may be waiting for a peer that has gone; nobody waits for its answer any more
+    process.run(main)

@@ -7,11 +7,11 @@ serves until its standard input ends.
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import threading
 from pathlib import Path
 
+from bazaar import process
 from bazaar.process import Status
 from bazaar.rpc import NameServer, read_key
 from bazaar.settings import UsageError
@@ -37,6 +37,4 @@ def _say(server: NameServer, refused: int) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # requests that are under way are nobody's any more
+    process.run(main)

@@ -47,19 +47,29 @@ class Injector:
         while self._due and self._due[0][0] <= now:
             self.inflict(self._due.pop(0)[1])
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that has yet to be done."""
+        return bool(self._due or self._scheduled)
+
     def end(self) -> None:
         """What has not been done will not be."""
-        self.missed += [f"{fault}: the run ended before" for fault in [*(f for _, f in self._due), *self._scheduled]]
+        for fault in [*(fault for _, fault in self._due), *self._scheduled]:
+            self._miss(fault, "the run ended before")
         self._due.clear()
         self._scheduled.clear()
 
+    def _miss(self, fault: Fault, reason: str) -> None:
+        self.missed.append(f"{fault}: {reason}")
+        self._bazaar.note("missed", fault=str(fault), reason=reason)
+
     def inflict(self, fault: Fault) -> None:
-        """Does it, now; what cannot be done is put down in `missed`."""
+        """Does it, now; what cannot be done is put down in `missed`, and in the launcher's history."""
         bazaar = self._bazaar
         name = self._peer_behind(fault.name)
         there = bazaar.mongod.pid is not None if name == MONGOD else name in bazaar.processes
         if there == (fault.kind == "restart"):
-            self.missed.append(f"{fault}: {name} was {'there' if there else 'not there'}")
+            self._miss(fault, f"{name} was {'there' if there else 'not there'}")
             return
         bazaar.note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
         match fault.kind:
@@ -69,8 +79,6 @@ class Injector:
                 bazaar.processes[name].tell("resign")
             case "kill":
                 self._signaller(name)(signal.SIGKILL)
-                if name == MONGOD:
-                    bazaar.mongod.start()  # on the same data, at the same port
             case "pause":
                 signaller = self._signaller(name)
                 signaller(signal.SIGSTOP)

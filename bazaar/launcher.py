@@ -1,51 +1,57 @@
-"""A run: starts every process of a bazaar, watches over them, ends them, and collects what they left behind.
+"""A run: starts every process of a bazaar, watches over them, ends them, and has the run judged.
 
 `Bazaar` is a context manager: however its block is left, no process and no port remains. Every process is its own, in a
 folder of its own (SPEC A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
 ends by itself when its standard input does: even a launcher that is killed leaves nobody behind.
+
+Whoever ends a process, it is noticed within a tenth of a second and told, in the launcher's own history: `started`, `fell`.
+The warehouse and MongoDB are started again, and so is a peer that has not begun; a peer that trades is missed; without the
+name server, or with a process that gives up by itself, the run is brought to its end and judged. `ended` says that it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import selectors
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bazaar import plan as plans
-from bazaar.audit import Evidence, Report, judge
+from bazaar.audit import Report
 from bazaar.core.turn import Event
-from bazaar.history import History, histories_of
+from bazaar.faults import MONGOD
+from bazaar.history import History
 from bazaar.injector import Injector
 from bazaar.interrupts import whole
+from bazaar.judgement import Judgement
+from bazaar.judging import Judging
+from bazaar.ledger_file import LEDGER_FILE
 from bazaar.mongod import START_PATIENCE_S, Mongod
-from bazaar.process import ROOT, Process
-from bazaar.records import WAREHOUSE, AnyEntry, Item
+from bazaar.process import CANNOT_WRITE, NO_ROOM, ROOT, Process
+from bazaar.records import WAREHOUSE
 from bazaar.rpc import make_key
-from bazaar.runclock import start_clock
+from bazaar.runclock import RunClock, start_clock
 from bazaar.settings import Settings, UsageError
-from bazaar.summary import Summary, summarize
+from bazaar.summary import Summary
 
 NAME_SERVER = "nameserver"
 END_PATIENCE_S = 20.0  # for what is under way when the run is to end
+CRIPPLED_PATIENCE_S = 5.0  # for the same, when what all of them need is gone
 EXIT_PATIENCE_S = 3.0
 LAST_REPORTS_S = 1.0  # answers are reported a moment after they are given
-DRAWING_PATIENCE_S = 15.0
 POLL_S = 0.1
 
 
 class ProcessDied(Exception):
-    """A process of the bazaar ended though nobody had told it to; the text holds its last words."""
+    """Something that the run cannot go on without has ended, though nobody had told it to; the text says what, and how."""
 
 
 class Bazaar:
@@ -61,7 +67,7 @@ class Bazaar:
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
 
-        Without `pictures` nothing is drawn: that takes seconds of a processor, while the run is being measured.
+        Without `pictures` the run is judged, but neither drawn nor told: that takes seconds of a processor.
         """
         self.settings = settings
         self.plan = plans.draw_plan(settings)
@@ -75,14 +81,20 @@ class Bazaar:
             "bazaar_" + re.sub(r"[^A-Za-z0-9]", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
         )
         self._watch = watch
-        self._pictures = pictures
         self._selector = selectors.DefaultSelector()
-        self._artist: subprocess.Popen[bytes] | None = None
-        self._ends_expected = False
-        self._port = ""
+        self._judging = Judging(out, tells=pictures, draws=pictures)
+        self._lock: int | None = None
         self._history: History | None = None
         self._clock = 0
+        self._run_clock: RunClock
+        self._port = ""
+        self._begun = self._finishing = self._ends_expected = False
+        self.failure: ProcessDied | UsageError | None = None
+        """Why the run cannot go on, as long as nobody was told (it was raised)."""
+        self._crippled = False
+        self._started: set[str] = set()
         self._lost_answers = 0  # those that killed processes had reported
+        self._answered_at = time.monotonic()  # when the number of answers has grown last
         self.killed: set[str] = set()
 
     def __enter__(self) -> Bazaar:
@@ -100,89 +112,112 @@ class Bazaar:
         made = _make_run_folder(self.out)
         try:
             self._start_all()
-        except UsageError:
+        except (UsageError, OSError) as error:
             self.close()
             for path in self.out.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             for folder in made:
                 folder.rmdir()
-            raise
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"cannot write to {self.out}: {error.strerror}; give another folder to --out") from None
 
     def _start_all(self) -> None:
         self._run_clock = start_clock(self.out)
         plans.save(self.plan, self.out / "bazaar.json")
+        self._lock = _lock(self.out / "bazaar.json")
         make_key(self.out / "key")
+        (self.out / LEDGER_FILE).touch()  # empty, it is one: there may never be a warehouse
         self._history = History(self._folder("launcher"), "launcher")
-        if self._mongo_uri is None:
+        owns_mongod = self._mongo_uri is None
+        if owns_mongod:
+            self._note_start(MONGOD)
             self.mongod.start()  # side by side with the name server
-        server = self._start(
-            NAME_SERVER,
-            [str(ROOT / "nameserver.py"), self.settings.host, str(self.settings.port), str(self.out / "key")],
-        )
-        self._await_ready([server])
-        self._port = str(server.said.port)
-        if self._mongo_uri is None:
+        host, port = self.settings.host, str(self.settings.port)
+        self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, str(self.out / "key")])
+        self._await_ready([NAME_SERVER])
+        self._port = str(self.processes[NAME_SERVER].said.port)
+        if owns_mongod:
             self.phase = "starting MongoDB"
+            self._await(lambda: self.mongod.ready, "MongoDB")
             self._mongo_uri = self.mongod.uri()
         self.phase = "opening the warehouse"
-        self._await_ready([self._start_warehouse()])
+        self._start_warehouse()
+        self._await_ready([WAREHOUSE])
         self.phase = "starting the peers"
-        names = self.plan.names
-        self._await_ready([self._start_peer(name) for name in names])
+        for name in self.plan.names:
+            self._start_peer(name)
+        self._await_ready([WAREHOUSE, *self.plan.names])
         self.note("drawn")
         self.phase = "electing the traders"
+        self._begun = True
         for process in self.processes.values():
             process.tell("begin")
-        if self._pictures:
-            self._draw()
-
-    def _draw(self) -> None:
-        """Draws in a process of its own: the libraries take longer to import than the bazaar to start."""
-        command = [sys.executable, "-m", "bazaar.pictures", str(self.out)]
-        quiet = subprocess.DEVNULL
-        self._artist = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
-        )
+        self._judging.prepare()
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
-        process = Process(name, self.out / name, [sys.executable, *arguments], environment)
+        self._note_start(name)
+        lock = () if self._lock is None else (self._lock,)
+        process = Process(name, self.out / name, [sys.executable, *arguments], environment, lock)
         self.processes[name] = process
         self._selector.register(process.stdout, selectors.EVENT_READ, process)
+        if self._begun:
+            process.tell("begin")
+        if self._finishing:
+            self._tell_to_finish([process])
         return process
 
-    def _start_warehouse(self) -> Process:
-        return self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database])
+    def _start_warehouse(self) -> None:
+        known = ["known"] if self.mongod.ready or WAREHOUSE in self.killed else []
+        self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database, *known])
 
-    def _start_peer(self, name: str) -> Process:
-        return self._start(name, ["-m", "peers", name, str(self.out), self._port])
+    def _start_peer(self, name: str) -> None:
+        self._start(name, ["-m", "peers", name, str(self.out), self._port])
 
     def note(self, what: str, **facts: Any) -> None:
         """Writes into the launcher's own history."""
-        assert self._history is not None
+        if self._history is None:
+            return
         self._clock += 1
-        self._history.write(self._run_clock.now(), [Event(self._clock, what, None, 0, facts)])
+        try:
+            self._history.write(self._run_clock.now(), [Event(self._clock, what, None, 0, facts)])
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
+
+    def _note_start(self, name: str) -> None:
+        self.note("started", name=name, again=name in self._started)
+        self._started.add(name)
 
     def _folder(self, name: str) -> Path:
         folder = self.out / name
         folder.mkdir()
         return folder
 
-    def _await_ready(self, processes: Sequence[Process]) -> None:
-        deadline = time.monotonic() + START_PATIENCE_S
-        while not all(process.said.ready for process in processes):
-            if time.monotonic() > deadline:
-                late = [process.name for process in processes if not process.said.ready]
-                raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
-            self._pump()
+    def _await_ready(self, names: Sequence[str]) -> None:
+        def ready() -> bool:  # somebody who was killed meanwhile is another process now
+            return all(name in self.processes and self.processes[name].said.ready for name in names)
+
+        self._await(ready, *names)
+
+    def _await(self, ready: Callable[[], bool], *names: str) -> None:
+        if not self.wait_until(ready, START_PATIENCE_S):
+            late = [name for name in names if name not in self.processes or not self.processes[name].said.ready]
+            raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
 
     # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
-        """Hears what the processes say, for a tenth of a second at the most. Raises `ProcessDied`, `UsageError`."""
+        """Hears what the processes say, for a tenth of a second at the most; sees who has ended."""
         ready = self._selector.select(POLL_S)
         with whole():  # Ctrl-C comes while it waits
+            before = self.answered
             for key, _ in ready:
                 self._hear(key.data)
+            if self.answered > before:
+                self._answered_at = time.monotonic()
+            self._look_after_mongod()
             self.injector.act()
             self._watch(self)
 
@@ -190,15 +225,18 @@ class Bazaar:
         if process.hear():
             return
         self._selector.unregister(process.stdout)
-        status = process.popen.wait()
-        if self._ends_expected:
+        if not self._ends_expected:
+            self._fell(process, process.status())
+
+    def _look_after_mongod(self) -> None:
+        if self._ends_expected or self._crippled:
             return
-        if status < 0:  # killed, by us or by somebody at another terminal
-            self._fell(process)
-            return
-        if status == 2 and process.name not in self.killed:
-            raise UsageError(process.last_words())
-        raise ProcessDied(f"{process.name} ended with status {status}: {process.last_words()}")
+        try:
+            for name in self.mongod.look():
+                self.note("fell", name=name)
+                self.note("started", name=name, again=True)
+        except UsageError as error:
+            self._fail(ProcessDied(str(error)) if self._begun else error, cripples=True)
 
     @property
     def answered(self) -> int:
@@ -213,25 +251,47 @@ class Bazaar:
     # ------------------------------------------------------------------------------------------ faults
     def restart(self, name: str) -> None:
         """Starts a peer again that was killed, in its own folder."""
-        process = self._start_peer(name)
-        process.tell("begin")
+        self._start_peer(name)
 
-    def _fell(self, process: Process) -> None:
-        """A process was killed: the run goes on without it; the warehouse is started again."""
+    def _fell(self, process: Process, status: int) -> None:
+        """A process has ended: killed (`status` below zero), by a fault or by anybody; or it has given up."""
         name = process.name
-        self.note("fell", name=name)
+        how = "was killed" if status < 0 else f"ended by itself with status {status}"
+        self.note("fell", name=name, how=how)
         self.killed.add(name)
         self._lost_answers += process.said.answered
         process.end(time.monotonic())
         del self.processes[name]
-        if name == NAME_SERVER:
-            raise ProcessDied("the name server was killed; nobody can find anybody any more")
-        if name == WAREHOUSE:
-            self._start_warehouse().tell("begin")
+        if status >= 0:
+            words = process.last_words() or ("it cannot write to its folder" if status == CANNOT_WRITE else "")
+            refused = status == 2 and not self._begun
+            self._fail(UsageError(words) if refused else ProcessDied(f"{name} {how}: {words}"), name == WAREHOUSE)
+        elif name == NAME_SERVER:
+            self._fail(ProcessDied("the name server was killed; nobody can find anybody any more"), cripples=True)
+        elif name == WAREHOUSE:
+            self._start_warehouse()
+        elif not self._begun:
+            self._start_peer(name)
+        elif not self.peers and not self.injector.waiting:
+            self._fail(ProcessDied("all peers were killed; there is nobody left to trade"), cripples=True)
+        if self._finishing:  # nobody is to wait for it
+            self._tell_to_finish(self._market)
+
+    def _fail(self, failure: ProcessDied | UsageError, cripples: bool) -> None:
+        """The run cannot go on: `wait_until` raises this. `cripples`: much of what is under way will not come to its end."""
+        self.failure = self.failure or failure
+        self._crippled = self._crippled or cripples
 
     # ---------------------------------------------------------------------------------------- waiting
     def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Watches over the run until `condition` holds (True) or the time is over (False). Raises `ProcessDied`."""
+        held = self._watch_until(lambda: self.failure is not None or condition(), timeout_s)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return held
+
+    def _watch_until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() >= deadline:
@@ -240,53 +300,106 @@ class Bazaar:
         return True
 
     def trade(self) -> None:
-        """Runs the market for as long as the settings say: the time counts from the first answer."""
-        self.wait_until(lambda: self.answered > 0 or self._all_asked())
+        """Runs the market for as long as the settings say: the time counts from the first answer.
+
+        A market in which nobody is answered any more since somebody was killed ends too.
+        """
+        self.wait_until(lambda: self.answered > 0 or self._all_asked() or self._stands_still())
         self.phase = "trading"
         self.injector.begin()
-        self.wait_until(self._all_asked, self.settings.duration_s)
+        self.wait_until(lambda: self._all_asked() or self._stands_still(), self.settings.duration_s)
+        if self._stands_still():
+            gone = ", ".join(sorted(self._gone))
+            raise ProcessDied(f"nobody has been answered for a long time; gone are {gone}")
 
     def _all_asked(self) -> bool:
         return self.settings.requests is not None and all(peer.said.done for peer in self.peers)
+
+    @property
+    def _gone(self) -> set[str]:
+        return self.killed - self.processes.keys()
+
+    def _stands_still(self) -> bool:
+        """Whether somebody is missed for so long that the others would long have gone on if they could."""
+        s = self.settings
+        elections_s = s.traders * (2 * s.election_timeout_s + s.reelection_delay_s) + s.election_delay_s
+        opening_s = max(s.opening_delay_s, s.registration_delay_s)
+        patience_s = END_PATIENCE_S + 4 * s.suspect_after_s + 2 * s.lease_s + elections_s + opening_s
+        patience_s += 2 * s.answer_timeout_s + s.think_s
+        return bool(self._gone) and time.monotonic() > self._answered_at + patience_s
 
     # ------------------------------------------------------------------------------------------ ending
     def exercised(self) -> bool:
         """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
         self._wake()
-        return self.wait_until(lambda: self.answered > 0, LAST_REPORTS_S)
+        return self._watch_until(lambda: self.answered > 0, LAST_REPORTS_S)
 
     def finish(self) -> None:
-        """Nothing new begins; what is under way is brought to its end, as far as that happens in time."""
+        """Nothing new begins; what is under way is brought to its end, as far as that happens in time.
+
+        Whatever goes wrong meanwhile is the `failure`.
+        """
+        if not self._begun:
+            return
         self.phase = "finishing"
         self.injector.end()
         self._wake()
-        market = [process for name, process in self.processes.items() if name != NAME_SERVER]
-        for process in market:
-            process.tell(" ".join(["finish", *sorted(self.killed - self.processes.keys())]))
+        self._finishing = True
+        self._tell_to_finish(self._market)
         # The last deaths have to be noticed, and the leases of the dead to run out.
-        patience_s = END_PATIENCE_S + 4 * self.settings.suspect_after_s + 2 * self.settings.lease_s
-        self.wait_until(lambda: all(process.said.idle for process in market), patience_s)
+        end_s = time.monotonic() + END_PATIENCE_S + 4 * self.settings.suspect_after_s + 2 * self.settings.lease_s
+        crippled_s = time.monotonic() + CRIPPLED_PATIENCE_S
+
+        def over() -> bool:
+            return (
+                all(process.idle for process in self._market)
+                or time.monotonic() > (crippled_s if self._crippled else end_s)
+            )  # fmt: skip
+
+        self._watch_until(over, None)
+
+    @property
+    def _market(self) -> list[Process]:
+        return [process for name, process in self.processes.items() if name != NAME_SERVER]
+
+    def _tell_to_finish(self, processes: Iterable[Process]) -> None:
+        for process in processes:
+            process.tell(" ".join(["finish", *sorted(self._gone)]))
+
+    def _stop(self, names: Iterable[str]) -> None:
+        """Ends these processes; those that do not listen are killed."""
+        group = [self.processes[name] for name in names if name in self.processes]
+        for process in group:
+            process.tell("stop")
+        deadline = time.monotonic() + EXIT_PATIENCE_S
+        for process in group:
+            process.end(deadline)
+
+    def _stop_all(self) -> None:
+        self._ends_expected = True
+        self._wake()
+        # The peers go first, then what they need; a traveller's last words should find somebody home.
+        for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
+            self._stop(names)
 
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""
-        self._ends_expected = True
-        self._wake()
         self.phase = "ending"
-        # The peers go first, then what they need; a traveller's last words should find somebody home.
-        for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
-            group = [self.processes[name] for name in names if name in self.processes]
-            for process in group:
-                process.tell("stop")
-            deadline = time.monotonic() + EXIT_PATIENCE_S
-            for process in group:
-                process.end(deadline)
-        if self._artist is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
-                self._artist.communicate(timeout=DRAWING_PATIENCE_S)
-            self._artist.kill()
-            self._artist.wait()
+        self._stop_all()
+        self._judging.close()
         self._selector.close()
         self.mongod.stop()
+        self._end_history()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _end_history(self) -> None:
+        """The run was brought to its end by its launcher: there are no further lines."""
+        if self._history is not None:
+            self.note("ended")
+            self._history.close()
+            self._history = None
 
     def _wake(self) -> None:
         """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
@@ -296,42 +409,47 @@ class Bazaar:
             self.mongod.signal(pid, signal.SIGCONT)
 
     # -------------------------------------------------------------------------------------- collecting
-    def collect(self) -> tuple[Summary, Report]:
-        """Stops the peers, reads ledger and histories, judges the run, and writes what came out. MongoDB must still be up."""
-        self._ends_expected = True
+    def judgement(self) -> Judgement:
+        """Stops everybody, and has the run judged, told and drawn from what it left behind. Raises `ProcessDied`."""
         self.phase = "judging"
+        self._stop_all()
+        self._end_history()
+        try:
+            return self._judging.run(self._show)
+        except UsageError as error:
+            raise ProcessDied(str(error)) from None
+
+    def collect(self) -> tuple[Summary, Report]:
+        """The figures and the verdict of `judgement`. Raises `ProcessDied`, also for what has died while the run finished."""
+        judgement = self.judgement()
+        if self.failure is not None:
+            raise self.failure
+        return judgement.summary, judgement.report
+
+    def _show(self, share: float) -> None:
+        self.phase = f"judging ({share:.0%})"
         with whole():
             self._watch(self)
-        processes = [process for name, process in self.processes.items() if name != NAME_SERVER]
-        for process in processes:
-            process.tell("stop")
-        deadline = time.monotonic() + EXIT_PATIENCE_S
-        for process in processes:
-            process.end(deadline)
-        entries, _ = self._read_ledger()
-        with (self.out / "ledger.jsonl").open("wb") as file:
-            for entry in entries:
-                file.write(msgspec.json.encode(entry) + b"\n")
-        histories = histories_of(self.out, self.plan.names)
-        if self._artist is not None and self._artist.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._artist.stdin.fileno(), b"\n")  # all is there for the picture of the run over time
-        dead = frozenset(self.killed - self.processes.keys())
-        evidence = Evidence(self.plan, entries, histories, None, dead, self.injector.missed)
-        report = judge(evidence)
-        summary = summarize(evidence, report, self._run_clock.wall)
-        _write_json(self.out / "audit.json", report)
-        _write_json(self.out / "summary.json", summary)
-        return summary, report
 
-    def _read_ledger(self) -> tuple[list[AnyEntry], dict[tuple[str, Item], int]]:
-        from bazaar.mongo import MongoLedger  # slow to import, and not needed before the end
 
-        assert self._mongo_uri is not None
-        ledger = MongoLedger(self._mongo_uri, self._database, known=True)
-        entries, stock = list(ledger.entries()), ledger.mirrored()
-        ledger.close()
-        return entries, stock
+def _lock(path: Path) -> int | None:
+    """Says for as long as any process of the run lives that it goes on; None where files cannot be locked."""
+    descriptor = os.open(path, os.O_RDONLY)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def is_going_on(out: Path) -> bool:
+    """Whether any process of the run in this folder lives, on this machine."""
+    with contextlib.suppress(OSError), (out / "bazaar.json").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _make_run_folder(out: Path) -> list[Path]:
@@ -344,7 +462,3 @@ def _make_run_folder(out: Path) -> list[Path]:
         return made
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None
-
-
-def _write_json(path: Path, record: msgspec.Struct) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")

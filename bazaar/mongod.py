@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,39 +14,84 @@ from bazaar.settings import UsageError
 
 SETUP = ["bash", str(ROOT / "setup_db.sh")]
 START_PATIENCE_S = 60.0
+END_PATIENCE_S = 5.0
+MOST_TRIES = 3  # in a row: whoever kills it that often means it
 
 
 class Mongod:
-    """`start`, then `uri`; `start` again when it was killed; `stop` in the end."""
+    """`start`, then `uri`, or `look` until it is `ready`; `look` starts again what was killed; `stop` in the end."""
 
     def __init__(self, folder: Path) -> None:
         """`folder`: where its data are. It lives as long as this process, and no longer, even if this one is killed."""
         self._folder = folder
-        self._starting: list[subprocess.Popen[str]] = []
+        self._setup: subprocess.Popen[str] | None = None  # while it is being started
+        self._uri = ""
+        self._server: int | None = None
+        self._guard: int | None = None
+        self._tries = 0
 
     def start(self) -> None:
         """Has it started, or started again on its data and at its port. Does not wait for it."""
         command = [*SETUP, str(self._folder), str(os.getpid())]
         pipe = subprocess.PIPE
-        self._starting.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True))
+        self._tries += 1
+        self._setup = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def uri(self) -> str:
-        """Where it answers, as soon as it takes writes. Raises `UsageError` with what `setup_db.sh` has to say."""
-        starting = self._starting[-1]
-        uri, complaint = starting.communicate(timeout=START_PATIENCE_S)
-        if starting.returncode != 0:
-            raise UsageError(complaint.strip() or "setup_db.sh failed")
-        return uri.strip()
+        """Where it answers; waits until it takes writes. Raises `UsageError` with what `setup_db.sh` has to say."""
+        while not self.ready:
+            assert self._setup is not None, "it was never started"
+            try:
+                self._setup.wait(START_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                raise UsageError(f"MongoDB was not ready within {START_PATIENCE_S:g} s") from None
+            self.look()
+        return self._uri
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes writes, as far as one knows."""
+        return self._setup is None and bool(self._uri)
 
     @property
     def pid(self) -> int | None:
         """Its process; None if there is none, or none yet (the file is there before the number is in it)."""
-        if not self._starting:
-            return None  # what is in the folder may be another run's
-        try:
-            return int((self._folder / "mongod.pid").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
+        if self._setup is not None:
+            self._server = self._number("mongod.pid") or self._server
+        return self._server
+
+    def look(self) -> list[str]:
+        """Names what has ended since the last look though nobody had told it to, and has it started again.
+
+        Raises `UsageError` if it cannot be started.
+        """
+        fallen: list[str] = []
+        if self._setup is not None:
+            pid = self.pid
+            if self._setup.poll() is None:
+                return []
+            said, complaint = self._setup.communicate()
+            status, self._setup = self._setup.returncode, None
+            if status == 0:
+                self._uri, self._tries = said.strip(), 0
+                self._server, self._guard = self._number("mongod.pid"), self._number("guard.pid")
+                return []
+            if status < 0 or status > 128:
+                fallen = ["setup_db.sh"]
+            elif pid is not None and not self._is_there(pid):
+                fallen = ["mongod"]
+            if not fallen or self._tries >= MOST_TRIES:
+                raise UsageError(complaint.strip() or f"setup_db.sh ended with status {status}")
+        else:
+            if self._server is not None and not self._is_there(self._server):
+                fallen = ["mongod"]
+                if not any(self._folder.glob("WiredTiger*")):
+                    raise UsageError(f"mongod was killed, and its data in {self._folder} are gone")
+            if self._guard is not None and not self._is_there(self._guard):
+                fallen.append("mongod's guard")
+        if fallen:
+            self.start()
+        return fallen
 
     def signal(self, pid: int, number: signal.Signals) -> bool:
         """Sends a signal to the process that it was once; False if that is gone."""
@@ -57,10 +103,40 @@ class Mongod:
 
     def stop(self) -> None:
         """Ends it, deletes its data, and returns when both are done. Nothing, if there never was one."""
-        for starting in self._starting:
-            with starting:
-                if starting.poll() is None:  # it takes down what it has begun
-                    os.killpg(starting.pid, signal.SIGTERM)
-        if self._starting and self._folder.exists():
+        if self._setup is None and not self._uri and not self._tries:
+            return  # what is in the folder may be another run's
+        if self._setup is not None:
+            self._take_down(self._setup)
+            self._setup = None
+        if self._folder.exists():
             subprocess.run([*SETUP, "stop", str(self._folder)], capture_output=True, check=False)
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _take_down(self, setup: subprocess.Popen[str]) -> None:
+        """It takes down what it has begun, unless somebody keeps it from doing so."""
+        with setup:
+            if setup.poll() is None:
+                for number in (signal.SIGTERM, signal.SIGCONT):
+                    os.killpg(setup.pid, number)
+                try:
+                    setup.wait(END_PATIENCE_S)
+                except subprocess.TimeoutExpired:
+                    os.killpg(setup.pid, signal.SIGKILL)
+
+    def _number(self, name: str) -> int | None:
+        """What stands in one of the files of `setup_db.sh`."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self._folder / name).read_text())
+        return None
+
+    def _is_there(self, pid: int) -> bool:
+        """Whether this process lives, and is one of ours: numbers are used again, and the dead may wait to be collected."""
+        if Path("/proc/self").exists():
+            with contextlib.suppress(OSError):
+                return os.fsencode(os.path.realpath(self._folder)) in Path(f"/proc/{pid}/cmdline").read_bytes()
+            return False
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True

@@ -1,5 +1,7 @@
 """Event to sentence: the words by which people know this system (SPEC G), in one table.
 
+`python -m bazaar.narration RUN` tells a run that is over, in its folder.
+
 `{me}` is the process, `{Me}` its name as a trader ("Trader1"); facts that name a peer can be had as `{label[fact]}`,
 its name as a trader in small letters.
 """
@@ -8,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from bazaar import process
 from bazaar.history import Happening, by_time, histories_of, only
+from bazaar.plan import load
 from bazaar.records import WAREHOUSE
 
 SENTENCES: dict[str, tuple[str, ...]] = {
@@ -56,7 +61,8 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "stepped_down": ("{me} is no trader any more",),
     "took_over": ("{Me} aka {me} takes over the queue of {peer}, {orders} order(s)",),
     "fault": ("Fault: {fault}",),
-    "fell": ("{name} was killed",),
+    "fell": ("{name} {how}",),
+    "started/again": ("{name} is started again",),
     "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
     "pulled": ("{Me} is syncing their cache with database",),
 }
@@ -95,6 +101,8 @@ class Narrator:
         what = happened.what
         if what in VARIANTS:
             what = f"{what}/{facts[VARIANTS[what]]}"
+        elif what == "started" and facts.get("again"):
+            what = "started/again"
         elif what == "unavailable":
             what = f"{what}/{'warehouse' if me == 'warehouse' else 'trader'}"
         templates = SENTENCES.get(what)
@@ -114,6 +122,8 @@ class _Words(dict[str, Any]):
     def __missing__(self, word: str) -> Any:
         if word == "Me":
             return self._labels.get(self["me"], self["me"]).capitalize()
+        if word == "how":
+            return "was killed"  # but for who ended by itself
         if word == "count":
             return len(self["traders"])
         if word == "dollars":
@@ -139,3 +149,14 @@ def narrate(run: Path, peers: Iterable[str]) -> None:
             text("output").write(line)
             if sentence.process in owners:
                 text(owners[sentence.process]).write(line)
+
+
+def main() -> int:
+    """Tells the run that is named on the command line."""
+    run = Path(sys.argv[1])
+    narrate(run, load(run / "bazaar.json").names)
+    return 0
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bazaar import timeline, topology
+from bazaar import process
 from bazaar.plan import load
 
 
-def main(folder: Path) -> None:
+def main() -> int:
     """Draws both pictures into the run's folder, the second one if it is asked for."""
+    from bazaar import timeline, topology  # slow: by now it ends with its launcher, even if somebody stops it meanwhile
+
+    folder = Path(sys.argv[1])
     topology.draw(load(folder / "bazaar.json"), folder / "network.png")
     if sys.stdin.readline():
         timeline.draw(folder)
+    return 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    process.run(main)

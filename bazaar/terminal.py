@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from bazaar.audit import Report
 from bazaar.history import HISTORY_FILE, Happening, decode_line
+from bazaar.judgement import Judgement
 from bazaar.launcher import Bazaar
 from bazaar.narration import Narrator
-from bazaar.summary import Summary
+from bazaar.records import WAREHOUSE
+from bazaar.screen import Screen
 
+READING_PATIENCE_S = 3.0  # for a reader who is behind when all is over
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
 
 TELL_ALWAYS = tuple(
@@ -82,11 +85,17 @@ class Terminal:
     """Shows a run while it goes on, and what came of it."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, emoji=False, soft_wrap=True)
-        self._errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+        self._screen, self._complaints = Screen(sys.stdout), Screen(sys.stderr)
+        # Nothing that is printed here is markup: names and paths are people's own, and may hold brackets.
+        self._console, self._errors = (
+            Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
+            for file in (self._screen, self._complaints)
+        )
         self._narrator = Narrator()
         self._follower: Follower | None = None
         self._skipped = 0
+        self._blind = ""  # why the histories cannot be followed any more
+        self._out: Path | None = None
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -100,19 +109,17 @@ class Terminal:
         self._task = self._progress.add_task("starting", total=None, count="")
 
     def show(self, bazaar: Bazaar) -> None:
-        """Called ten times a second."""
+        """Called ten times a second. Whatever goes wrong with showing is said at the end: it is not the run's business."""
         if self._follower is None:
+            self._out = bazaar.out
             self._follower = Follower(bazaar.out)
             self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
             self._progress.start()
-        happenings, skipped = self._follower.new(("launcher", *bazaar.processes), MOST_BYTES)
-        for sentence in self._narrator.tell(*happenings):
-            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
-        if skipped and not self._skipped:
-            self._console.print(
-                f"(faster than one can read: from here on what is left out is in {bazaar.out}/output.txt)"
-            )
-        self._skipped += skipped
+        if not self._blind:
+            try:
+                self._tell(*self._follower.new(("launcher", *bazaar.plan.names, WAREHOUSE), MOST_BYTES))
+            except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them
+                self._blind = f"what happened could not be followed to the end ({error})"
         requests = bazaar.settings.requests
         self._progress.update(
             self._task,
@@ -122,8 +129,24 @@ class Terminal:
             count=f"{bazaar.answered}{f' of {requests}' if requests else ''} answered" if bazaar.answered else "",
         )
 
-    def conclude(self, bazaar: Bazaar, summary: Summary, report: Report) -> None:
-        """The summary table, and each violation's story."""
+    def _tell(self, happenings: Sequence[Sequence[Happening]], skipped: int) -> None:
+        for sentence in self._narrator.tell(*happenings):
+            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
+        if skipped and not self._skipped:
+            self._console.print(
+                f"(faster than one can read: from here on what is left out is in {self._out}/output.txt)"
+            )
+        self._skipped += skipped
+
+    def judging(self, run: Path, share: float) -> None:
+        """How far the judging of a run's folder is."""
+        self._out = run
+        self._progress.start()
+        self._progress.update(self._task, description="judging", total=1.0, completed=share)
+
+    def conclude(self, run: Path, judgement: Judgement) -> None:
+        """The summary table, each violation's story, and which files there are not."""
+        summary, report = judgement.summary, judgement.report
         self._progress.stop()
         requests = summary.requests
         table = Table(title=f"The bazaar of seed {summary.seed}: {summary.verdict}", show_header=False)
@@ -139,23 +162,38 @@ class Terminal:
             ("time to an answer", f"p50 {summary.latency_ms.p50:g} ms, p99 {summary.latency_ms.p99:g} ms"),
             ("start to first order", f"{summary.startup_s:g} s, {summary.elections} election(s)"),
             ("audit", f"{sum(summary.audit.values())} of {len(summary.audit)} checks held"),
-            ("files", str(bazaar.out)),
+            ("files", str(run)),
         ):  # fmt: skip
             table.add_row(name, value)
         self._console.print(table)
         for fault in summary.faults:
-            self._console.print(_what_it_cost(fault), markup=False)
+            self._console.print(_what_it_cost(fault))
         for missed in report.missed:
-            self._console.print(f"not done: {missed}", markup=False)
+            self._console.print(f"not done: {missed}")
+        for unknown in report.unknown:
+            self._console.print(f"unknown: {unknown}")
+        for note in report.notes:
+            self._console.print(f"note: {note}")
         for check, stories in report.violations.items():
             self._console.print(f"violated: {check}")
             for story in stories:
-                self._console.print(f"  {story}", markup=False)
+                self._console.print(f"  {story}")
+        for unmade in judgement.unmade:
+            self.complain(unmade)
 
     def complain(self, line: str) -> None:
         """One line on standard error."""
         self._progress.stop()
-        self._errors.print(f"bazaar: {line}", markup=False)
+        self._errors.print(f"bazaar: {line}")
+
+    def close(self) -> None:
+        """Waits a moment for whoever reads, and says on standard error what could not be shown."""
+        self._progress.stop()
+        where = f"; all of it is in {self._out}" if self._out is not None else ""
+        for problem in (self._screen.unshown(READING_PATIENCE_S), self._blind):
+            if problem:
+                self.complain(f"{problem}{where}")
+        self._complaints.unshown(READING_PATIENCE_S)
 
 
 def _deposed(summary: Summary) -> list[tuple[str, str]]:

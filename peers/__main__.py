@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
+from bazaar import process
 from bazaar.history import History
 from bazaar.journal import Journal, journal_file, read_journal
 from bazaar.plan import load
@@ -16,7 +16,7 @@ from peers.host import Host
 from peers.peer import Peer
 
 
-def main() -> None:
+def main() -> int:
     """Runs until the launcher says stop, or is gone."""
     name, run_folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     plan = load(run_folder / "bazaar.json")
@@ -33,9 +33,8 @@ def main() -> None:
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
     Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of).run()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
-    sys.stdout.flush()
-    os._exit(0)  # the pool may be waiting for a peer that has gone; nobody waits for its answer any more
+    process.run(main)

@@ -108,7 +108,8 @@ class Host:
         self._afterwards = Afterwards()
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
-        self._finishing = self._stopping = False
+        self._stopping = False
+        self._finishes = 0  # how often it was told to finish: again, when somebody else will not come back
         self._gone: frozenset[str] = frozenset()  # nobody waits at the end for what these have not taken
         self._refused = 0
         self._reported = Status()
@@ -178,7 +179,7 @@ class Host:
         self._do(self._stop)
 
     def _finish(self, gone: frozenset[str], turn: Turn) -> None:
-        self._finishing = True
+        self._finishes += 1
         self._gone = gone
         self._actor.finish(turn)
 
@@ -284,13 +285,14 @@ class Host:
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
-        idle = self._finishing and self._actor.idle and self._delivered()
-        status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused)
+        idle = bool(self._finishes) and self._actor.idle and self._delivered()
+        status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused, finishes=self._finishes)
         now = time.monotonic()
         self._unreported = status != self._reported
         if not self._unreported:
             return
-        urgent = status.ready != self._reported.ready or (status.idle != self._reported.idle and self._finishing)
+        urgent = status.ready != self._reported.ready or status.finishes != self._reported.finishes
+        urgent = urgent or (status.idle != self._reported.idle and bool(self._finishes))
         urgent = urgent or status.done != self._reported.done
         if urgent or now >= self._report_at:
             self._reported = status

@@ -108,6 +108,22 @@ def test_a_launcher_that_is_killed_while_trading(tmp_path: Path) -> None:
     _assert_nothing_left(tmp_path, listeners)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with the one that started it")
+def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    """It cannot see that its input has ended."""
+    out = tmp_path / "run"
+    with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
+        wait_until(lambda: TRADING(out), PATIENCE_S)
+        listeners = _inodes_of_listeners(out)
+        ours = ("-m peers", "nameserver.py", "database.py", "bazaar.pictures")
+        for pid, line in processes_of(out).items():
+            if any(what in line for what in ours) and "create_bazaar" not in line:
+                os.kill(pid, signal.SIGSTOP)
+        command.kill()
+        ended(command)
+    _assert_nothing_left(tmp_path, listeners)
+
+
 def test_ctrl_c_twice_still_leaves_nothing(tmp_path: Path, mongo_uri: str) -> None:
     """An impatient person."""
     out = tmp_path / "run"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,6 +222,8 @@ def test_a_process_that_dies_before_the_warehouse_is_there_is_one_line_and_statu
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Bazaar, "start", ending_with(ProcessDied("nameserver ended with status 1: no room")))
+    monkeypatch.setattr(Bazaar, "judgement", lambda bazaar: SimpleNamespace(report=SimpleNamespace(verdict="unknown")))
+    monkeypatch.setattr(Terminal, "conclude", lambda *_: None)
     assert main(["--out", str(tmp_path / "run")]) == VIOLATED == 1
     assert "nameserver ended with status 1: no room" in capsys.readouterr().err
 
@@ -236,15 +239,20 @@ def test_a_process_that_dies_while_the_run_finishes_is_one_line_and_status_1(
             pass
 
         def finish(self) -> None:
-            raise ProcessDied("buyer0 ended with status 1: a bug")
+            self.failure = ProcessDied("buyer0 ended with status 1: a bug")
 
-        def collect(self) -> Any:
-            raise NotImplementedError("nothing was written")
+        def judgement(self) -> Any:
+            return SimpleNamespace(report=SimpleNamespace(verdict="held"))
 
     bazaar = Dying(with_pace("fast"), tmp_path / "run")
-    monkeypatch.setattr(Terminal, "conclude", lambda *_: None)
-    with bazaar, pytest.raises(NotImplementedError):  # what matters: it comes to be judged at all
-        create_bazaar.run(bazaar, Terminal())
+    shown: list[object] = []
+    monkeypatch.setattr(Terminal, "conclude", lambda *parts: shown.append(parts))
+    terminal = Terminal()
+    with bazaar:
+        assert create_bazaar.run(bazaar, terminal) == VIOLATED
+    terminal.close()
+    assert len(shown) == 1  # it was judged
+    assert "buyer0 ended with status 1: a bug" in capsys.readouterr().err
 
 
 def test_a_kill_is_like_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import database
-from bazaar.mongo import Damaged, Gone
+from bazaar.ledger_file import KeptLedger, LedgerFile
+from bazaar.mongo import Damaged, Gone, Replaced
 from bazaar.plan import save
 from bazaar.records import (
     WAREHOUSE,
@@ -51,17 +52,22 @@ def ledger() -> MemoryLedger:
 
 
 @pytest.fixture
-def store(ledger: MemoryLedger) -> Iterator[MirroredLedger]:
-    store = MirroredLedger(ledger, {})  # type: ignore[arg-type] # it keeps the same contract
+def file(tmp_path: Path) -> LedgerFile:
+    return LedgerFile(tmp_path)
+
+
+@pytest.fixture
+def store(ledger: MemoryLedger, file: LedgerFile) -> Iterator[MirroredLedger]:
+    store = MirroredLedger(ledger, file, {})  # type: ignore[arg-type] # it keeps the same contract
     yield store
     store.close()
 
 
 def test_what_is_written_is_in_the_ledger_and_soon_in_the_mirror_though_nothing_follows(
-    store: MirroredLedger, ledger: MemoryLedger
+    store: MirroredLedger, ledger: MemoryLedger, tmp_path: Path
 ) -> None:
     store.write([DEPOSIT])
-    assert list(ledger.entries()) == [DEPOSIT]
+    assert list(ledger.entries()) == list(KeptLedger(tmp_path)) == [DEPOSIT]
     wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 3})
     store.write([a_sale(1, an_order("buyer0-0"), a_lot())])
     store.write(
@@ -70,8 +76,15 @@ def test_what_is_written_is_in_the_ledger_and_soon_in_the_mirror_though_nothing_
     wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 1})
 
 
-def test_what_was_there_before_is_mirrored_too(ledger: MemoryLedger) -> None:
-    store = MirroredLedger(ledger, {("seller1", "salt"): (7, 800)})  # type: ignore[arg-type] # it keeps the same contract
+def test_what_is_not_durable_is_not_on_file(store: MirroredLedger, ledger: MemoryLedger, tmp_path: Path) -> None:
+    ledger.write([a_deposit_entry(0, a_lot("seller2-d0"))])
+    with pytest.raises(Replaced):
+        store.write([DEPOSIT])
+    assert list(KeptLedger(tmp_path)) == []
+
+
+def test_what_was_there_before_is_mirrored_too(ledger: MemoryLedger, file: LedgerFile) -> None:
+    store = MirroredLedger(ledger, file, {("seller1", "salt"): (7, 800)})  # type: ignore[arg-type] # it keeps the same contract
     wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 7})
     store.write([a_deposit_entry(0, a_lot(count=3))])
     store.close()
@@ -100,13 +113,17 @@ def test_the_last_state_is_mirrored_at_the_end(
 
 
 # ----------------------------------------------------------------------------------- how it starts, and does not
-def rebuilt_from(ledger: MemoryLedger) -> Warehouse:
-    return database.rebuilt(a_plan(peers=8, traders=2), ledger)  # type: ignore[arg-type] # it keeps the same contract
+def rebuilt_from(ledger: MemoryLedger, file: LedgerFile) -> Warehouse:
+    return database.rebuilt(a_plan(peers=8, traders=2), ledger, file)  # type: ignore[arg-type] # it keeps the same contract
 
 
-def test_a_warehouse_is_rebuilt_from_its_ledger(ledger: MemoryLedger) -> None:
+def test_a_warehouse_is_rebuilt_from_its_ledger_and_completes_the_file(
+    ledger: MemoryLedger, file: LedgerFile, tmp_path: Path
+) -> None:
     ledger.write([DEPOSIT, Appoint(1, "buyer7", 0)])
-    warehouse = rebuilt_from(ledger)
+    file.write([DEPOSIT])
+    warehouse = rebuilt_from(ledger, file)
+    assert list(KeptLedger(tmp_path)) == list(ledger.entries())
     assert warehouse.ledger.position == 2
     assert warehouse.ledger.stock() == {("seller1", "salt"): (3, 800)}
 
@@ -123,11 +140,17 @@ def test_a_warehouse_is_rebuilt_from_its_ledger(ledger: MemoryLedger) -> None:
     ids=lambda entry: type(entry).__name__,
 )
 def test_an_entry_that_no_warehouse_would_have_decided_is_told_with_its_position(
-    ledger: MemoryLedger, entry: AnyEntry
+    ledger: MemoryLedger, file: LedgerFile, entry: AnyEntry
 ) -> None:
     ledger.write([DEPOSIT, entry])
     with pytest.raises(Damaged, match="entry 1 does not follow from those before"):
-        rebuilt_from(ledger)
+        rebuilt_from(ledger, file)
+
+
+def test_a_mongodb_that_has_lost_entries_is_not_gone_on_with(ledger: MemoryLedger, file: LedgerFile) -> None:
+    file.write([DEPOSIT])
+    with pytest.raises(Damaged, match="its data are lost"):
+        rebuilt_from(ledger, file)
 
 
 # ------------------------------------------------------------------------------------------ the process

@@ -158,6 +158,14 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # SPEC G, in its ord
     ),
     ("launcher", "fault", {"fault": "kill:trader1@5", "name": "seller6"}, ["Fault: kill:trader1@5"]),
     ("launcher", "fell", {"name": "seller6"}, ["seller6 was killed"]),
+    (
+        "launcher",
+        "fell",
+        {"name": "seller6", "how": "ended by itself with status 1"},
+        ["seller6 ended by itself with status 1"],
+    ),
+    ("launcher", "started", {"name": "warehouse", "again": True}, ["warehouse is started again"]),
+    ("launcher", "started", {"name": "warehouse", "again": False}, []),
 ]
 
 
