@@ -28,9 +28,9 @@ MIRROR_EVERY_S = 1.0
 
 
 class MirroredLedger:
-    """The warehouse's store: the ledger, the same on file, and within a second the stock that follows from it, for people to look at.
+    """The warehouse's store: the ledger, the same on file, and within a second the stock that follows from it.
 
-    What people look at is written by a thread of its own: no decision waits for it.
+    The stock is for people to look at, and written by a thread of its own: no decision waits for it.
     """
 
     def __init__(self, ledger: MongoLedger, file: LedgerFile, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:

@@ -57,9 +57,7 @@ class LedgerFile:
             passed += len(batch)
             yield from batch
         if passed < self.length:
-            raise ValueError(
-                f"MongoDB has {passed} entries of the ledger, {LEDGER_FILE} {self.length}: its data are lost"
-            )
+            raise Behind(f"MongoDB has {passed} entries of the ledger, {LEDGER_FILE} {self.length}: its data are lost")
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
         """Appends. Raises `OSError`."""
@@ -69,8 +67,10 @@ class LedgerFile:
             data = data[os.write(self._file, data) :]
 
     def close(self) -> None:
-        """Closes the file."""
-        os.close(self._file)
+        """Closes the file, once."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 class KeptLedger:
