@@ -18,6 +18,7 @@ from bazaar.launcher import Bazaar
 from bazaar.narration import Narrator
 from bazaar.records import WAREHOUSE
 from bazaar.screen import Screen
+from bazaar.summary import Summary
 
 READING_PATIENCE_S = 3.0  # for a reader who is behind when all is over
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
