@@ -143,7 +143,7 @@ def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
     """Runs a bazaar and judges it."""
     settings, out, faults = parse(arguments)
     _allow_files(files_needed(settings.peers))
-    with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI"), terminal.show) as bazaar:
+    with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI", "").strip() or None, terminal.show) as bazaar:
         bazaar.injector.schedule(faults)
         return run(bazaar, terminal)
 

@@ -42,7 +42,7 @@ main() {
 }
 
 start() {
-    if [[ -n ${BAZAAR_MONGO_URI:-} ]]; then echo "$BAZAAR_MONGO_URI"; return; fi
+    if [[ ${BAZAAR_MONGO_URI:-} == *[![:space:]]* ]]; then echo "$BAZAAR_MONGO_URI"; return; fi
     local owner=${2:-} pid
     [[ -z $owner ]] || is_running "$owner" || fail "OWNER_PID $owner is not a running process"
     prepare_environment requirements.txt

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -34,7 +33,7 @@ from bazaar.interrupts import whole
 from bazaar.judgement import Judgement
 from bazaar.judging import Judging
 from bazaar.ledger_file import LEDGER_FILE
-from bazaar.mongod import START_PATIENCE_S, Mongod
+from bazaar.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.process import CANNOT_WRITE, NO_ROOM, ROOT, Process
 from bazaar.records import WAREHOUSE
 from bazaar.rpc import make_key
@@ -77,9 +76,7 @@ class Bazaar:
         self._mongo_uri = mongo_uri
         self.mongod = Mongod(out / "mongodb")
         self.injector = Injector(self)
-        self._database = (
-            "bazaar_" + re.sub(r"[^A-Za-z0-9]", "_", out.name)[-40:] + f"_{os.getpid()}_{time.time_ns() % 10**6}"
-        )
+        self._database = database_of(out)
         self._watch = watch
         self._selector = selectors.DefaultSelector()
         self._judging = Judging(out, tells=pictures, draws=pictures)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -27,7 +28,7 @@ from typing import Any, TypeVar
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from msgspec import ValidationError
-from pymongo import ASCENDING, MongoClient, UpdateOne
+from pymongo import ASCENDING, MongoClient, ReadPreference, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import (
     ConfigurationError,
@@ -79,11 +80,17 @@ class MongoLedger:
         """
         shown = without_password(uri)
         try:
-            self._client: MongoClient[dict[str, object]] = MongoClient(
-                uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # of a misspelt `tls=ture` the driver would only warn
+                self._client: MongoClient[dict[str, object]] = MongoClient(
+                    uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
+                )
+            # Whatever the URI has to say of it.
             self._ledger: Collection[dict[str, object]] = self._client[database].get_collection(
-                "ledger", write_concern=DURABLE, read_concern=ReadConcern("majority")
+                "ledger",
+                write_concern=DURABLE,
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.PRIMARY,
             )
             self._stock = self._client[database].get_collection("stock", write_concern=WriteConcern(w=1))
             self._fences = self._client[database]["fence"]
@@ -91,11 +98,16 @@ class MongoLedger:
             self._shown = shown
             index = partial(self._ledger.create_index, [("order_id", ASCENDING)], unique=True, sparse=True)
             _patiently(index, time.monotonic() + PATIENCE_S if known else 0.0)
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise UsageError(f"the MongoDB URI {shown} is wrong ({error}); mend BAZAAR_MONGO_URI") from None
-        except ServerSelectionTimeoutError:
+        except OSError as error:
             raise UsageError(
-                f"no MongoDB answers at {shown}; start it, or unset BAZAAR_MONGO_URI to have one started"
+                f"a file that the MongoDB URI {shown} names cannot be used ({error}); mend BAZAAR_MONGO_URI"
+            ) from None
+        except (InvalidURI, ConfigurationError, ValueError, UserWarning) as error:
+            raise UsageError(f"the MongoDB URI {shown} is wrong ({error}); mend BAZAAR_MONGO_URI") from None
+        except ServerSelectionTimeoutError as error:
+            raise UsageError(
+                f"no MongoDB answers at {shown} as this URI asks it to ({_reason(error)}); "
+                "start it, mend BAZAAR_MONGO_URI, or unset it to have one started"
             ) from None
         except DuplicateKeyError:
             raise Damaged("the ledger answers an order twice") from None
@@ -111,7 +123,9 @@ class MongoLedger:
                 "give it in BAZAAR_MONGO_URI as mongodb://user:password@host/"
             ) from None
         except PyMongoError as error:
-            raise UsageError(f"the MongoDB at {shown} cannot be used: {error}") from None
+            raise UsageError(
+                f"the MongoDB at {shown} cannot be used ({_reason(error)}); mend BAZAAR_MONGO_URI"
+            ) from None
 
     def entries(self) -> Iterator[AnyEntry]:
         """All entries in their order, and all of them durable. Raises `Damaged`, `Gone`."""
@@ -202,7 +216,7 @@ class MongoLedger:
         except PyMongoError as error:
             raise Gone(
                 f"the MongoDB at {self._shown} has made nothing durable and told nothing for {PATIENCE_S:g} s "
-                f"({str(error).splitlines()[0][:200]})"
+                f"({_reason(error)})"
             ) from error
 
     def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> bool:
@@ -243,6 +257,11 @@ def _entry_at(position: object, document: dict[str, object]) -> AnyEntry:
         return document_to_entry(document)
     except ValidationError as error:
         raise Damaged(f"the ledger's entry {position} is none: {error}") from error
+
+
+def _reason(error: PyMongoError) -> str:
+    """In a line, without how the driver sees all its servers."""
+    return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
 
 
 def _patiently(act: Callable[[], R], deadline: float) -> R:

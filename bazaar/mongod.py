@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,11 @@ SETUP = ["bash", str(ROOT / "setup_db.sh")]
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 5.0
 MOST_TRIES = 3  # in a row: whoever kills it that often means it
+
+
+def database_of(out: Path) -> str:
+    """A name for the database of the run in this folder, of which there is no other: ASCII, at most 63 bytes."""
+    return f"bazaar_{re.sub('[^0-9A-Za-z]', '_', out.name)[-40:]}_{secrets.token_hex(6)}"
 
 
 class Mongod:

@@ -43,6 +43,16 @@ def drop_database(uri: str, database: str) -> None:
         client.drop_database(database)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the servers that the contract was tried on."""
+    passed: list[pytest.TestReport] = terminalreporter.getreports("passed")
+    versions = {
+        f"{name} {version}" for report in passed for name, version in report.user_properties if "MongoDB" in name
+    }
+    for version in sorted(versions):
+        terminalreporter.write_line(f"The ledger's contract was tried on {version}")
+
+
 @pytest.fixture(scope="session")
 def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """$BAZAAR_TEST_MONGO_URI, or a server of our own that ends with this process at the latest."""

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from bson import ObjectId
@@ -21,7 +22,7 @@ from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
 from bazaar import mongo as mongo_module
-from bazaar.mongo import Damaged, MongoLedger, Replaced
+from bazaar.mongo import Damaged, MongoLedger, Replaced, server_version
 from bazaar.records import AnyEntry, entry_to_document
 from bazaar.settings import UsageError
 from tests.builders import a_lot, a_sale, an_order
@@ -49,6 +50,10 @@ def folder(mongo: Server) -> Path:
     if mongo.folder is None:
         pytest.skip("the server of $BAZAAR_TEST_MONGO_URI is not ours to kill")
     return mongo.folder
+
+
+def test_its_version_is_named(mongo: Server, record_property: Callable[[str, object], None]) -> None:
+    record_property("MongoDB", server_version(mongo.uri))  # `conftest.py` tells it at the end
 
 
 # ------------------------------------------------------------------------------------ the server is killed
@@ -189,7 +194,7 @@ def test_an_unknown_outcome_that_turns_out_to_be_anothers_entry_is_a_replacement
     [
         ({"_id": 2}, "no entry 1"),
         ({"_id": "1"}, "no entry 1"),
-        ({"_id": ObjectId()}, "no entry 1"),
+        ({"_id": ObjectId("0" * 24)}, "no entry 1"),
         ({}, "entry 1 is none: .*kind"),
         ({"kind": "gift"}, "entry 1 is none: .*gift"),
         ({"kind": "appoint", "peer": "buyer7"}, "entry 1 is none: .*seat"),
@@ -246,6 +251,8 @@ def complaint_of(uri: str) -> str:
         "mongodb://localhost:port/",
         "mongodb://localhost:99999/",
         "mongodb://localhost/?replicaSet",
+        "mongodb://localhost/?tls=ture",
+        "mongodb://localhost/?unheardOf=1",
     ],
 )
 def test_a_uri_that_is_none_is_told(uri: str) -> None:
@@ -268,7 +275,38 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_impatient")
 def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(refusing_port: int) -> None:
     complaint = complaint_of(f"mongodb://127.0.0.1:{refusing_port}/")
-    assert f"no MongoDB answers at mongodb://127.0.0.1:{refusing_port}/; start it" in complaint
+    assert f"no MongoDB answers at mongodb://127.0.0.1:{refusing_port}/" in complaint
+    assert "Connection refused" in complaint
+    assert "start it" in complaint
+
+
+@pytest.mark.parametrize("name", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
+@pytest.mark.parametrize("file", ["not there", "a folder", "no certificate"])
+def test_a_file_of_the_uri_that_cannot_be_used_is_told(name: str, file: str, tmp_path: Path) -> None:
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "no certificate").write_text("rubbish")
+    named = quote(str(tmp_path / file), safe="")
+    complaint = complaint_of(f"mongodb://localhost/?tls=true&{name}={named}")
+    assert "a file that the MongoDB URI" in complaint or "Private key doesn't match certificate" in complaint
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("more", "reason"), [("tls=true", "SSL handshake failed"), ("replicaSet=other", "replica set")]
+)
+def test_a_server_that_is_not_as_the_uri_asks_is_told_with_the_reason(more: str, reason: str, mongo: Server) -> None:
+    complaint = complaint_of(f"{mongo.uri.partition('?')[0]}?{more}")
+    assert reason in complaint
+    assert "start it, mend BAZAAR_MONGO_URI, or unset it" in complaint
+    assert "Topology" not in complaint
+
+
+@pytest.mark.parametrize("more", ["w=0", "readPreference=secondary", "readConcernLevel=local", "journal=false"])
+def test_what_a_uri_says_of_durability_is_not_heeded(more: str, mongo: Server, database: str) -> None:
+    ledger = MongoLedger(f"{mongo.uri}&{more}", database)
+    ledger.write(a_batch(0))
+    assert list(ledger.entries()) == a_batch(0)
+    ledger.close()
 
 
 @pytest.mark.usefixtures("_impatient")

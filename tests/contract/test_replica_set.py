@@ -12,7 +12,7 @@ from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from bazaar import mongo as mongo_module
-from bazaar.mongo import Gone, MongoLedger
+from bazaar.mongo import Gone, MongoLedger, server_version
 from bazaar.records import AnyEntry, entry_to_document
 from bazaar.settings import UsageError
 from tests.builders import a_lot, a_sale, an_order
@@ -82,6 +82,10 @@ def late(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     monkeypatch.setattr(MongoLedger, "_durably", watched)
     return late
+
+
+def test_its_version_is_named(three: ReplicaSet, record_property: Callable[[str, object], None]) -> None:
+    record_property("MongoDB, three of them", server_version(three.uri))  # `conftest.py` tells it at the end
 
 
 def held_by(three: ReplicaSet, member: int, database: str) -> list[int]:
