@@ -271,7 +271,9 @@ def let_user_in():
             raise
         known = member.command("usersInfo", "bazaar")["users"]
         what = "updateUser" if known else "createUser"
-        member.command(what, "bazaar", pwd=secret("password"), roles=["root"], writeConcern={"w": "majority", "j": True})
+        durable = {"w": "majority", "j": True}
+        how = {"pwd": secret("password"), "roles": ["root"], "mechanisms": ["SCRAM-SHA-256"], "writeConcern": durable}
+        member.command(what, "bazaar", **how)
 
 
 def has_ended():

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.contract.replica_set import find_mongod
-from tests.processes.command import ended, launch
+from tests.processes.command import Command, ended, launch
 from tests.processes.test_setup_db import SETUP_DB, clean_environment, processes_of, server_pid, setup_db, start
 from tests.waiting import wait_until
 
@@ -61,7 +61,7 @@ ATTEMPTS: dict[str, Attempt] = {
 }
 
 
-def forbidden(port: int, guesses: dict[str, str]) -> dict[str, str]:
+def forbidden(port: int, guesses: dict[str, Any]) -> dict[str, str]:
     """What came of each attempt: "forbidden", or something else."""
     outcomes = {}
     for name, attempt in ATTEMPTS.items():
@@ -94,7 +94,7 @@ def as_nobody(act: Callable[[], Any]) -> Any:
     return said
 
 
-GUESSES = [
+GUESSES: list[dict[str, Any]] = [
     {},
     {"username": "bazaar", "password": "bazaar"},
     {"username": "__system", "password": "bazaar", "authSource": "local"},
@@ -103,7 +103,7 @@ GUESSES = [
 
 @needs_root
 @pytest.mark.parametrize("guesses", GUESSES, ids=["no user", "a guess", "a member of the set"])
-def test_a_stranger_may_do_nothing(folder: Path, guesses: dict[str, str]) -> None:
+def test_a_stranger_may_do_nothing(folder: Path, guesses: dict[str, Any]) -> None:
     uri = start(folder)
     with MongoClient[dict[str, Any]](uri) as client:
         bazaars(client)["ledger"].insert_one({"_id": 0, "count": 3})
@@ -155,8 +155,12 @@ def test_what_is_in_the_folder_is_for_nobody_else(folder: Path, exists: bool, um
     assert not as_nobody(lambda: os.access(folder / "mongod.password", os.R_OK))
 
 
-def secrets_of(folder: Path) -> list[str]:
-    return [(folder / name).read_text() for name in ("mongod.password", "mongod.key")]
+def kept_in(folder: Path) -> list[str] | None:
+    """The two secrets of a database, as soon as both are there."""
+    try:
+        return [(folder / name).read_text() for name in ("mongod.password", "mongod.key")]
+    except OSError:
+        return None
 
 
 def command_lines() -> set[str]:
@@ -174,10 +178,7 @@ def test_a_runs_password_is_in_no_command_line_no_output_and_no_file_that_stays(
 
         def kept() -> list[str] | None:
             seen.update(command_lines())
-            try:
-                return secrets_of(database)
-            except OSError:
-                return None
+            return kept_in(database)
 
         secrets = wait_until(kept, 30)
         while command.poll() is None and database.exists():
@@ -202,3 +203,18 @@ def test_a_password_that_was_lost_is_replaced(folder: Path) -> None:
         assert client.admin.command("ping")["ok"] == 1
     with MongoClient[dict[str, Any]](uri) as client, pytest.raises(OperationFailure):
         client.admin.command("ping")
+
+
+def test_two_runs_at_once_have_a_database_and_a_password_each(tmp_path: Path) -> None:
+    def begun(name: str) -> Command:
+        return launch(
+            tmp_path, None, "localhost", 4, 1, "--pace=fast", "--requests=100", "--seed=3", f"--out={tmp_path / name}"
+        )
+
+    def kept(name: str) -> list[str]:
+        return wait_until(lambda: kept_in(tmp_path / name / "mongodb"), 30)
+
+    with begun("first") as first, begun("second") as second:
+        assert len({*kept("first"), *kept("second")}) == 4
+        for status, _, complained in (ended(first), ended(second)):
+            assert status == 0, complained
