@@ -80,7 +80,8 @@ def the_seller_forgets_what_it_was_paid_for(patch: Patch) -> None:
 
     def forgetful(self: Seller, *args: Any) -> None:
         *others, former = args
-        init(self, *others, msgspec.structs.replace(former, credited=frozenset()))
+        arguments: Any = (*others, msgspec.structs.replace(former, credited=frozenset()))
+        init(self, *arguments)
 
     patch.setattr(Seller, "__init__", forgetful)
 
