@@ -32,6 +32,7 @@ from bazaar.terminal import Terminal
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
 RUNS = Path("runs")
+PRIVATE = 0o077  # nobody else reads what is left behind, whatever the shell's umask
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,6 +122,7 @@ def _allow_files(needed: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs a bazaar, or does what the verb says; the exit status of SPEC H."""
+    os.umask(PRIVATE)  # of all processes of the run: they inherit it
     terminal = Terminal()
     interrupts.heed()
     try:

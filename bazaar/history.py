@@ -62,7 +62,7 @@ class History:
         self._process = process
         self.former_life = recall(Recorded(folder).sound())
         _end_line(folder / HISTORY_FILE)
-        self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, at: float, events: Iterable[Event]) -> None:
         """Writes these events down in one go."""

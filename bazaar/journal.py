@@ -121,7 +121,7 @@ class Journal:
     def _rewrite(self) -> None:
         lines = [line for lines in self._live.values() for line in lines]
         beside = self._path.with_suffix(".new")
-        self._file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+        self._file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         self._append(lines)
         to_disk(self._file)
         beside.replace(self._path)

@@ -456,6 +456,7 @@ def _make_run_folder(out: Path) -> list[Path]:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists and is not empty; give another folder to --out")
         out.mkdir(parents=True, exist_ok=True)
+        out.chmod(0o700)  # the key is in it, and all that is said
         return made
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None

@@ -1,15 +1,18 @@
 """All of Pyro4: a mailbox that takes deliveries, a post that makes them, the name server, and the key.
 
 Pyro4 carries nothing but `bytes` (a `Delivery`, see `records.py`), so none of its class conversions is involved. Every
-message is signed with the run's key (HMAC); one that is not, or not rightly, is refused before it is looked at.
+message is signed (HMAC) with a key that only holders of the run's key can derive, and only for this one connection
+(`doorman.py`); one that is not, or not rightly, is refused before it is looked at.
 Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
-arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are what any
-Pyro4 proxy would send; both ends go the short way past what Pyro4 does only for calls with a reply (docs/performance.md).
+arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are Pyro4's
+calls but for the signature, which covers their number too; both ends go the short way past what Pyro4 does only for calls
+with a reply (docs/performance.md).
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import logging
 import os
 import secrets
@@ -25,26 +28,33 @@ from typing import Any
 import Pyro4
 import Pyro4.naming
 from Pyro4 import errors as pyro_errors
+from Pyro4.constants import PROTOCOL_VERSION
 from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, Message
-from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
-from Pyro4.util import MarshalSerializer
 
+from bazaar.doorman import (
+    HEADER,
+    MARSHAL,
+    MOST_BYTES,
+    NONCE_SIZE,
+    SEND_TIMEOUT_S,
+    Connection,
+    Doorman,
+    connection_key,
+    post_a,
+)
 from bazaar.settings import UsageError
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
-SEND_TIMEOUT_S = 0.5  # nothing is sent that has no room, so this passes only if the other side is very unwell
-HANDSHAKE_TIMEOUT_S = 2.0
-MOST_STRANGERS = 64  # connections that have not shown the key yet
-MOST_BYTES = 4 * 1024 * 1024  # of one message
 SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
-READ_AT_ONCE = 64 * 1024
 MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
-MARSHAL = MarshalSerializer()
-HEADER = struct.Struct(Message.header_format)
+MAILBOX = ".mailbox"  # behind a process's name: where the others leave deliveries for it
+SIGNATURE = struct.pack("!4sH", b"HMAC", 20)
+SIGNED = HEADER.size + len(SIGNATURE) + 20  # where the call begins
+NUMBER = struct.Struct("!Q")
 
 Pyro4.config.SERVERTYPE = "multiplex"
 Pyro4.config.SERIALIZER = "marshal"  # the fastest for bytes; it only ever sees what bears the key's signature
-Pyro4.config.SERIALIZERS_ACCEPTED = {"marshal"}
+Pyro4.config.SERIALIZERS_ACCEPTED = {"marshal", "serpent"}  # the latter is what Pyro4's own clients speak
 Pyro4.config.COMMTIMEOUT = CALL_TIMEOUT_S
 Pyro4.config.MAX_RETRIES = 0
 Pyro4.config.MAX_MESSAGE_SIZE = MOST_BYTES
@@ -75,113 +85,24 @@ def read_key(path: Path) -> bytes:
 
 
 # --------------------------------------------------------------------------------------------- serving
-class _Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyro4 has no types
-    """Takes in all that is there with one system call, instead of six a message, and waits for no message to be whole."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        super().__init__(connected)
-        self._data = bytearray()
-
-    def take_in(self) -> None:
-        """Reads what is there. Raises `OSError` when the other side has ended the connection."""
-        with contextlib.suppress(BlockingIOError):  # it was not for us that the socket was ready
-            data = os.read(self.sock.fileno(), READ_AT_ONCE)
-            if not data:
-                raise ConnectionResetError
-            self._data += data
-
-    def whole(self) -> tuple[int, int] | None:
-        """Type and flags of the message that is here, or of the beginning of one that Pyro4 will not have; None: not yet."""
-        if len(self._data) < HEADER.size:
-            return None
-        tag, _, kind, flags, _, data_size, _, annotations_size, _, _ = HEADER.unpack_from(self._data)
-        size = data_size + annotations_size
-        is_here = tag != b"PYRO" or not 0 <= size <= MOST_BYTES or len(self._data) >= HEADER.size + size
-        return (kind, flags) if is_here else None
-
-    def recv(self, size: int) -> bytes:
-        """For Pyro4, which reads a message in three parts. In the handshake, from the socket."""
-        if size > len(self._data):
-            return bytes(super().recv(size))
-        data = bytes(self._data[:size])
-        del self._data[:size]
-        return data
-
-
-class _Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
-    """Greets strangers in threads of their own, so that one who says nothing, or half a sentence, holds up nobody."""
-
-    strangers: threading.Semaphore
-    refused: Callable[[], None]
-
-    def _handleConnection(self, sock: socket.socket) -> None:  # Pyro4's name
-        try:
-            stranger, _ = sock.accept()
-        except OSError:
-            return
-        stranger.settimeout(HANDSHAKE_TIMEOUT_S)
-        if self.strangers.acquire(blocking=False):
-            threading.Thread(target=self._greet, args=(stranger,), daemon=True).start()
-        else:
-            stranger.close()
-
-    def _greet(self, stranger: socket.socket) -> None:
-        connection = _Connection(stranger)
-        try:
-            welcome = self.daemon._handshake(connection)
-            stranger.settimeout(SEND_TIMEOUT_S)
-        except Exception:  # whatever rubbish makes Pyro4 raise
-            welcome = False
-        finally:
-            self.strangers.release()
-        if welcome and not self.shutting_down:
-            with contextlib.suppress(ValueError, KeyError, OSError, RuntimeError):  # the server is closing
-                self.selector.register(connection, 1, self)  # 1: readable
-                return
-        self.refused()
-        connection.close()
-
-    def handleRequest(self, connection: _Connection) -> bool:  # Pyro4's name
-        """Does all that has been asked for on this connection; False if it has ended, or is to be ended."""
-        try:
-            connection.take_in()
-        except OSError:
-            return False
-        while (message := connection.whole()) is not None:
-            if not self._handle(connection, *message):
-                return False
-        return True
-
-    def _handle(self, connection: _Connection, kind: int, flags: int) -> bool:
-        return bool(super().handleRequest(connection))
-
-
-class _Slot(_Doorman):
-    """Takes deliveries as Pyro4 would, less what only a call with a reply has a use for: that is most of a call's time."""
+class _Slot(Doorman):
+    """Takes deliveries and nothing else, and goes the short way past what only a call with a reply has a use for."""
 
     take: Callable[[bytes], None]
 
-    def _handle(self, connection: _Connection, kind: int, flags: int) -> bool:
+    def _handle(self, connection: Connection, kind: int, flags: int, size: int) -> bool:
+        assert connection.key is not None
+        message = connection.recv(size)
         if (kind, flags) != (MSG_INVOKE, FLAGS_ONEWAY):
-            return super()._handle(connection, kind, flags)
-        try:
-            message = Message.recv(connection, hmac_key=self.daemon._pyroHmacKey)
-            _, method, (data,), _ = MARSHAL.loadsCall(message.data)
-        except Exception:  # whatever a call makes it raise that is none of ours
             return False
+        call = message[SIGNED:]
+        if not hmac.compare_digest(message[HEADER.size : SIGNED], _signature(connection.key, connection.taken, call)):
+            return False
+        connection.taken += 1
+        _, method, (data,), _ = MARSHAL.loadsCall(call)
         if method == "deliver" and isinstance(data, bytes):
             self.take(data)
         return True
-
-
-def _post_a(doorman: type[_Doorman], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None]) -> None:
-    daemon._pyroHmacKey = key
-    server = daemon.transportServer
-    server.strangers = threading.Semaphore(MOST_STRANGERS)
-    server.refused = refused
-    server.__class__ = doorman  # Pyro4 offers no way to choose the class of its server
-    # Nor for how many connections it listens. Of more than that the first packet is lost, and comes again after a second.
-    server.sock.listen(socket.SOMAXCONN)
 
 
 class Mailbox:
@@ -190,12 +111,11 @@ class Mailbox:
     def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
         """`refused` counts strangers, in any thread."""
         self._daemon = _daemon(host)
-        _post_a(_Slot, self._daemon, key, refused)
+        self._slot = post_a(_Slot, self._daemon, key, refused, guests=False)
         self._arrived: list[bytes] = []
         self.uri = str(self._daemon.register(_Owner(), name))
-        self._server = self._daemon.transportServer
-        self._server.take = self._arrived.append
-        self._selector: selectors.BaseSelector = self._server.selector
+        self._slot.take = self._arrived.append
+        self._selector: selectors.BaseSelector = self._slot.selector
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
             end.setblocking(False)
@@ -204,7 +124,7 @@ class Mailbox:
     def wait(self, timeout_s: float | None) -> list[bytes]:
         """All deliveries that are here; if there are none, waits for one, for `wake`, or for this long."""
         wait_s = timeout_s
-        while self._look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
+        while self._slot.look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
             wait_s = 0.0  # where several were heard at once, the next may have come meanwhile
         arrived = self._arrived.copy()
         self._arrived.clear()
@@ -226,19 +146,6 @@ class Mailbox:
     def close(self) -> None:
         """Takes no deliveries any more."""
         self._daemon.close()
-
-    def _look(self, timeout_s: float | None) -> int:
-        """From how many something was there to be read within this time; it is."""
-        ready = self._selector.select(timeout_s)
-        callers = []
-        for key, _ in ready:
-            if key.data is self._server:
-                callers.append(key.fileobj)
-            else:
-                key.data()
-        if callers:
-            self._server.events(callers)
-        return len(ready)
 
     def _rung(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -262,25 +169,52 @@ class _Owner:
 
 
 # --------------------------------------------------------------------------------------------- calling
+def _signature(key: bytes, number: int, call: bytes) -> bytes:
+    """As Pyro4 writes it, of the call and its number on this connection: nothing can come twice, or in another order."""
+    return SIGNATURE + hmac.digest(key, NUMBER.pack(number) + call, "sha1")
+
+
+def _header(call_size: int, signature_size: int) -> bytes:
+    fields = (PROTOCOL_VERSION, MSG_INVOKE, FLAGS_ONEWAY, 0, call_size, MARSHAL.serializer_id, signature_size)
+    return HEADER.pack(b"PYRO", *fields, 0, (sum(fields) + Message.checksum_magic) & 0xFFFF)
+
+
+class _Caller(Pyro4.Proxy):  # type: ignore[misc] # Pyro4 has no types
+    """A proxy that signs with a key of its connection alone (see `doorman.py`)."""
+
+    _pyroHmacKey: bytes
+
+    def _pyroValidateHandshake(self, response: bytes) -> None:  # Pyro4's name
+        self._pyroHmacKey = connection_key(self._pyroHmacKey, self._pyroHandshake, response)
+
+
+def _connect(caller: _Caller, key: bytes) -> None:
+    """Raises `Unreachable`. `key` is the run's."""
+    caller._pyroHmacKey = key
+    caller._pyroHandshake = secrets.token_bytes(NONCE_SIZE)
+    caller._pyroTimeout = CALL_TIMEOUT_S
+    try:
+        caller._pyroBind()
+    except (pyro_errors.PyroError, OSError) as error:
+        raise Unreachable(str(error)) from None
+
+
 class Post:
     """A connection by which deliveries are made to one process. Used by one thread at a time."""
 
-    def __init__(self, uri: str, key: bytes, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(self, uri: str, key: bytes) -> None:
         """Connects. Raises `Unreachable`."""
-        self._proxy = Pyro4.Proxy(uri)
-        self._proxy._pyroHmacKey = key
-        self._proxy._pyroTimeout = timeout_s
-        try:
-            self._proxy._pyroBind()
-        except (pyro_errors.PyroError, OSError) as error:
-            raise Unreachable(str(error)) from None
+        self._proxy = _Caller(uri)
+        _connect(self._proxy, key)
         self._proxy._pyroTimeout = SEND_TIMEOUT_S
-        self._key = key
         self._connection = self._proxy._pyroConnection
+        self._key: bytes = self._proxy._pyroHmacKey
+        self._made = 0
         self.socket: socket.socket = self._connection.sock
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLOUT)
+        self._say("greet", b"")  # nothing, but with a signature that only a holder of the key can make
 
     @property
     def clear(self) -> bool:
@@ -288,13 +222,19 @@ class Post:
         return bool(self._poll.poll(0))
 
     def deliver(self, data: bytes) -> None:
-        """Calls `deliver`, one-way, as the proxy would. Raises `Unreachable` if that is broken; it may have happened then."""
-        call = MARSHAL.dumpsCall(self._connection.objectId, "deliver", (data,), {})
+        """Calls `deliver`, one-way. Raises `Unreachable` if the connection is broken; it may have happened then."""
+        self._say("deliver", data)
+
+    def _say(self, method: str, data: bytes) -> None:
+        call = MARSHAL.dumpsCall(self._connection.objectId, method, (data,), {})
+        if len(call) > MOST_BYTES - SIGNED:
+            raise Unreachable(f"{len(call)} bytes are too much for one message")
+        signature = _signature(self._key, self._made, call)
         try:
-            message = Message(MSG_INVOKE, call, MARSHAL.serializer_id, FLAGS_ONEWAY, 0, hmac_key=self._key)
-            self._connection.send(message.to_bytes())
+            self._connection.send(_header(len(call), len(signature)) + signature + call)
         except (pyro_errors.PyroError, OSError) as error:
             raise Unreachable(str(error)) from None
+        self._made += 1
 
     def close(self) -> None:
         """Ends the connection."""
@@ -308,7 +248,7 @@ class NameServer:
     def __init__(self, host: str, port: int, key: bytes, refused: Callable[[], None]) -> None:
         """Raises `UsageError` if the host is not ours or the port is taken. `refused` counts strangers."""
         try:
-            self.uri, self._daemon, _ = Pyro4.naming.startNS(host, port, enableBroadcast=False, hmac=key)
+            self._daemon = Pyro4.Daemon(host, port)
         except socket.gaierror:
             raise UsageError(f"there is no host {host}; give the name or address of this machine") from None
         except OSError as error:
@@ -318,19 +258,44 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        _post_a(_Doorman, self._daemon, key, refused)
-        self.port: int = self.uri.port
+        self.port: int = self._daemon.register(Names(), Pyro4.constants.NAMESERVER_NAME).port
+        self._doorman = post_a(Doorman, self._daemon, key, refused, guests=True)
         self._open = True
 
     def serve(self) -> None:
         """Serves until `close`."""
         with contextlib.closing(self._daemon):
-            self._daemon.requestLoop(lambda: self._open)
+            while self._open:
+                self._doorman.look(None)
 
     def close(self) -> None:
         """Ends `serve`, which is in another thread; the port is free when that returns."""
         self._open = False
-        self._daemon.transportServer.wakeup()
+        self._doorman.wakeup()
+
+
+@Pyro4.expose
+class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
+    """Pyro4's own table of names. Its own clients may look, and only the bazaar's processes enter anything: what they say
+    cannot be said again by a stranger."""
+
+    def register(self, *arguments: Any, **more: Any) -> None:
+        """Enters a name (the bazaar's own processes only)."""
+        _members_only()
+        super().register(*arguments, **more)
+
+    def remove(self, *arguments: Any, **more: Any) -> None:
+        """Nobody does."""
+        raise PermissionError("names stay as long as the run")
+
+    def set_metadata(self, *arguments: Any, **more: Any) -> None:
+        """Nobody does."""
+        raise PermissionError("names stay as they are")
+
+
+def _members_only() -> None:
+    if Pyro4.current_context.client.guest:
+        raise PermissionError("only the bazaar's own processes enter names; look them up, or list them")
 
 
 class Directory:
@@ -343,15 +308,18 @@ class Directory:
         self._proxy._pyroTimeout = CALL_TIMEOUT_S
 
     def register(self, name: str, uri: str) -> None:
-        """Enters, or replaces, `name`. Raises `Unreachable`."""
-        self._call("register", name, uri)
+        """Enters, or replaces, the mailbox of `name`. Raises `Unreachable`."""
+        self._call("register", name + MAILBOX, uri)
 
     def lookup(self, name: str) -> str:
-        """The URI behind `name`. Raises `Unreachable` if there is none, or no name server."""
-        return str(self._call("lookup", name))
+        """The URI of the mailbox of `name`. Raises `Unreachable` if there is none, or no name server."""
+        return str(self._call("lookup", name + MAILBOX))
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
-            return getattr(self._proxy, method)(*arguments)
-        except (pyro_errors.PyroError, OSError) as error:
+            with self._one_at_a_time:
+                if self._proxy._pyroConnection is None:
+                    _connect(self._proxy, self._key)
+                return getattr(self._proxy, method)(*arguments)
+        except (Unreachable, pyro_errors.PyroError, OSError) as error:
             raise Unreachable(f"name server at {self._where}: {error}") from None

@@ -155,6 +155,23 @@ def test_strangers_who_say_nothing_hold_up_nobody(market: Market) -> None:
         goes_on(bazaar)
 
 
+def test_large_greetings_are_not_kept(market: Market) -> None:
+    """64 of four megabytes each, all but the last byte of them, on every process."""
+    bazaar, directory, _ = market
+    for name, address in addresses(bazaar, directory).items():
+        before = memory_kb(bazaar, name)
+        with ThreadPoolExecutor(16) as strangers:
+            large = connect_message(WRONG_KEY, 4 * 1024 * 1024 - 1000)[:-1]
+            list(strangers.map(lambda _, address=address, large=large: shout(address, large), range(64)))
+        assert memory_kb(bazaar, name) < before + 16 * 1024
+
+
+def memory_kb(bazaar: Bazaar, name: str) -> int:
+    """What this process holds of the machine's memory."""
+    status = Path(f"/proc/{bazaar.processes[name].popen.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
 def test_without_the_key_one_can_neither_look_up_nor_deliver_nor_ask(market: Market) -> None:
     bazaar, directory, key = market
     trader = bazaar.plan.names[-1]
