@@ -13,12 +13,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 Item = Literal["fish", "salt", "boar"]
 ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
+
+# What no honest process exceeds; a message that does is refused as it is decoded.
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Of a peer, an order or a deposit."""
+Number = Annotated[int, Meta(ge=-1, le=2**62)]
+"""A clock, a position, a serial number; -1: before the first."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+SomeUnits = Annotated[int, Meta(ge=1, le=10**9)]
+Price = Annotated[int, Meta(ge=1, le=10**5)]
+"""In cents."""
+MANY = Meta(max_length=100_000)
 
 WAREHOUSE = "warehouse"
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
@@ -59,19 +71,19 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 class Seat(Record, frozen=True):
     """A trader's tenure: who, and since which ledger position. The same peer elected again has another one."""
 
-    peer: str
-    since: int
+    peer: Name
+    since: Number
 
 
 class Bench(Record, frozen=True):
     """Who trades, as of the ledger position of its newest change: a higher one is newer."""
 
-    seats: tuple[Seat | None, ...] = ()
+    seats: Annotated[tuple[Seat | None, ...], MANY] = ()
     """trader0, trader1, …; None where one has died or resigned."""
-    vacant: int = 0
+    vacant: Count = 0
     """How many traders have yet to be elected before trading begins, or goes on."""
-    position: int = -1
-    round: int = -1
+    position: Number = -1
+    round: Number = -1
     """The election that fills, or has filled, the vacant seats: the position of the bench that it began against."""
 
     @property
@@ -96,21 +108,21 @@ class Bench(Record, frozen=True):
 class Order(Record, frozen=True):
     """A purchase request as a trader holds it; `clock` is that of the message that brought it."""
 
-    order_id: str
-    buyer: str
+    order_id: Name
+    buyer: Name
     item: Item
-    clock: int
+    clock: Number
 
 
 class Lot(Record, frozen=True):
     """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (SPEC C4)."""
 
-    deposit_id: str
-    seller: str
+    deposit_id: Name
+    seller: Name
     item: Item
-    price_cents: int
-    clock: int
-    count: int
+    price_cents: Price
+    clock: Number
+    count: Count
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
@@ -124,13 +136,13 @@ class Election(Message, frozen=True):
     `round`: see `Bench`; words of an earlier round do not count, here and in `Ok`.
     """
 
-    round: int
+    round: Number
 
 
 class Ok(Message, frozen=True):
     """Bully: I am above you and alive; drop out."""
 
-    round: int
+    round: Number
 
 
 class Won(Message, frozen=True):
@@ -146,8 +158,8 @@ class WhoTrades(Message, frozen=True):
 class Claim(Message, frozen=True):
     """The winner of an election asks the warehouse for a seat."""
 
-    round: int
-    seat: int
+    round: Number
+    seat: Count
 
 
 class BenchIs(Message, frozen=True):
@@ -177,7 +189,7 @@ class Deposed(Message, frozen=True):
 class TraderDead(Message, frozen=True):
     """To everybody: do not trade with this one any more."""
 
-    peer: str
+    peer: Name
     bench: Bench
 
 
@@ -206,7 +218,7 @@ class Reopened(Message, frozen=True):
 class AskAgain(Message, frozen=True):
     """A trader that lost its seat does not know what became of this order, of which the buyer was told."""
 
-    order_id: str
+    order_id: Name
     item: Item
 
 
@@ -214,28 +226,28 @@ class AskAgain(Message, frozen=True):
 class Deposit(Message, frozen=True):
     """A seller hands goods to a trader; a retry keeps the `deposit_id`."""
 
-    deposit_id: str
+    deposit_id: Name
     item: Item
-    count: int
-    price_cents: int
+    count: SomeUnits
+    price_cents: Price
 
 
 class Deposited(Message, frozen=True):
     """The goods are in the warehouse."""
 
-    deposit_id: str
+    deposit_id: Name
 
 
 class Registered(Message, frozen=True):
     """A trader tells the other traders that this seller has goods on sale."""
 
-    seller: str
+    seller: Name
 
 
 class Buy(Message, frozen=True):
     """A buyer orders one unit. `again` marks a retry under the same name: its answer may exist already."""
 
-    order_id: str
+    order_id: Name
     item: Item
     again: bool
 
@@ -247,24 +259,24 @@ class MarketOpen(Message, frozen=True):
 class Purchased(Message, frozen=True):
     """The order is carried out. `final`: so says the ledger; else a cache has promised it."""
 
-    order_id: str
+    order_id: Name
     item: Item
-    seller: str
-    price_cents: int
+    seller: Name
+    price_cents: Price
     final: bool = True
 
 
 class Unavailable(Message, frozen=True):
     """Nobody sells the item."""
 
-    order_id: str
+    order_id: Name
     item: Item
 
 
 class Oversold(Message, frozen=True):
     """The sale that you were told of is revoked: the cache promised what the warehouse did not have."""
 
-    order_id: str
+    order_id: Name
     item: Item
 
 
@@ -274,25 +286,25 @@ class Sold(Message, frozen=True):
     `position`: that of the ledger when this was counted. Traders' letters overtake each other: a higher one is newer.
     """
 
-    order_id: str
+    order_id: Name
     item: Item
-    buyer: str
-    price_cents: int
-    left: int
-    position: int = -1
+    buyer: Name
+    price_cents: Price
+    left: Count
+    position: Number = -1
 
 
 class OutOfStock(Message, frozen=True):
     """To the seller: nothing is left of this product. `position`: see `Sold`."""
 
     item: Item
-    position: int = -1
+    position: Number = -1
 
 
 class CacheUpdate(Message, frozen=True):
     """A trader tells the others the counts after its newest sales; they keep the minimum (SPEC D5)."""
 
-    lots: tuple[Lot, ...]
+    lots: Annotated[tuple[Lot, ...], MANY]
 
 
 # ------------------------------------------------------------------------------------------- warehouse
@@ -300,7 +312,7 @@ class Ship(Record, frozen=True, tag="ship"):
     """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (None)."""
 
     order: Order
-    deposit_id: str | None
+    deposit_id: Name | None
 
 
 class Stock(Record, frozen=True, tag="stock"):
@@ -318,14 +330,14 @@ class Adopt(Record, frozen=True, tag="adopt"):
 class Read(Record, frozen=True, tag="read"):
     """What is on the shelves of these items?"""
 
-    items: tuple[Item, ...]
+    items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
 
 
 class Draw(Record, frozen=True, tag="draw"):
     """Grant me as much of the item as makes `count` units with what I hold already, or what can be had (escrow)."""
 
     item: Item
-    count: int
+    count: Count
 
 
 class GiveBack(Record, frozen=True, tag="give_back"):
@@ -341,7 +353,7 @@ class Shipped(Record, frozen=True, tag="shipped"):
     """The order was carried out from `lot`, as it is after the sale; `left` is the product's count over all its lots."""
 
     lot: Lot
-    left: int
+    left: Count
 
 
 class Denied(Record, frozen=True, tag="denied"):
@@ -353,7 +365,7 @@ class Denied(Record, frozen=True, tag="denied"):
 class Stocked(Record, frozen=True, tag="stocked"):
     """The deposit is in the ledger."""
 
-    deposit_id: str
+    deposit_id: Name
 
 
 class Scarce(Record, frozen=True, tag="scarce"):
@@ -363,8 +375,8 @@ class Scarce(Record, frozen=True, tag="scarce"):
 class Shelves(Record, frozen=True, tag="shelves"):
     """Every lot with something left of the items that were asked for; of a `Draw` or `GiveBack`, what the trader holds."""
 
-    items: tuple[Item, ...]
-    lots: tuple[Lot, ...]
+    items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
+    lots: Annotated[tuple[Lot, ...], MANY]
 
 
 class Adopted(Record, frozen=True, tag="adopted"):
@@ -377,8 +389,8 @@ Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves
 class Ask(Message, frozen=True):
     """One batch of a trader's requests; a trader has one `Ask` under way at a time. A retry keeps the `number`."""
 
-    number: int
-    requests: tuple[Request, ...]
+    number: Number
+    requests: Annotated[tuple[Request, ...], MANY]
 
 
 class Answer(Message, frozen=True):
@@ -388,10 +400,10 @@ class Answer(Message, frozen=True):
     renews the trader's lease. `position`: that of the ledger after these.
     """
 
-    number: int
-    replies: tuple[Reply, ...]
+    number: Number
+    replies: Annotated[tuple[Reply, ...], MANY]
     written: bool
-    position: int = -1
+    position: Number = -1
 
 
 LEISURELY = (Sold,)
@@ -433,7 +445,7 @@ AnyMessage = (
 class Letter(Record, frozen=True):
     """One message with the sender's clock at its sending."""
 
-    clock: int
+    clock: Number
     body: AnyMessage
 
 
@@ -443,18 +455,18 @@ class Delivery(Record, frozen=True):
     `incarnation` tells two lives of a process apart.
     """
 
-    source: str
-    target: str
-    incarnation: int
-    number: int
+    source: Name
+    target: Name
+    incarnation: Number
+    number: Number
     """That of the first letter; they are numbered 0, 1, 2, … in each incarnation."""
-    acked: int
+    acked: Number
     """The number of the first letter that the receiver was not heard to have taken."""
-    of: int
+    of: Number
     """The receiver's incarnation of which `taken` speaks; -1: of none."""
-    taken: int
+    taken: Number
     """How many of the receiver's letters the sender has taken."""
-    letters: tuple[Letter, ...]
+    letters: Annotated[tuple[Letter, ...], MANY]
 
 
 _encoder = msgspec.msgpack.Encoder()

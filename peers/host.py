@@ -21,11 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
+from bazaar.admission import admits
 from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.history import History
 from bazaar.process import Status
-from bazaar.records import MalformedMessage, Recovered, Seat, decode, encode
+from bazaar.records import WAREHOUSE, MalformedMessage, Recovered, Seat, decode, encode
 from bazaar.rpc import Directory, Mailbox, Post, Unreachable
 from bazaar.runclock import RunClock
 
@@ -94,6 +95,7 @@ class Host:
         self._directory = directory
         self._key = key
         self._known = frozenset(known)
+        self._peers = self._known - {WAREHOUSE}
         self._journal_of = journal_of
         former = history.former_life
         if former.clock:
@@ -152,7 +154,10 @@ class Host:
             self._count_refused()
             return
         for letter in letters:
-            self._actor.receive(turn, delivery.source, letter)
+            if admits(delivery.source, self._actor.name, letter, self._actor.clock.time, self._peers):
+                self._actor.receive(turn, delivery.source, letter)
+            else:
+                self._count_refused()
 
     def _count_refused(self) -> None:
         """Also called by the mailbox's threads."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+from bazaar.admission import fits
 from bazaar.core.cache import POLICIES
 from bazaar.core.orders import TradeQueue
 from bazaar.core.turn import Turn
@@ -326,7 +327,11 @@ class Trader(Trading):
     def on_answer(self, turn: Turn, source: str, body: Answer) -> None:
         if body.number not in self._asked:
             return  # the answer to a question that was repeated
-        asked, asked_at = self._asked.pop(body.number)
+        asked, asked_at = self._asked[body.number]
+        if not fits(asked.requests, body.replies):
+            turn.note("unexpected", message="Answer")
+            return
+        del self._asked[body.number]
         if not self._asked:
             self._repeat_at = FOREVER
         if body.written:

@@ -39,10 +39,10 @@ def _any(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(_any(item), max_size=3).map(tuple)
         case msgspec.inspect.LiteralType(values):
             return st.sampled_from(values)
-        case msgspec.inspect.IntType():
-            return st.integers(-(2**63), 2**64 - 1)
-        case msgspec.inspect.StrType():
-            return st.text(max_size=5)
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return st.integers(-(2**63) if least is None else int(least), 2**64 - 1 if most is None else int(most))
+        case msgspec.inspect.StrType(min_length=least):
+            return st.text(min_size=least or 0, max_size=5)
         case msgspec.inspect.BoolType():
             return st.booleans()
         case msgspec.inspect.NoneType():

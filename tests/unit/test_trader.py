@@ -288,11 +288,11 @@ def test_more_orders_than_the_queue_holds_are_turned_away(monkeypatch: pytest.Mo
     assert turn.kept == []
 
 
-def test_an_answer_to_something_else_ends_the_process() -> None:
+def test_an_answer_to_something_else_is_set_aside() -> None:
     trader = AtTheTrader()
     trader.order("buyer0-0")
-    with pytest.raises(RuntimeError, match="the warehouse answered"):
-        trader.answered(Stocked("seller1-d0"))
+    assert noted(trader.answered(Stocked("seller1-d0")), "unexpected") == [{"message": "Answer"}]
+    assert not trader.role.idle
 
 
 # ---------------------------------------------------------------------------------------- the caches
