@@ -132,11 +132,14 @@ def test_nothing_that_an_honest_process_says_is_refused(seed: int) -> None:
     assert world.refused == []
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_nothing_that_is_let_in_ends_anybody(seed: int) -> None:
-    world = a_guarded_world(seed)
-    world.forgeries = random.Random(f"forgeries/{seed}")
-    for name, actor in list(world.actors.items()):
-        world.at(0.001, partial(world._turn, name, actor.begin))
-    world._until(lambda: world.now > LONG_ENOUGH_S)
-    assert world.let_in
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_nothing_that_is_let_in_ends_anybody(first: int) -> None:
+    let_in: Counter[str] = Counter()
+    for seed in range(first, first + 10):
+        world = a_guarded_world(seed)
+        world.forgeries = random.Random(f"forgeries/{seed}")
+        for name, actor in list(world.actors.items()):
+            world.at(0.001, partial(world._turn, name, actor.begin))
+        world._until(lambda world=world: world.now > LONG_ENOUGH_S)
+        let_in += world.let_in
+    assert sum(let_in.values()) > 100, let_in
