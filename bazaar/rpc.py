@@ -303,9 +303,9 @@ class Directory:
 
     def __init__(self, host: str, port: int, key: bytes) -> None:
         self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._proxy = Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
-        self._proxy._pyroHmacKey = key
-        self._proxy._pyroTimeout = CALL_TIMEOUT_S
+        self._proxy = _Caller(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
+        self._key = key
+        self._one_at_a_time = threading.Lock()
 
     def register(self, name: str, uri: str) -> None:
         """Enters, or replaces, the mailbox of `name`. Raises `Unreachable`."""

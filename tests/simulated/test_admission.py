@@ -132,6 +132,10 @@ def test_nothing_that_an_honest_process_says_is_refused(seed: int) -> None:
     assert world.refused == []
 
 
+def is_over(world: World) -> bool:
+    return world.now > LONG_ENOUGH_S
+
+
 @pytest.mark.parametrize("first", range(0, 40, 10))
 def test_nothing_that_is_let_in_ends_anybody(first: int) -> None:
     let_in: Counter[str] = Counter()
@@ -140,6 +144,6 @@ def test_nothing_that_is_let_in_ends_anybody(first: int) -> None:
         world.forgeries = random.Random(f"forgeries/{seed}")
         for name, actor in list(world.actors.items()):
             world.at(0.001, partial(world._turn, name, actor.begin))
-        world._until(lambda world=world: world.now > LONG_ENOUGH_S)
+        world._until(partial(is_over, world))
         let_in += world.let_in
     assert sum(let_in.values()) > 100, let_in
