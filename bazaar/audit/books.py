@@ -156,8 +156,7 @@ class Books:
 
     def _sale(self, entry: Sale) -> None:
         self._by_a_trader(entry, entry.trader)
-        if self._decide(entry, SOLD):
-            row = self._orders.row(entry.order_id)
+        if (row := self._decide(entry, SOLD)) is not None:
             self._orders.price[row] = entry.price_cents
             self._orders.seller[row] = self._orders.code(entry.seller)
             self._orders.trader[row] = self._orders.code(entry.trader)
@@ -252,8 +251,8 @@ class Books:
                 f"{self._stock[entry.item]} {entry.item}; the policy lost count, or promised one unit twice",
             )
 
-    def _decide(self, entry: Sale | Denial, decision: int) -> bool:
-        """Whether this is the first decision: what the market is held against, since it is final."""
+    def _decide(self, entry: Sale | Denial, decision: int) -> int | None:
+        """The order's row, if this is the first decision: what the market is held against, since it is final."""
         orders = self._orders
         row = orders.row(entry.order_id)
         if orders.flags[row] & DECIDED:
@@ -261,12 +260,12 @@ class Books:
                 "each_order_decided_once",
                 f"{entry.order_id} was decided by ledger entry {orders.position[row]} and again by {entry.position}",
             )
-            return False
+            return None
         orders.flags[row] |= decision
         orders.position[row] = entry.position
         orders.item[row] = orders.code(entry.item)
         orders.buyer[row] = orders.code(entry.buyer)
-        return True
+        return row
 
     # -------------------------------------------------------------------------------------------- seats
     def _by_a_trader(self, entry: AnyEntry, trader: str) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -326,6 +327,23 @@ FALLEN = all_of(
     also("warehouse", 95, "deposed", peer=TRADER, seat=0),
     also("warehouse", 99, "stocked", item="salt", count=2, seller="seller1"),
 )
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(), st.binary(max_size=6))
+def test_a_folder_whose_bytes_somebody_changed_is_judged_like_any_other(seed: int, noise: bytes) -> None:
+    rng = random.Random(seed)
+    with TemporaryDirectory() as folder:
+        run = Path(folder)
+        left_behind(FALLEN(a_market()), run)
+        files = sorted(run.rglob("*.jsonl"))
+        for _ in range(rng.randint(1, 4)):
+            file = rng.choice(files)
+            data = bytearray(file.read_bytes())
+            at, until = sorted((rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)))
+            data[at : rng.choice([at, at + 1, until])] = noise
+            file.write_bytes(data)
+        assert isinstance(judge_run(run), Report)
 
 
 def test_histories_in_memory_are_records_like_those_in_files() -> None:
