@@ -10,7 +10,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from bazaar.audit.findings import Findings
@@ -90,7 +90,7 @@ class Books:
         """An entry that cannot be read."""
         self._expected += 1
 
-    def finish(self, mirror: Mapping[tuple[str, str], int] | None) -> None:
+    def finish(self, mirror: Mapping[tuple[str, str], int] | None, dead: Set[str]) -> None:
         """`mirror`: what the warehouse, stopping, said was left of each product; None if it said nothing."""
         for product, said in sorted((mirror or {}).items()):
             if product not in self.left and said:
@@ -105,7 +105,7 @@ class Books:
                     f"{seller} should have {left.counts[-1]} {item} left by the ledger, but the warehouse says {said}",
                 )
         for tenure in self._open.values():
-            if self._seated:
+            if self._seated.keys() - dead:
                 self._findings.violated(
                     "queues_were_taken_over",
                     f"nobody took over the queue of {tenure.peer} (trader since {tenure.since}), "

@@ -89,12 +89,13 @@ class Buyer:
         ):
             self._taken_back(line, facts)
         price = orders.price[row]
-        right = (
-            line.what == "purchased"
-            and (facts.item, facts.seller) == (orders.text(orders.item[row]), orders.text(orders.seller[row]))
-            if flags & SOLD
-            else bool(flags & DENIED) and line.what != "purchased"
-        )
+        if not flags & DECIDED or orders.text(orders.buyer[row]) != self._name:
+            right = False
+        elif flags & SOLD:
+            lot = (orders.text(orders.item[row]), orders.text(orders.seller[row]))
+            right = line.what == "purchased" and (facts.item, facts.seller) == lot
+        else:
+            right = line.what != "purchased"
         if right and (line.what != "purchased" or facts.price == price):
             self._wrong.pop(order, None)
             return
@@ -145,7 +146,7 @@ class Buyer:
         flags, position = orders.flags[row], orders.position[row]
         if flags & SOLD:
             lot = f"{orders.text(orders.item[row])} of {orders.text(orders.seller[row])} for {orders.price[row]} cents"
-            return f"by ledger entry {position} it was sold {lot}"
+            return f"ledger entry {position} sells {lot} to {orders.text(orders.buyer[row])}"
         if flags & DENIED:
             return f"ledger entry {position} denied it as {'oversold' if flags & OVERSOLD else 'unavailable'}"
         return "but the ledger does not know the order"

@@ -91,7 +91,7 @@ class Deposals:
         findings, accuser = self._case.findings, tenure.by
         who = f"{tenure.peer} (trader{tenure.seat} since {tenure.since}) was deposed by {accuser}, ledger entry {tenure.until}"
         suspected = [at for at in self._suspected[accuser, tenure.peer] if at <= deposed_at]
-        if not suspected and self._case.incomplete(accuser):
+        if self._case.incomplete(accuser) or self._case.incomplete(tenure.peer):
             return
         if not suspected:
             findings.exercised["deposed_alive"] += 1

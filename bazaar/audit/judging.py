@@ -67,11 +67,14 @@ def judge_run(folder: Path, progress: Progress | None = None) -> Report:
     paths = {name: folder / name / "history.jsonl" for name in names}
     histories = {name: Recording(path) for name, path in paths.items() if path.is_file()}
     evidence = Evidence(charter, Recording(folder / "ledger.jsonl"), histories, None)  # type: ignore[arg-type] # its part
-    return judge(evidence, progress)
+    return judge(evidence, progress, names)
 
 
-def judge(evidence: Evidence, progress: Progress | None = None) -> Report:
-    """Runs every check. Whatever the evidence is, there is a report."""
+def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterable[str] = ()) -> Report:
+    """Runs every check. Whatever the evidence is, there is a report.
+
+    `expected`: whose history must be there, beside those of whom the launcher says that it has started them.
+    """
     case = Case(msgspec.convert(evidence.plan, Charter, from_attributes=True))
     files = [
         source.path for source in (evidence.entries, *evidence.histories.values()) if isinstance(source, Recording)
@@ -79,7 +82,7 @@ def judge(evidence: Evidence, progress: Progress | None = None) -> Report:
     reader = Reader(case, progress, sum(path.stat().st_size for path in files))
     findings = case.findings
     deposals = Deposals(case)
-    missed = _launcher(case, deposals, reader, evidence)
+    missed = _launcher(case, deposals, reader, evidence, expected)
     case.dead |= evidence.dead
     books = Books(case.charter.promises == "strong", case.orders, findings)
     _ledger(case, books, reader, evidence)
@@ -87,15 +90,15 @@ def judge(evidence: Evidence, progress: Progress | None = None) -> Report:
         if name != LAUNCHER:
             _history(name, history, case, books, deposals, reader)
     _queues(case)
-    books.finish(evidence.stock)
+    books.finish(evidence.stock, case.dead)
     _accounts(case, books)
-    if LAUNCHER in evidence.histories:
+    if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
         deposals.finish(books.tenures)
     opinions = {name: ask(evidence) for name, ask in OTHER_JUDGES.items()}
     return _report(case, tuple(dict.fromkeys((*evidence.missed, *missed))), opinions)
 
 
-def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence) -> list[str]:
+def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> list[str]:
     """What was done to whom, who is there at the end, and whose history is not; the faults that were not done."""
     missed: list[str] = []
     started: set[str] = set()
@@ -125,9 +128,10 @@ def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence
             case.dead |= started
             case.findings.notes.tell("the launcher was killed: whoever it had started counts as not there at the end")
     case.faults.sort(key=lambda done: done.at)
-    for name in sorted(started & {WAREHOUSE, *case.charter.names} - evidence.histories.keys()):
+    expected = {*expected, *(started & {WAREHOUSE, *case.charter.names})}
+    for name in sorted(expected - evidence.histories.keys()):
         case.damaged.add(name)
-        case.findings.unknown.tell(f"{name} was started, but its history is not there")
+        case.findings.unknown.tell(f"the history of {name} is not there")
     return missed
 
 

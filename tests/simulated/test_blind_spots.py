@@ -76,7 +76,7 @@ def prices_are_too_high(patch: Patch) -> None:
 
 
 def the_seller_forgets_what_it_was_paid_for(patch: Patch) -> None:
-    init = Seller.__init__
+    init: Any = Seller.__init__
 
     def forgetful(self: Seller, *args: Any) -> None:
         *others, former = args
@@ -87,7 +87,8 @@ def the_seller_forgets_what_it_was_paid_for(patch: Patch) -> None:
 
 
 def the_buyer_mistakes_its_answers_in_its_further_lives(patch: Patch) -> None:
-    init, purchased = Buyer.__init__, Buyer.on_purchased
+    init: Any = Buyer.__init__
+    purchased = Buyer.on_purchased
 
     def remember(self: Buyer, *args: Any) -> None:
         self.__dict__["lived_before"] = args[-1] != FIRST_LIFE

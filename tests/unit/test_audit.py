@@ -174,6 +174,12 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
         ["buyer3", "buyer3-0", "does not know"],
     ),
     (
+        "buyers_were_told_the_truth",
+        also("buyer3", 90, "purchased", order="buyer0-0", item="salt", seller="seller1", price=800),
+        {"buyers_were_told_the_truth"},
+        ["buyer3", "buyer0-0", "entry 3", "to buyer0"],
+    ),
+    (
         "only_what_was_asked",
         further(Denial(7, "buyer3-0", "buyer3", "boar", "unavailable", 91, TRADER)),
         {"only_what_was_asked"},

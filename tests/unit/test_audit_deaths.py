@@ -88,7 +88,7 @@ WRITTEN_DOWN: list[tuple[str, Lie]] = [
     ("each_order_decided_once", further(Denial(7, "buyer0-2", "buyer0", "fish", "unavailable", 61, TRADER))),
     ("only_what_was_asked", entry(5, item="boar")),
     ("only_traders_trade", entry(5, trader="buyer3")),
-    ("queues_were_taken_over", further(*DEATH)),
+    ("queues_were_taken_over", further(*DEATH, *(AdoptEntry(position, TRADER, 0, "buyer3") for position in (9, 10)))),
 ]
 
 
@@ -117,12 +117,15 @@ def test_where_the_launcher_was_killed_nobody_is_there_at_the_end() -> None:
         also("buyer3", 90, "ordered", order="buyer3-0", item="salt", trader=TRADER),
         also("buyer3", 91, "purchased", order="buyer3-0", item="salt", seller="seller2", price=800, final=False),
         also("buyer0", 95, "ordered", order="buyer0-4", item="salt", trader=TRADER),
+        further(*DEATH),
+        also("launcher", 94, "fell", name=TRADER),
+        also("buyer3", 96, "suspected", peer=TRADER),
     )
     report = judge(begun(a_market()))
     assert (report.verdict, report.violations) == ("held", {})
     assert "launcher was killed" in report.notes[0]
     ended = judge(all_of(begun, also("launcher", 9900, "ended"))(a_market()))
-    assert set(ended.violations) == {"no_order_lost", "buyers_were_told_the_truth"}
+    assert set(ended.violations) == {"no_order_lost", "buyers_were_told_the_truth", "queues_were_taken_over"}
 
 
 # -------------------------------------------------------------------------------------------- deposals

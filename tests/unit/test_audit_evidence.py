@@ -19,7 +19,7 @@ import bazaar.audit
 from bazaar.audit import Evidence, NoRun, Report, judge, judge_run
 from bazaar.history import Happening, Recorded
 from bazaar.plan import save
-from tests.trial import TRADER, Lie, a_market, all_of, also, changed, event, without
+from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, without
 
 REPOSITORY = Path(bazaar.audit.__file__).parents[2]
 OWN = ("bazaar.audit", "bazaar.linearizability")  # the judge, and the second one
@@ -94,9 +94,10 @@ def left_behind(evidence: Evidence, run: Path) -> None:
     run.mkdir(exist_ok=True)
     save(evidence.plan, run / "bazaar.json")
     (run / "ledger.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(list(evidence.entries)))
-    for name, history in evidence.histories.items():
+    for name in ("launcher", "warehouse", *NAMES):
         (run / name).mkdir(exist_ok=True)
-        (run / name / "history.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(list(history)))
+        history = list(evidence.histories.get(name, ()))
+        (run / name / "history.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(history))
 
 
 @pytest.fixture
@@ -212,7 +213,15 @@ def test_a_history_that_is_not_there_is_not_an_empty_one() -> None:
     histories = {name: history for name, history in evidence.histories.items() if name != "seller1"}
     report = judge(changed(evidence, histories=histories))
     assert (report.verdict, report.violations) == ("unknown", {})
-    assert report.unknown == ["seller1 was started, but its history is not there"]
+    assert report.unknown == ["the history of seller1 is not there"]
+
+
+@pytest.mark.parametrize("name", ["launcher", "warehouse", "buyer0", "seller1", TRADER])
+def test_a_history_that_is_not_in_the_folder_is_told(run: Path, name: str) -> None:
+    (run / name / "history.jsonl").unlink()
+    report = judge_run(run)
+    assert (report.verdict, report.violations) == ("unknown", {})
+    assert report.unknown == [f"the history of {name} is not there"]
 
 
 def test_a_queue_that_could_not_be_read_is_told() -> None:
