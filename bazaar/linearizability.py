@@ -28,7 +28,9 @@ import msgspec
 
 NEVER = float("inf")
 MOST_OPERATIONS = 200_000  # of a run: tens of megabytes
-MOST_STEPS = 1_000_000  # of an item: some seconds. A history that can be explained takes few more than it has answers.
+MOST_STEPS = (
+    10_000_000  # of an item: some seconds. What can be explained takes some ten steps for each order and deposit.
+)
 
 Stock = frozenset[tuple[str, int]]  # of those sellers who have any
 Configuration = tuple[Stock, frozenset[int]]
@@ -61,36 +63,61 @@ def check(histories: Mapping[str, Iterable[Any]]) -> dict[str, Finding]:
     clients = Clients()
     for history in histories.values():
         for happened in history:
-            clients.take(happened.what, happened.clock, happened.facts)
+            clock, facts = happened.clock, happened.facts
+            match happened.what:
+                case "ordered":
+                    clients.ordered(facts["order"], facts["item"], clock)
+                case "offered":
+                    clients.offered(facts["deposit"], facts["item"], facts["count"], clock)
+                case "registered":
+                    clients.registered(facts["deposit"], clock)
+                case "purchased":
+                    clients.purchased(facts["order"], facts["seller"], clock)
+                case "found_unavailable":
+                    clients.found_unavailable(facts["order"], clock)
     return clients.find()
 
 
 class Clients:
-    """Collects the operations from the events of all processes; those of one process are taken in their order."""
+    """Collects the operations, from the first call of each to its first answer: also of one that is asked again."""
 
     def __init__(self, most_operations: int = MOST_OPERATIONS) -> None:
         self._most = most_operations
         self._operations: dict[str, Operation] = {}
 
-    def take(self, what: str, clock: int, facts: Mapping[str, Any]) -> None:
-        """One event of any process. Of an order that is asked again, in a further life too, the first call counts."""
-        if len(self._operations) > self._most:
-            return
-        match what:
-            case "ordered":
-                order = facts["order"]
-                self._operations[order] = Operation(order, facts["item"], clock)
-            case "offered" if facts["count"] > 0:
-                deposit, seller = facts["deposit"], facts["deposit"].rpartition("-")[0]
-                self._operations[deposit] = Operation(deposit, facts["item"], clock, facts["count"], seller)
-            case "registered" | "purchased" | "found_unavailable":
-                operation = self._operations.get(facts["deposit" if what == "registered" else "order"])
-                if operation is not None and operation.answered == NEVER:
-                    operation.answered = clock
-                    if what == "purchased":
-                        operation.seller = facts["seller"]
-                    elif what == "found_unavailable":
-                        operation.effect = 0
+    def ordered(self, order: str, item: str, clock: int) -> None:
+        """A buyer has called."""
+        self._call(Operation(order, item, clock))
+
+    def offered(self, deposit: str, item: str, count: int, clock: int) -> None:
+        """A seller has called; the deposit is named after it."""
+        if count > 0:
+            self._call(Operation(deposit, item, clock, count, deposit.rpartition("-")[0]))
+
+    def registered(self, deposit: str, clock: int) -> None:
+        """A seller was told that its goods are on sale."""
+        self._answer(deposit, clock)
+
+    def purchased(self, order: str, seller: str, clock: int) -> None:
+        """A buyer was told that it has bought one unit of this seller."""
+        if (operation := self._answer(order, clock)) is not None:
+            operation.seller = seller
+
+    def found_unavailable(self, order: str, clock: int) -> None:
+        """A buyer was told that there is none."""
+        if (operation := self._answer(order, clock)) is not None:
+            operation.effect = 0
+
+    def _call(self, operation: Operation) -> None:
+        if len(self._operations) <= self._most:
+            self._operations.setdefault(operation.name, operation)
+
+    def _answer(self, name: str, clock: int) -> Operation | None:
+        operation = self._operations.get(name)
+        if operation is None or operation.answered != NEVER:
+            return None
+        operation.answered = clock
+        return operation
 
     def find(self) -> dict[str, Finding]:
         """Judges each item."""
@@ -190,7 +217,9 @@ class _Search:
 
     def _left(self, seller: str, sign: int, done: frozenset[int]) -> list[int]:
         """Those that are pending and have not had their effect."""
-        return [number for _, number in self._pending[seller, sign] if number not in done]
+        pending = self._pending[seller, sign]
+        self.steps += len(pending)
+        return [number for _, number in pending if number not in done]
 
     def _alike(self, number: int) -> list[tuple[float, int]]:
         operation = self._operations[number]

@@ -8,6 +8,7 @@ cannot be known it is "unknown", with the reason. It reads each line once, and h
     launcher's history   what was done to whom, who is there at the end
     ledger               books.py: the stock, the seats and the decisions, counted again
     histories            buyers.py, sellers.py, traders.py, deposals.py: what everybody did and was told, held against it
+                         clients.py: what buyers and sellers were told, held against nothing but itself
 """
 
 from bazaar.audit.evidence import Evidence

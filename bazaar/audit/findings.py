@@ -24,6 +24,7 @@ CHECKS: dict[str, str] = {
     "no_order_lost": "Every order is answered, by the end of a run, to every buyer that is there then.",
     "strong_caches_take_nothing_back": "Of a policy that promises to be strong, a promise is one: nothing is over-sold.",
     "strong_caches_refuse_nothing_in_stock": "Of a policy that promises to be strong: nothing is under-sold.",
+    "one_stock_explains_all_answers": "Of a policy that promises to be strong: one stock of an item can have told clients so.",
     "window_kept": "No buyer has more orders outstanding than its window: a retry under a new name would be one more.",
     "only_traders_trade": "Every entry is by a peer that held a seat at that point; every seat is taken once.",
     "queues_were_taken_over": "The queue of each tenure that ended is taken over once, if a trader was left to do it.",
@@ -36,6 +37,7 @@ NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
     "ledger_unbroken",
     "entries_make_sense",
     "each_order_decided_once",
+    "one_stock_explains_all_answers",
     "window_kept",
     "traders_neither_buy_nor_sell",
     "clocks_increase",
@@ -57,6 +59,8 @@ class Report(msgspec.Struct, frozen=True):
     """What could not be known, each with the reason: nothing is excused by it, but the run cannot have held."""
     notes: Sequence[str] = ()
     """What is no violation, and should be known to whoever believes the verdict."""
+    counter_examples: Sequence[str] = ()
+    """What a policy that promises little told its clients, and one stock cannot have told: no violation either."""
 
 
 class Stories:
@@ -87,6 +91,7 @@ class Findings:
         self._violations: dict[str, Stories] = {}
         self.unknown = Stories()
         self.notes = Stories()
+        self.counter_examples = Stories()
         self.exercised: Counter[str] = Counter()
         self.ledger_is_whole = True
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from bazaar.audit.books import Books
 from bazaar.audit.buyers import Buyer
+from bazaar.audit.clients import ClientsSide
 from bazaar.audit.deposals import Deposals
 from bazaar.audit.evidence import (
     LAUNCHER,
@@ -37,17 +38,6 @@ from bazaar.audit.traders import Trader
 
 class NoRun(Exception):
     """A folder without a run; the text says what is not there."""
-
-
-class Opinion(NamedTuple):
-    """What another judge says: whether the run holds (None: it cannot say), and why."""
-
-    holds: bool | None
-    story: str
-
-
-OTHER_JUDGES: dict[str, Callable[[Evidence], Opinion]] = {}
-"""By the name of the check, judges that have a method of their own and see the same evidence."""
 
 
 def judge_run(folder: Path, progress: Progress | None = None) -> Report:
@@ -86,16 +76,17 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     case.dead |= evidence.dead
     books = Books(case.charter.promises == "strong", case.orders, findings)
     _ledger(case, books, reader, evidence)
+    clients = ClientsSide(case)
     for name, history in evidence.histories.items():
         if name != LAUNCHER:
-            _history(name, history, case, books, deposals, reader)
+            _history(name, history, case, books, [deposals.handlers, clients.handlers], reader)
     _queues(case)
+    clients.finish()
     books.finish(evidence.stock, case.dead)
     _accounts(case, books)
     if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
         deposals.finish(books.tenures)
-    opinions = {name: ask(evidence) for name, ask in OTHER_JUDGES.items()}
-    return _report(case, tuple(dict.fromkeys((*evidence.missed, *missed))), opinions)
+    return _report(case, tuple(dict.fromkeys((*evidence.missed, *missed))))
 
 
 def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> list[str]:
@@ -150,7 +141,12 @@ def _ledger(case: Case, books: Books, reader: Reader, evidence: Evidence) -> Non
 
 
 def _history(
-    name: str, history: Iterable[object], case: Case, books: Books, deposals: Deposals, reader: Reader
+    name: str,
+    history: Iterable[object],
+    case: Case,
+    books: Books,
+    of_all: Sequence[Mapping[str, Handler]],
+    reader: Reader,
 ) -> None:
     handlers: defaultdict[str, list[Handler]] = defaultdict(list)
     parts: list[Buyer | Seller | Trader] = []
@@ -158,7 +154,7 @@ def _history(
         handlers["stocked"].append(_Stock(case, books).stocked)
     else:
         parts = [Buyer(name, case, books), Seller(name, case, books), Trader(name, case)]
-    by_kind: Iterable[Mapping[str, Handler]] = [deposals.handlers, *(part.handlers for part in parts)]
+    by_kind = [*of_all, *(part.handlers for part in parts)]
     for what, handle in itertools.chain.from_iterable(part.items() for part in by_kind):
         handlers[what].append(handle)
     reader.history(name, history, dict(handlers))
@@ -231,13 +227,9 @@ def _may_be_untold(case: Case, books: Books, trader: str, position: int) -> bool
     return not tenure.adopted and (trader in case.dead or tenure.until is not None)
 
 
-def _report(case: Case, missed: tuple[str, ...], opinions: Mapping[str, Opinion]) -> Report:
+def _report(case: Case, missed: tuple[str, ...]) -> Report:
     findings = case.findings
-    for name, opinion in opinions.items():
-        if opinion.holds is None:
-            findings.unknown.tell(f"{name}: {opinion.story}")
     violations = findings.violations()
-    violations |= {name: [opinion.story] for name, opinion in opinions.items() if opinion.holds is False}
     hits = [fault.orders_hit for fault in case.faults]
     exercised = {what: findings.exercised[what] for what in EXERCISED}
     exercised |= {
@@ -249,8 +241,9 @@ def _report(case: Case, missed: tuple[str, ...], opinions: Mapping[str, Opinion]
     verdict: Literal["held", "violated", "unknown"]
     shown = exercised["orders_answered"] and not missed and not unknown
     verdict = "violated" if violations else "held" if shown else "unknown"
-    held = {name: name not in violations for name in (*CHECKS, *opinions)}
-    return Report(verdict, held, violations, exercised, missed, unknown, findings.notes.all())
+    held = {name: name not in violations for name in CHECKS}
+    told = findings.notes.all(), findings.counter_examples.all()
+    return Report(verdict, held, violations, exercised, missed, unknown, *told)
 
 
 EXERCISED = (

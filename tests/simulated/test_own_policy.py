@@ -44,4 +44,8 @@ def test_it_is_offered_and_held_to_what_it_promises() -> None:
 def test_it_is_violated_as_soon_as_it_declares_more_than_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(POLICIES["stubborn"], "promises", "strong")
     found = {check for seed in range(20) for check in simulate(seed, **SCARCE)[1].violations}
-    assert found == {"strong_caches_take_nothing_back", "strong_caches_refuse_nothing_in_stock"}
+    assert found == {
+        "strong_caches_take_nothing_back",
+        "strong_caches_refuse_nothing_in_stock",
+        "one_stock_explains_all_answers",
+    }

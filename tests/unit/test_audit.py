@@ -81,7 +81,11 @@ CREDIT = ("seller1", "sold", "buyer0-0")
 BOOKED_OTHERWISE = {"deposits_are_booked_as_offered"}
 WITHOUT_A_SALE = {"buyers_were_told_the_truth", "money_adds_up", "goods_add_up"}
 
-STRONG = {"strong_caches_take_nothing_back", "strong_caches_refuse_nothing_in_stock"}
+STRONG = {
+    "strong_caches_take_nothing_back",
+    "strong_caches_refuse_nothing_in_stock",
+    "one_stock_explains_all_answers",
+}
 """What catches a market of the weak cache that says it is another's: buyer0-3 is revoked, though salt is left."""
 LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     # The check, the lie, the checks that catch it, and what the story must name.
@@ -111,6 +115,12 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     ),
     ("strong_caches_take_nothing_back", promising_more, STRONG, ["buyer0-3"]),
     ("strong_caches_refuse_nothing_in_stock", promising_more, STRONG, ["buyer0-3", "1 salt"]),
+    (
+        "one_stock_explains_all_answers",
+        promising_more,
+        STRONG,
+        ["buyer0-3", "salt of seller1", "offered 2", "bought 2"],
+    ),
     ("goods_add_up", stock(seller2=3), {"goods_add_up"}, ["seller2", "1 salt", "3"]),
     ("goods_add_up", stock(seller9=1), {"goods_add_up"}, ["seller9"]),
     ("goods_add_up", entry(2, count=2), {"goods_add_up", "deposits_are_booked_as_offered"}, ["seller2", "2 salt"]),

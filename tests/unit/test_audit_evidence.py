@@ -19,7 +19,7 @@ import bazaar.audit
 from bazaar.audit import Evidence, NoRun, Report, judge, judge_run
 from bazaar.history import Happening, Recorded
 from bazaar.plan import save
-from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, without
+from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, promising_more, without
 
 REPOSITORY = Path(bazaar.audit.__file__).parents[2]
 OWN = ("bazaar.audit", "bazaar.linearizability")  # the judge, and the second one
@@ -244,18 +244,23 @@ def test_a_fault_that_the_launcher_could_not_do_is_told() -> None:
     assert report.missed == ("kill:buyer0@1: it was not there",)
 
 
-@pytest.mark.parametrize(("holds", "verdict"), [(True, "held"), (False, "violated"), (None, "unknown")])
-def test_a_further_judge_has_its_say(monkeypatch: pytest.MonkeyPatch, holds: bool | None, verdict: str) -> None:
-    from bazaar.audit import judging
-
-    opinion = judging.Opinion(holds, "salt counts from 1 to 3")
-    monkeypatch.setitem(judging.OTHER_JUDGES, "counts_like_one", lambda evidence: opinion)
+def test_of_a_weak_policy_what_cannot_be_is_shown_and_no_violation() -> None:
     report = judge(a_market())
-    assert report.verdict == verdict
-    assert report.audit["counts_like_one"] is (holds is not False)
-    assert [*report.violations.get("counts_like_one", []), *report.unknown] == (
-        [] if holds else ["salt counts from 1 to 3" if holds is False else "counts_like_one: salt counts from 1 to 3"]
-    )
+    assert (report.verdict, report.notes) == ("held", [])
+    (story,) = report.counter_examples
+    assert "buyer0-3, called at clock 80, was told that it has bought salt of seller1 at 88" in story
+
+
+def test_what_is_not_whole_could_explain_any_answer() -> None:
+    evidence = promising_more(a_market())
+    evidence = changed(evidence, histories={**evidence.histories, "seller2": ["no event"]})
+    assert "one_stock_explains_all_answers" not in judge(evidence).violations
+
+
+def test_of_large_windows_it_is_said_that_nobody_looked() -> None:
+    report = judge(promising_more(a_market(window=6)))
+    assert "one_stock_explains_all_answers" not in report.violations
+    assert report.notes == ["of windows above 5 it is not judged whether one stock explains all answers"]
 
 
 # ------------------------------------------------------------------------------------ falsified evidence
