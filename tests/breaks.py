@@ -1,0 +1,240 @@
+"""The breaks that `tests/mutants.py` makes: one place each, the tests about that part, and the worlds that lead there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+
+class Break(NamedTuple):
+    """`old` stands in `file` exactly once."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    worlds: Mapping[str, Any] = MappingProxyType({})
+    """Settings of the worlds that are judged, beside those of all."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+LONG: dict[str, Any] = {"requests": 100, "think_s": 0.05, "restock_every_s": 0.2}
+IMPATIENT: dict[str, Any] = {**LONG, "cache": "none", "answer_timeout_s": 0.02}
+"""Nearly every order is repeated with another trader."""
+GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 200, "think_s": 0.02}
+"""Most orders are promised under a lease."""
+
+BREAKS = (
+    Break(
+        "the seller's share is 79 %",
+        "bazaar/records.py",
+        "SELLER_SHARE_PERCENT = 80",
+        "SELLER_SHARE_PERCENT = 79",
+        ("tests/unit/test_seller.py", "tests/unit/test_records.py"),
+    ),
+    Break(
+        "a seller is credited as often as it is told",
+        "peers/seller.py",
+        "if body.order_id in self._credited:",
+        "if not body.order_id:",
+        ("tests/unit/test_seller.py",),
+        IMPATIENT,
+    ),
+    Break(
+        "the highest clock is served first",
+        "bazaar/core/orders.py",
+        "(_, _, order_id, order), lane = min(heads)",
+        "(_, _, order_id, order), lane = max(heads)",
+        ("tests/unit/test_orders.py",),
+        {"window": 5},
+    ),
+    Break(
+        "the lot with the highest clock is sold first",
+        "bazaar/core/shelf.py",
+        "(lot.clock, index_of(lot.seller), lot.deposit_id)",
+        "(-lot.clock, index_of(lot.seller), lot.deposit_id)",
+        ("tests/unit/test_shelf.py",),
+    ),
+    Break(
+        "a deposit is booked one unit short",
+        "bazaar/core/ledger.py",
+        "lot.item, lot.count, lot.price_cents, lot.clock, trader",
+        "lot.item, lot.count - 1, lot.price_cents, lot.clock, trader",
+        ("tests/unit/test_ledger.py",),
+    ),
+    Break(
+        "an order that is asked again is decided again",
+        "bazaar/core/ledger.py",
+        "if order.order_id in self._answered:\n            return None",
+        "if not order.order_id:\n            return None",
+        ("tests/unit/test_ledger.py",),
+        IMPATIENT,
+    ),
+    Break(
+        "a seat is given twice",
+        "bazaar/core/ledger.py",
+        "seat if seat in free else free[0])",
+        "seat)",
+        ("tests/unit/test_ledger.py",),
+        {"peers": 8, "traders": 3, "election": "simultaneous"},
+    ),
+    Break(
+        "what a deposed trader asks is done",
+        "bazaar/warehouse.py",
+        "if not self.ledger.is_trader(source):",
+        "if not source:",
+        ("tests/unit/test_warehouse.py",),
+        LONG,
+    ),
+    Break(
+        "an heir reads before the lease ends",
+        "bazaar/warehouse.py",
+        "if self._over_at(seat) <= turn.now:\n                turn.send(trader",
+        "if turn.now >= 0.0:\n                turn.send(trader",
+        ("tests/unit/test_warehouse.py",),
+        {**GRANTED, "requests": 400},
+    ),
+    Break(
+        "what others hold is refused, not called back",
+        "bazaar/warehouse.py",
+        "if self.ledger.holders(order.item) and not self.ledger.free(order.item):",
+        "if not order.item:",
+        ("tests/unit/test_warehouse.py",),
+        {**GRANTED, "traders": 2, "restock_count": 40, "restock_every_s": 1000.0, "requests": 600},
+    ),
+    Break(
+        "a granted unit is promised and not counted",
+        "bazaar/core/cache.py",
+        "self._add(lot, -1)",
+        "self._add(lot, 0)",
+        ("tests/unit/test_cache.py",),
+        GRANTED,
+    ),
+    Break(
+        "what is pledged is forgotten when grants are read",
+        "bazaar/core/cache.py",
+        "lot.count - self._pledged[lot.deposit_id])))\n\n    def called_back",
+        "lot.count)))\n\n    def called_back",
+        ("tests/unit/test_cache.py",),
+        GRANTED,
+    ),
+    Break(
+        "of two counts the higher is kept",
+        "bazaar/core/cache.py",
+        "lot.count < known.count",
+        "lot.count > known.count",
+        ("tests/unit/test_cache.py",),
+        {"cache": "weak"},
+    ),
+    Break(
+        "a buyer is told though the lease has run out",
+        "peers/trader.py",
+        "before = self._lease_until if self._cache.leased else None",
+        "before = None",
+        ("tests/unit/test_trader.py", "tests/simulated/test_escrow.py"),
+        {**GRANTED, "requests": 400},
+    ),
+    Break(
+        "an order is closed before it is told",
+        "peers/trader.py",
+        "turn.keep_afterwards(Closed(order.order_id))",
+        "turn.keep(Closed(order.order_id))",
+        ("tests/unit/test_trader.py",),
+        {"cache": "none", "think_s": 0.01, "requests": 1000, "restock_count": 50, "window": 5},
+    ),
+    Break(
+        "a promise is lost in a take-over",
+        "peers/trader.py",
+        "            if order_id in promises:\n                turn.keep(promises[order_id])",
+        "            if order_id in promises and seat == self.seat:\n                turn.keep(promises[order_id])",
+        ("tests/unit/test_trader.py",),
+        {**GRANTED, "requests": 400},
+    ),
+    Break(
+        "an order is repeated under a new name",
+        "peers/buyer.py",
+        "        self._send(turn, order_id, item, again=True)",
+        "        self._order(turn)",
+        ("tests/unit/test_buyer.py",),
+        IMPATIENT,
+    ),
+    Break(
+        "a peer goes on trading when it is elected",
+        "peers/buyer.py",
+        "        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota and not self.retired:",
+        "        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota:",
+        ("tests/unit/test_buyer.py", "tests/unit/test_peer.py"),
+        LONG,
+    ),
+    Break(
+        "the clock of a message is not heeded",
+        "bazaar/core/clock.py",
+        "max(self.time, clock) + 1",
+        "max(self.time, 0) + 1",
+        ("tests/unit/test_clock.py",),
+    ),
+    Break(
+        "the last words of a former life count",
+        "bazaar/core/channel.py",
+        "if delivery.incarnation < self._their_incarnation:",
+        "if delivery.incarnation < 0:",
+        ("tests/unit/test_channel.py",),
+        LONG,
+    ),
+    Break(
+        "the journal is not synced",
+        "bazaar/journal.py",
+        'getattr(os, "fdatasync", os.fsync)(file)',
+        "os.fstat(file)",
+        ("tests/unit/test_journal.py",),
+    ),
+    Break(
+        "a journal that is written anew drops the promises",
+        "bazaar/journal.py",
+        "for lines in self._live.values() for line in lines]",
+        "for lines in self._live.values() for line in lines[:1]]",
+        ("tests/unit/test_journal.py",),
+    ),
+    Break(
+        "orders that were refused rightly count as under-sold",
+        "bazaar/summary.py",
+        "undersold += left[entry.item] > 0",
+        "undersold += left[entry.item] >= 0",
+        ("tests/unit/test_summary.py",),
+    ),
+    Break(
+        "the time to an answer runs to the last one",
+        "bazaar/summary.py",
+        "waits.append(at - open_since.pop(order))",
+        "waits.append(at - open_since[order])",
+        ("tests/unit/test_summary.py",),
+    ),
+    Break(
+        "a trader is taken for dead four times too soon",
+        "bazaar/core/detector.py",
+        "if now >= at + self.timeout_s]",
+        "if now >= at + self.timeout_s / 4]",
+        ("tests/unit/test_detector.py",),
+        LONG,
+    ),
+    Break(
+        "a seller that is started again forgets what it was paid for",
+        "bazaar/history.py",
+        'credited.add(facts["order"])',
+        'credited.discard(facts["order"])',
+        ("tests/unit/test_history.py",),
+        IMPATIENT,
+    ),
+    Break(
+        "a buyer that is started again forgets what it waits for",
+        "bazaar/history.py",
+        'unanswered[facts["order"]] = Unanswered(facts["item"], facts["order"] in answered)',
+        'unanswered.pop(facts["order"], None)',
+        ("tests/unit/test_history.py",),
+        LONG,
+    ),
+)

@@ -1,0 +1,174 @@
+"""Breaks the bazaar on purpose, one small break at a time, and asks who notices: the tests, and a run's own verdict.
+
+    .venv/bin/python -m tests.mutants
+
+Each break is one replacement in one file, made alone in a copy of the tree. There the tests run until one fails, those
+first that are about the part; and simulated worlds, half of them with faults, are judged until one is violated. No break
+touches the judge, and the judge borrows nothing from what is broken. What came out is written to docs/mutants.md.
+`--only WORD` takes the breaks whose name has this word in it, and prints without writing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+
+from tests.breaks import BREAKS, Break
+from tests.simulation import replay_command, simulate, simulate_faults
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "mutants.md"
+COPIED = ("bazaar", "peers", "tests", "experiments", "docs")
+SUITE = ("tests/unit", "tests/contract/test_ledger.py", "tests/simulated")
+WORLDS = 60
+DRAWN: dict[str, Any] = {"window": 3, "restock_count": 2}
+LONGEST_S = 1200
+
+
+class Noticed(NamedTuple):
+    """By whom; empty if nobody has."""
+
+    test: str
+    check: str
+    replay: str
+
+
+@contextlib.contextmanager
+def broken(mutant: Break) -> Iterator[Path]:
+    """A copy of the tree with this break in it, and no other."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "results", "images"))
+        for path in ROOT.iterdir():
+            if path.is_file():
+                shutil.copy2(path, copy)
+        path = copy / mutant.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.name}: {mutant.file} has {text.count(mutant.old)} places to break, not one")
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        yield copy
+
+
+def first_failing_test(copy: Path, mutant: Break) -> str:
+    """The name of the first test that fails; empty if none does. Unbroken, the same test must pass."""
+    for targets in (mutant.tests, SUITE):
+        failed = _failing(copy, *targets)
+        if failed and _failing(ROOT, failed):
+            raise SystemExit(f"{failed} fails though nothing is broken")
+        if failed:
+            return failed.removeprefix("tests/")
+    return ""
+
+
+def _failing(folder: Path, *targets: str) -> str:
+    told = _run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *targets], folder)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.*?)(?: - .*)?$", told, re.MULTILINE)
+    return failed[1] if failed else ""
+
+
+def first_violation(copy: Path, mutant: Break) -> tuple[str, str]:
+    """The check that a world violates, and how to see it; empty if all hold. Unbroken, the same world must hold."""
+    fixed = {**DRAWN, **mutant.worlds}
+    told = _run([sys.executable, "-m", "tests.mutants", "--judge", json.dumps(fixed)], copy)
+    violated = re.search(r"^violated (\w+) (\d+)$", told, re.MULTILINE)
+    if violated is None:
+        return "", ""
+    check, seed = violated[1], int(violated[2])
+    faults, violations = _judged(seed, fixed)
+    if violations:
+        raise SystemExit(f"{replay_command(seed, faults, **fixed)}: violated though nothing is broken ({violations})")
+    return check, replay_command(seed, faults, **fixed)
+
+
+def judge_worlds(fixed: dict[str, Any]) -> None:
+    """In the copy: worlds, until one is violated. One that the break ends early shows nothing."""
+    for seed in range(WORLDS):
+        with contextlib.suppress(Exception):
+            for check in _judged(seed, fixed)[1]:
+                print(f"violated {check} {seed}", flush=True)
+                return
+
+
+def _judged(seed: int, fixed: dict[str, Any]) -> tuple[bool, dict[str, list[str]]]:
+    """Whether this world has faults, and what it violates."""
+    faults = seed % 2 == 1
+    return faults, (simulate_faults if faults else simulate)(seed, **fixed)[1].violations
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    """What a command prints. One that does not come to an end has noticed nothing."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout + done.stderr
+
+
+def page(found: dict[Break, Noticed]) -> str:
+    """docs/mutants.md."""
+    by_tests = sum(bool(noticed.test) for noticed in found.values())
+    by_verdict = sum(bool(noticed.check) for noticed in found.values())
+    rows = "\n".join(
+        f"| {mutant.name} | `{mutant.file}` | {_code(noticed.test)} | {_code(noticed.check)} |"
+        for mutant, noticed in found.items()
+    )
+    return f"""# Who notices a break
+
+Written by `.venv/bin/python -m tests.mutants`. Each row is one small break of the product, made alone in a copy of the tree
+(`tests/breaks.py` has them to the letter): the first test that fails, and the first check of a run's own verdict that is
+violated, in {WORLDS} simulated worlds, half of them with faults. A dash: nobody. Summary and disk are outside of what a
+verdict judges, and a weak cache that is wrong more often promises no more than before.
+
+Of {len(found)} breaks the tests notice {by_tests}, a run's own verdict {by_verdict}.
+
+| the break | in | the first test that fails | the check that tells |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "-"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """1 if the tests do not notice a break."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", metavar="WORD", default="", help="the breaks with this word in their name")
+    parser.add_argument("--judge", metavar="SETTINGS", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.judge is not None:
+        judge_worlds(options.judge)
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    found: dict[Break, Noticed] = {}
+    chosen = [mutant for mutant in BREAKS if options.only in mutant.name]
+    for mutant in track(chosen, "breaks", console=console, disable=not console.is_terminal):
+        with broken(mutant) as copy:
+            found[mutant] = Noticed(first_failing_test(copy, mutant), *first_violation(copy, mutant))
+        console.print(f"{mutant.name}: {' | '.join(part or '-' for part in found[mutant])}", markup=False)
+    if not options.only:
+        PAGE.write_text(page(found), encoding="utf-8")
+    return 0 if all(noticed.test for noticed in found.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
