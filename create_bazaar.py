@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from bazaar import interrupts
+from bazaar import interrupts, run_folder
 from bazaar.core.cache import POLICIES
 from bazaar.doctor import files_needed
 from bazaar.faults import FORM, Fault, parse_faults
 from bazaar.judgement import plan_of
 from bazaar.judging import Judging
-from bazaar.launcher import Bazaar, ProcessDied, is_going_on
+from bazaar.launcher import Bazaar, ProcessDied
 from bazaar.plan import draw_plan
 from bazaar.settings import ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.terminal import Terminal
@@ -182,7 +182,7 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
         raise UsageError("usage: bash run.sh judge [RUN]; RUN is a run's folder (default runs/latest)")
     out = Path(arguments[0] if arguments else RUNS / "latest").absolute()
     plan_of(out)
-    if is_going_on(out):
+    if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
     tells, draws = not (out / "output.txt").exists(), not (out / "timeline.png").exists()
     judging = Judging(out, tells, draws)

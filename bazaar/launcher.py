@@ -11,21 +11,18 @@ name server, or with a process that gives up by itself, the run is brought to it
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import selectors
-import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bazaar import plan as plans
+from bazaar import run_folder
 from bazaar.audit import Report
 from bazaar.core.turn import Event
+from bazaar.crew import Crew
 from bazaar.faults import MONGOD
 from bazaar.history import History
 from bazaar.injector import Injector
@@ -44,7 +41,6 @@ from bazaar.summary import Summary
 NAME_SERVER = "nameserver"
 END_PATIENCE_S = 20.0  # for what is under way when the run is to end
 CRIPPLED_PATIENCE_S = 5.0  # for the same, when what all of them need is gone
-EXIT_PATIENCE_S = 3.0
 LAST_REPORTS_S = 1.0  # answers are reported a moment after they are given
 POLL_S = 0.1
 
@@ -72,13 +68,13 @@ class Bazaar:
         self.plan = plans.draw_plan(settings)
         self.out = out
         self.phase = "starting"
-        self.processes: dict[str, Process] = {}
+        self._crew = Crew(out)
+        self.processes = self._crew.members
         self._mongo_uri = mongo_uri
         self.mongod = Mongod(out / "mongodb")
         self.injector = Injector(self)
         self._database = database_of(out)
         self._watch = watch
-        self._selector = selectors.DefaultSelector()
         self._judging = Judging(out, tells=pictures, draws=pictures)
         self._lock: int | None = None
         self._history: History | None = None
@@ -106,23 +102,20 @@ class Bazaar:
 
         Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
         """
-        made = _make_run_folder(self.out)
+        made = run_folder.make(self.out)
         try:
             self._start_all()
         except (UsageError, OSError) as error:
             self.close()
-            for path in self.out.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            for folder in made:
-                folder.rmdir()
+            run_folder.unmake(self.out, made)
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"cannot write to {self.out}: {error.strerror}; give another folder to --out") from None
+            raise run_folder.cannot_write(self.out, error) from None
 
     def _start_all(self) -> None:
         self._run_clock = start_clock(self.out)
         plans.save(self.plan, self.out / "bazaar.json")
-        self._lock = _lock(self.out / "bazaar.json")
+        self._lock = run_folder.lock(self.out)
         make_key(self.out / "key")
         (self.out / LEDGER_FILE).touch()  # empty, it is one: there may never be a warehouse
         self._history = History(self._folder("launcher"), "launcher")
@@ -148,17 +141,14 @@ class Bazaar:
         self.note("drawn")
         self.phase = "electing the traders"
         self._begun = True
-        for process in self.processes.values():
-            process.tell("begin")
+        self._crew.tell("begin")
         self._judging.prepare()
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
         self._note_start(name)
         lock = () if self._lock is None else (self._lock,)
-        process = Process(name, self.out / name, [sys.executable, *arguments], environment, lock)
-        self.processes[name] = process
-        self._selector.register(process.stdout, selectors.EVENT_READ, process)
+        process = self._crew.start(name, arguments, environment, lock)
         if self._begun:
             process.tell("begin")
         if self._finishing:
@@ -207,23 +197,17 @@ class Bazaar:
     # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
         """Hears what the processes say, for a tenth of a second at the most; sees who has ended."""
-        ready = self._selector.select(POLL_S)
+        speaking = self._crew.speaking(POLL_S)
         with whole():  # Ctrl-C comes while it waits
             before = self.answered
-            for key, _ in ready:
-                self._hear(key.data)
+            for process in self._crew.ended(speaking):
+                if not self._ends_expected:
+                    self._fell(process, process.status())
             if self.answered > before:
                 self._answered_at = time.monotonic()
             self._look_after_mongod()
             self.injector.act()
             self._watch(self)
-
-    def _hear(self, process: Process) -> None:
-        if process.hear():
-            return
-        self._selector.unregister(process.stdout)
-        if not self._ends_expected:
-            self._fell(process, process.status())
 
     def _look_after_mongod(self) -> None:
         if self._ends_expected or self._crippled:
@@ -257,8 +241,7 @@ class Bazaar:
         self.note("fell", name=name, how=how)
         self.killed.add(name)
         self._lost_answers += process.said.answered
-        process.end(time.monotonic())
-        del self.processes[name]
+        self._crew.dismiss(process)
         if status >= 0:
             words = process.last_words() or ("it cannot write to its folder" if status == CANNOT_WRITE else "")
             refused = status == 2 and not self._begun
@@ -363,28 +346,19 @@ class Bazaar:
         for process in processes:
             process.tell(" ".join(["finish", *sorted(self._gone)]))
 
-    def _stop(self, names: Iterable[str]) -> None:
-        """Ends these processes; those that do not listen are killed."""
-        group = [self.processes[name] for name in names if name in self.processes]
-        for process in group:
-            process.tell("stop")
-        deadline = time.monotonic() + EXIT_PATIENCE_S
-        for process in group:
-            process.end(deadline)
-
     def _stop_all(self) -> None:
         self._ends_expected = True
         self._wake()
         # The peers go first, then what they need; a traveller's last words should find somebody home.
         for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
-            self._stop(names)
+            self._crew.stop(names)
 
     def close(self) -> None:
         """Ends every process; those that do not listen are killed."""
         self.phase = "ending"
         self._stop_all()
         self._judging.close()
-        self._selector.close()
+        self._crew.close()
         self.mongod.stop()
         self._end_history()
         if self._lock is not None:
@@ -400,8 +374,7 @@ class Bazaar:
 
     def _wake(self) -> None:
         """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
-        for process in self.processes.values():
-            process.signal(signal.SIGCONT)
+        self._crew.wake()
         if (pid := self.mongod.pid) is not None:
             self.mongod.signal(pid, signal.SIGCONT)
 
@@ -427,36 +400,3 @@ class Bazaar:
         self.phase = f"judging ({share:.0%})"
         with whole():
             self._watch(self)
-
-
-def _lock(path: Path) -> int | None:
-    """Says for as long as any process of the run lives that it goes on; None where files cannot be locked."""
-    descriptor = os.open(path, os.O_RDONLY)
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def is_going_on(out: Path) -> bool:
-    """Whether any process of the run in this folder lives, on this machine."""
-    with contextlib.suppress(OSError), (out / "bazaar.json").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _make_run_folder(out: Path) -> list[Path]:
-    """The folders that were not there before, innermost first. Raises `UsageError` if `out` is taken, or cannot be."""
-    try:
-        made = [folder for folder in (out, *out.parents) if not folder.exists()]
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists and is not empty; give another folder to --out")
-        out.mkdir(parents=True, exist_ok=True)
-        out.chmod(0o700)  # the key is in it, and all that is said
-        return made
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out") from None

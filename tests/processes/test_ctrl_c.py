@@ -113,7 +113,7 @@ def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_p
     """It cannot see that its input has ended."""
     out = tmp_path / "run"
     with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
-        wait_until(lambda: TRADING(out), PATIENCE_S)
+        wait_until(lambda: TRADING(out) and (out / "network.png").exists(), PATIENCE_S)  # all are up
         listeners = _inodes_of_listeners(out)
         ours = ("-m peers", "nameserver.py", "database.py", "bazaar.pictures")
         for pid, line in processes_of(out).items():
