@@ -46,10 +46,11 @@ class Task:
         self.lives += 1
         for file in (self._said, self._complained):
             file.truncate(0)
+        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
         self._popen = subprocess.Popen(
             [sys.executable, "-m", self._module, str(self._run)],
-            cwd=ROOT,
-            env={**os.environ, "MPLBACKEND": "Agg", LAUNCHER: str(os.getpid())},
+            cwd=self._run,
+            env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path, LAUNCHER: str(os.getpid())},
             stdin=subprocess.PIPE,
             stdout=self._said,
             stderr=self._complained,

@@ -18,30 +18,25 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bazaar import patience, run_folder
 from bazaar import plan as plans
-from bazaar import run_folder
 from bazaar.audit import Report
-from bazaar.core.turn import Event
 from bazaar.crew import Crew
 from bazaar.faults import MONGOD
-from bazaar.history import History
 from bazaar.injector import Injector
 from bazaar.interrupts import whole
 from bazaar.judgement import Judgement
 from bazaar.judging import Judging
 from bazaar.ledger_file import LEDGER_FILE
+from bazaar.logbook import Logbook
 from bazaar.mongod import START_PATIENCE_S, Mongod, database_of
-from bazaar.process import CANNOT_WRITE, NO_ROOM, ROOT, Process
+from bazaar.process import CANNOT_WRITE, ROOT, Process
 from bazaar.records import WAREHOUSE
 from bazaar.rpc import make_key
-from bazaar.runclock import RunClock, start_clock
 from bazaar.settings import Settings, UsageError
 from bazaar.summary import Summary
 
 NAME_SERVER = "nameserver"
-END_PATIENCE_S = 20.0  # for what is under way when the run is to end
-CRIPPLED_PATIENCE_S = 5.0  # for the same, when what all of them need is gone
-LAST_REPORTS_S = 1.0  # answers are reported a moment after they are given
 POLL_S = 0.1
 
 
@@ -77,15 +72,12 @@ class Bazaar:
         self._watch = watch
         self._judging = Judging(out, tells=pictures, draws=pictures)
         self._lock: int | None = None
-        self._history: History | None = None
-        self._clock = 0
-        self._run_clock: RunClock
+        self._logbook: Logbook | None = None
         self._port = ""
         self._begun = self._finishing = self._ends_expected = False
         self.failure: ProcessDied | UsageError | None = None
         """Why the run cannot go on, as long as nobody was told (it was raised)."""
         self._crippled = False
-        self._started: set[str] = set()
         self._lost_answers = 0  # those that killed processes had reported
         self._answered_at = time.monotonic()  # when the number of answers has grown last
         self.killed: set[str] = set()
@@ -113,15 +105,14 @@ class Bazaar:
             raise run_folder.cannot_write(self.out, error) from None
 
     def _start_all(self) -> None:
-        self._run_clock = start_clock(self.out)
         plans.save(self.plan, self.out / "bazaar.json")
         self._lock = run_folder.lock(self.out)
         make_key(self.out / "key")
         (self.out / LEDGER_FILE).touch()  # empty, it is one: there may never be a warehouse
-        self._history = History(self._folder("launcher"), "launcher")
+        self._logbook = Logbook(self.out, self._disk_full)
         owns_mongod = self._mongo_uri is None
         if owns_mongod:
-            self._note_start(MONGOD)
+            self._logbook.started(MONGOD)
             self.mongod.start()  # side by side with the name server
         host, port = self.settings.host, str(self.settings.port)
         self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, str(self.out / "key")])
@@ -146,7 +137,8 @@ class Bazaar:
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
-        self._note_start(name)
+        if self._logbook is not None:
+            self._logbook.started(name)
         lock = () if self._lock is None else (self._lock,)
         process = self._crew.start(name, arguments, environment, lock)
         if self._begun:
@@ -164,24 +156,11 @@ class Bazaar:
 
     def note(self, what: str, **facts: Any) -> None:
         """Writes into the launcher's own history."""
-        if self._history is None:
-            return
-        self._clock += 1
-        try:
-            self._history.write(self._run_clock.now(), [Event(self._clock, what, None, 0, facts)])
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
+        if self._logbook is not None:
+            self._logbook.note(what, **facts)
 
-    def _note_start(self, name: str) -> None:
-        self.note("started", name=name, again=name in self._started)
-        self._started.add(name)
-
-    def _folder(self, name: str) -> Path:
-        folder = self.out / name
-        folder.mkdir()
-        return folder
+    def _disk_full(self, error: OSError) -> None:
+        self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
 
     def _await_ready(self, names: Sequence[str]) -> None:
         def ready() -> bool:  # somebody who was killed meanwhile is another process now
@@ -301,18 +280,13 @@ class Bazaar:
 
     def _stands_still(self) -> bool:
         """Whether somebody is missed for so long that the others would long have gone on if they could."""
-        s = self.settings
-        elections_s = s.traders * (2 * s.election_timeout_s + s.reelection_delay_s) + s.election_delay_s
-        opening_s = max(s.opening_delay_s, s.registration_delay_s)
-        patience_s = END_PATIENCE_S + 4 * s.suspect_after_s + 2 * s.lease_s + elections_s + opening_s
-        patience_s += 2 * s.answer_timeout_s + s.think_s
-        return bool(self._gone) and time.monotonic() > self._answered_at + patience_s
+        return bool(self._gone) and time.monotonic() > self._answered_at + patience.standstill_s(self.settings)
 
     # ------------------------------------------------------------------------------------------ ending
     def exercised(self) -> bool:
         """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
         self._wake()
-        return self._watch_until(lambda: self.answered > 0, LAST_REPORTS_S)
+        return self._watch_until(lambda: self.answered > 0, patience.LAST_REPORTS_S)
 
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time.
@@ -326,9 +300,8 @@ class Bazaar:
         self._wake()
         self._finishing = True
         self._tell_to_finish(self._market)
-        # The last deaths have to be noticed, and the leases of the dead to run out.
-        end_s = time.monotonic() + END_PATIENCE_S + 4 * self.settings.suspect_after_s + 2 * self.settings.lease_s
-        crippled_s = time.monotonic() + CRIPPLED_PATIENCE_S
+        end_s = time.monotonic() + patience.finishing_s(self.settings)
+        crippled_s = time.monotonic() + patience.CRIPPLED_S
 
         def over() -> bool:
             return (
@@ -360,17 +333,11 @@ class Bazaar:
         self._judging.close()
         self._crew.close()
         self.mongod.stop()
-        self._end_history()
+        if self._logbook is not None:
+            self._logbook.end()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _end_history(self) -> None:
-        """The run was brought to its end by its launcher: there are no further lines."""
-        if self._history is not None:
-            self.note("ended")
-            self._history.close()
-            self._history = None
 
     def _wake(self) -> None:
         """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
@@ -383,7 +350,8 @@ class Bazaar:
         """Stops everybody, and has the run judged, told and drawn from what it left behind. Raises `ProcessDied`."""
         self.phase = "judging"
         self._stop_all()
-        self._end_history()
+        if self._logbook is not None:
+            self._logbook.end()
         try:
             return self._judging.run(self._show)
         except UsageError as error:
