@@ -2,24 +2,27 @@
 
 `python -m bazaar.narration RUN` tells a run that is over, in its folder.
 
-`{me}` is the process, `{Me}` its name as a trader ("Trader1"); facts that name a peer can be had as `{label[fact]}`,
-its name as a trader in small letters.
+`{me}` is the process, `{Me}` its name as a trader ("Trader1"), `{label[trader]}` that of the peer in the fact `trader`;
+the other words are facts, or made in `MADE`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from string import Formatter
+from typing import Any, NamedTuple
 
 from bazaar import process
 from bazaar.history import Happening, by_time, histories_of, only
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE
+
+EVENTS_A_PIECE = 20_000
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "drawn": ("Showing the graphical representation of the bazaar",),
@@ -59,15 +62,65 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "heard_death": ("{me} received death message of {peer} from {by}!!! resetting trader_queue",),
     "resigned": ("{Me} aka {me} resigns",),
     "stepped_down": ("{me} is no trader any more",),
-    "took_over": ("{Me} aka {me} takes over the queue of {peer}, {orders} order(s)",),
+    "nothing_to_resign": ("{me} has no seat to resign",),
+    "took_over": (
+        "{Me} aka {me} takes over the queue of {peer}: {orders} order(s) that its journal does not call closed, "
+        "though some may be decided",
+    ),
+    "unreadable": ("{Me} aka {me} cannot read the queue of {peer}: {reason}",),
+    "revoked": ("{me} does not get {item} after all",),
+    "absent": ("{me} stood still for {for_s} s: it was stopped, or the machine was busy",),
     "fault": ("Fault: {fault}",),
+    "missed": ("Not done: {fault} ({reason})",),
     "fell": ("{name} {how}",),
     "started/again": ("{name} is started again",),
     "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
     "pulled": ("{Me} is syncing their cache with database",),
 }
-TOLD = tuple(dict.fromkeys(what.partition("/")[0] for what in SENTENCES))
 VARIANTS = {"taken": "to", "traded": "by", "trader_died": "left"}  # events whose sentence depends on one of their facts
+
+Labels = Mapping[str, str]
+"""Of each peer that was elected, its name as a trader."""
+Words = dict[str, Any]
+"""What a sentence may speak of: the facts of an event, `me`, and what is made of them."""
+
+
+def _label(fact: str, words: Words, labels: Labels) -> str:
+    name = words[fact]
+    return labels.get(name, name)
+
+
+MADE: dict[str, Callable[[Words, Labels], Any]] = {
+    "Me": lambda words, labels: _label("me", words, labels).capitalize(),
+    "label[trader]": functools.partial(_label, "trader"),
+    "Label[peer]": lambda words, labels: _label("peer", words, labels).capitalize(),
+    "Label[to]": lambda words, labels: _label("to", words, labels).capitalize(),
+    "count": lambda words, labels: len(words["traders"]),
+    "how": lambda words, labels: words.get("how", "was killed"),  # but for who ended by itself
+    "dollars": lambda words, labels: f"{words['earned'] / 100:g}",
+}
+"""Words that are no facts, and how they are made. Few sentences need one, so each is made only for those that do."""
+
+
+class _Saying:
+    """The sentences of one kind of event, made ready: a run has millions of them."""
+
+    def __init__(self, templates: Sequence[str]) -> None:
+        asked = {word for template in templates for _, word, _, _ in Formatter().parse(template)}
+        self._made = [(word, make) for word, make in MADE.items() if word in asked]
+        self.patterns = [template.replace("{", "%(").replace("}", ")s") for template in templates]
+        """To be filled with words by `%`, which is faster than `format`."""
+        self.lines = "".join(f"%(time)s : {pattern}\n" for pattern in self.patterns)
+        """All of them with their time, as they stand in a text."""
+
+    def make(self, words: Words, labels: Labels) -> None:
+        """Adds the words that have to be made."""
+        for word, make in self._made:
+            words[word] = make(words, labels)
+
+
+_SAYINGS = {what: _Saying(templates) for what, templates in SENTENCES.items()}
+_SILENCE = _Saying([])  # most kinds of events are not told
 
 
 class Sentence(NamedTuple):
@@ -79,7 +132,12 @@ class Sentence(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{datetime.fromtimestamp(self.at):%Y-%m-%d %H:%M:%S.%f} : {self.text}"
+        return f"{stamp(self.at)} : {self.text}"
+
+
+def stamp(at: float) -> str:
+    """The time that stands before a sentence (SPEC G)."""
+    return datetime.fromtimestamp(at).isoformat(" ", "microseconds")
 
 
 class Narrator:
@@ -87,68 +145,79 @@ class Narrator:
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
+        self._at = 0.0
+        self._stamp = stamp(0.0)
 
     def tell(self, *histories: Iterable[Happening]) -> Iterator[Sentence]:
         """The sentences of these histories, in the order of their time."""
-        for happened in by_time(only(history, *TOLD) for history in histories):
-            if happened.what == "elected":
-                self._labels[happened.process] = f"trader{happened.facts['seat']}"
-            for text in self._sentences(happened):
-                yield Sentence(happened.at, happened.process, happened.what, text)
+        for happened in by_time(histories):
+            saying, words = self._said(happened)
+            for pattern in saying.patterns:
+                yield Sentence(happened.at, happened.process, happened.what, pattern % words)
 
-    def _sentences(self, happened: Happening) -> Iterable[str]:
-        facts, me = happened.facts, happened.process
-        what = happened.what
+    def lines(self, happened: Happening) -> str:
+        """The sentences of the next event, as they stand in a text."""
+        saying, words = self._said(happened)
+        if happened.at != self._at:  # all that happens in one turn has one time
+            self._at, self._stamp = happened.at, stamp(happened.at)
+        words["time"] = self._stamp
+        return saying.lines % words
+
+    def _said(self, happened: Happening) -> tuple[_Saying, Words]:
+        what, me, facts = happened.what, happened.process, happened.facts
+        if what == "elected":
+            self._labels[me] = f"trader{facts['seat']}"
         if what in VARIANTS:
             what = f"{what}/{facts[VARIANTS[what]]}"
         elif what == "started" and facts.get("again"):
             what = "started/again"
         elif what == "unavailable":
-            what = f"{what}/{'warehouse' if me == 'warehouse' else 'trader'}"
-        templates = SENTENCES.get(what)
-        if templates is None:
-            return ()
-        words = _Words(happened, self._labels)
-        return (template.format_map(words) for template in templates)
+            what = f"{what}/{'warehouse' if me == WAREHOUSE else 'trader'}"
+        saying = _SAYINGS.get(what, _SILENCE)
+        words = {**facts, "me": me}
+        saying.make(words, self._labels)
+        return saying, words
 
 
-class _Words(dict[str, Any]):
-    """What a sentence may speak of: the facts, and what is made of them if it is asked for (few sentences do)."""
+class _Texts:
+    """The text files of a run. Lines are gathered, and written in large pieces."""
 
-    def __init__(self, happened: Happening, labels: Mapping[str, str]) -> None:
-        super().__init__(happened.facts, me=happened.process)
-        self._labels = labels
+    def __init__(self, run: Path, owners: Mapping[str, str]) -> None:
+        """`owners`: the processes that have a text of their own, and its name."""
+        self._run = run
+        self._owners = owners
+        self._pieces: defaultdict[str, list[str]] = defaultdict(list)
+        self._begun: set[str] = set()
 
-    def __missing__(self, word: str) -> Any:
-        if word == "Me":
-            return self._labels.get(self["me"], self["me"]).capitalize()
-        if word == "how":
-            return "was killed"  # but for who ended by itself
-        if word == "count":
-            return len(self["traders"])
-        if word == "dollars":
-            return f"{self['earned'] / 100:g}"
-        assert word in ("label", "Label"), word
-        names = {fact: self._labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
-        return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
+    def add(self, process: str, lines: str) -> None:
+        """What `process` has to tell."""
+        output = self._pieces["output"]
+        output.append(lines)
+        if process in self._owners:
+            self._pieces[self._owners[process]].append(lines)
+        if len(output) >= EVENTS_A_PIECE:
+            self.write()
+
+    def write(self) -> None:
+        """Writes what was gathered."""
+        for name, pieces in self._pieces.items():
+            with (self._run / f"{name}.txt").open("a" if name in self._begun else "w", encoding="utf-8") as file:
+                file.write("".join(pieces))
+            self._begun.add(name)
+        self._pieces.clear()
 
 
 def narrate(run: Path, peers: Iterable[str]) -> None:
     """Writes into a run's folder `output.txt`, all sentences, and a text for each trader and the warehouse (SPEC A7)."""
     histories = histories_of(run, peers).values()
     owners = {h.process: f"trader{h.facts['seat']}" for history in histories for h in only(history, "elected")}
-    owners[WAREHOUSE] = WAREHOUSE
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def text(name: str) -> TextIO:
-            return stack.enter_context((run / f"{name}.txt").open("w", encoding="utf-8"))
-
-        for sentence in Narrator().tell(*histories):
-            line = f"{sentence}\n"
-            text("output").write(line)
-            if sentence.process in owners:
-                text(owners[sentence.process]).write(line)
+    narrator, texts = Narrator(), _Texts(run, {**owners, WAREHOUSE: WAREHOUSE})
+    try:
+        for happened in by_time(histories):
+            if lines := narrator.lines(happened):
+                texts.add(happened.process, lines)
+    finally:  # a history may be damaged: what stands before that is told
+        texts.write()
 
 
 def main() -> int:

@@ -40,7 +40,20 @@ COLOURS = {
     "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
     "goods": ("registered", "picked", "seller_loop", "left"),
     "cache": ("pushed", "pulled"),
-    "fault": ("fault", "fell", "trader_died", "heard_death", "resigned", "stepped_down", "took_over"),
+    "fault": (
+        *(
+            "fault",
+            "missed",
+            "fell",
+            "started",
+            "absent",
+            "trader_died",
+            "heard_death",
+            "resigned",
+            "nothing_to_resign",
+        ),
+        *("stepped_down", "took_over", "unreadable"),
+    ),
 }
 STYLES = {
     "election": "cyan",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import bazaar.history
 from bazaar.core.turn import Event
 from bazaar.history import (
     HISTORY_FILE,
@@ -91,8 +92,19 @@ def test_it_can_be_read_while_a_line_is_being_written(tmp_path: Path, monkeypatc
     whole, half = (encode_line(happening(12.5, "buyer0", event)) for event in (STARTED, HEARD))
     left_behind(tmp_path)
     monkeypatch.setattr(Path, "open", lambda *_: io.BufferedReader(Growing(whole + half[:20], half[20:])))
-    assert [happened.what for happened in Recorded(tmp_path)] == ["ordered"]
-    assert [happened.what for happened in Recorded(tmp_path).only("purchased")] == []
+    assert [happened.what for happened in Recorded(tmp_path)] == ["ordered", "purchased"]
+    assert [happened.what for happened in Recorded(tmp_path).only("purchased")] == ["purchased"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1_000])
+def test_it_is_the_same_in_whatever_pieces_it_is_read(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(tmp_path, *[STARTED, HEARD] * 9)
+    monkeypatch.setattr(bazaar.history, "BLOCK_BYTES", size)
+    assert [happened.clock for happened in Recorded(tmp_path)] == [4, 9] * 9
+    assert [happened.clock for happened in Recorded(tmp_path).only("purchased")] == [9] * 9
+    assert [happened.clock for happened in Recorded(tmp_path).sound()] == [4, 9] * 9
 
 
 def test_a_process_without_a_folder_has_no_history(tmp_path: Path) -> None:

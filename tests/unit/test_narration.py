@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bazaar.history import Happening
-from bazaar.narration import SENTENCES, Narrator
+import bazaar.narration
+from bazaar.history import HISTORY_FILE, Happening, encode_line
+from bazaar.narration import SENTENCES, VARIANTS, Narrator, narrate
+from tests.simulation import draw_world
 
 ELECTED = [
     Happening(1.0, "buyer7", 1, "elected", {"seat": 0}),
@@ -154,7 +160,30 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # SPEC G, in its ord
         "buyer7",
         "took_over",
         {"peer": "seller6", "orders": 3, "promised": 1},
-        ["Trader0 aka buyer7 takes over the queue of seller6, 3 order(s)"],
+        [
+            "Trader0 aka buyer7 takes over the queue of seller6: 3 order(s) that its journal does not call closed, "
+            "though some may be decided"
+        ],
+    ),
+    (
+        "buyer7",
+        "unreadable",
+        {"peer": "seller6", "since": 3, "reason": "it is not there"},
+        ["Trader0 aka buyer7 cannot read the queue of seller6: it is not there"],
+    ),
+    ("buyer0", "nothing_to_resign", {}, ["buyer0 has no seat to resign"]),
+    ("buyer0", "revoked", ORDER, ["buyer0 does not get salt after all"]),
+    (
+        "seller1",
+        "absent",
+        {"for_s": 1.25},
+        ["seller1 stood still for 1.25 s: it was stopped, or the machine was busy"],
+    ),
+    (
+        "launcher",
+        "missed",
+        {"fault": "kill:buyer0@9", "reason": "the run ended before"},
+        ["Not done: kill:buyer0@9 (the run ended before)"],
     ),
     ("launcher", "fault", {"fault": "kill:trader1@5", "name": "seller6"}, ["Fault: kill:trader1@5"]),
     ("launcher", "fell", {"name": "seller6"}, ["seller6 was killed"]),
@@ -209,3 +238,55 @@ def test_a_trader_is_known_by_its_seat_from_its_election_on() -> None:
     histories = [[Happening(at, "seller6", 1, "ready_for_registration", {})] for at in (0.5, 9.0)]
     sentences = [s.text for s in Narrator().tell(ELECTED, *histories) if s.what == "ready_for_registration"]
     assert sentences == ["Seller6 is ready for product registration", "Trader1 is ready for product registration"]
+
+
+class Plain(dict[str, Any]):
+    """The words of a sentence, made one by one when they are asked for."""
+
+    def __init__(self, happened: Happening, labels: dict[str, str]) -> None:
+        super().__init__(happened.facts, me=happened.process)
+        self.labels = labels
+
+    def __missing__(self, word: str) -> Any:
+        match word:
+            case "Me":
+                return self.labels.get(self["me"], self["me"]).capitalize()
+            case "count":
+                return len(self["traders"])
+            case "dollars":
+                return f"{self['earned'] / 100:g}"
+        names = {fact: self.labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
+        return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
+
+
+def plainly(happenings: Iterable[Happening]) -> Iterator[tuple[str, str]]:
+    """Process and line, told as slowly as one would without thinking of time."""
+    labels: dict[str, str] = {}
+    for h in sorted(happenings, key=lambda h: (h.at, h.clock)):
+        if h.what == "elected":
+            labels[h.process] = f"trader{h.facts['seat']}"
+        what = f"{h.what}/{h.facts[VARIANTS[h.what]]}" if h.what in VARIANTS else h.what
+        if h.what == "unavailable":
+            what += "/warehouse" if h.process == "warehouse" else "/trader"
+        for template in SENTENCES.get(what, ()):
+            moment = datetime.fromtimestamp(h.at)
+            yield h.process, f"{moment:%Y-%m-%d %H:%M:%S.%f} : {template.format_map(Plain(h, labels))}\n"
+
+
+def test_a_whole_run_is_told_as_if_told_plainly_and_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = draw_world(7, cache="weak", peers=6, traders=2, requests=90)
+    histories = world.run().histories
+    assert sum(map(len, histories.values())) > 500
+    for name, history in histories.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, history)))
+    monkeypatch.setattr(bazaar.narration, "EVENTS_A_PIECE", 10)
+    narrate(tmp_path, world.plan.names)
+    lines = list(plainly(itertools.chain(*histories.values())))
+    seats = {
+        h.process: f"trader{h.facts['seat']}" for history in histories.values() for h in history if h.what == "elected"
+    }
+    assert len(seats) == 2
+    assert (tmp_path / "output.txt").read_text() == "".join(line for _, line in lines)
+    for process, name in {**seats, "warehouse": "warehouse"}.items():
+        assert (tmp_path / f"{name}.txt").read_text() == "".join(line for teller, line in lines if teller == process)
