@@ -296,6 +296,7 @@ class Bazaar:
         if not self._begun:
             return
         self.phase = "finishing"
+        self.note("closing")
         self.injector.end()
         self._wake()
         self._finishing = True

@@ -1,6 +1,7 @@
 """The figures of a run, from its ledger and histories: `summary.json` (SPEC H, and more beyond `audit`).
 
-Trading is counted from the opening, when the first trader says that it can begin, to the last answer. An order is answered
+Trading is counted from the opening, when the first trader says that it can begin, until the launcher ends it; where it was
+asked for a number of orders, until the last of them is answered. An order is answered
 when its buyer hears of it first; what corrects that answer later changes what became of the order, not how long it took.
 """
 
@@ -89,7 +90,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
     orders = _Orders(evidence.histories.values())
     opened = (happened.at for history in evidence.histories.values() for happened in only(history, "opened"))
     opening = min(opened, default=orders.first_at or launched_at)
-    trading_s = max(0.0, (orders.last_answer_at or opening) - opening)
+    trading_s = max(0.0, (_end_of_trading(evidence, orders) or opening) - opening)
     shipped, undersold, earnings = _sales(evidence.entries)
     return Summary(
         verdict=report.verdict,
@@ -119,6 +120,15 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         deposed_alive=report.exercised.get("deposed_alive", 0),
         earnings=earnings,
     )
+
+
+def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:
+    """None: it has not begun. Of a launcher that was killed nobody knows when it would have ended: the last answer counts."""
+    requests = evidence.plan.settings.requests
+    if orders.first_at is None or (requests is not None and orders.asked - orders.unanswered >= requests):
+        return orders.last_answer_at
+    closing = (happened.at for happened in only(evidence.histories.get(LAUNCHER, ()), "closing"))
+    return next(closing, orders.last_answer_at)
 
 
 class _Orders:

@@ -15,11 +15,11 @@ REPORT = Report("held", {"goods_add_up": True}, {}, {})
 LAUNCHED_AT = 100.0
 
 
-def a_summary(*happenings: Happening, entries: tuple[AnyEntry, ...] = ()) -> Summary:
+def a_summary(*happenings: Happening, entries: tuple[AnyEntry, ...] = (), requests: int | None = None) -> Summary:
     histories: dict[str, list[Happening]] = {}
     for happened in happenings:
         histories.setdefault(happened.process, []).append(happened)
-    return summarize(Evidence(a_plan(seed=4), entries, histories, {}), REPORT, LAUNCHED_AT)
+    return summarize(Evidence(a_plan(seed=4, requests=requests), entries, histories, {}), REPORT, LAUNCHED_AT)
 
 
 def at(time: float, what: str, order: str = "buyer0-0", **facts: Any) -> Happening:
@@ -72,6 +72,33 @@ def test_trading_is_counted_from_the_opening_and_the_start_from_the_launch() -> 
     )
     assert (summary.startup_s, summary.trading_s) == (3.5, 4.0)
     assert (summary.goods_shipped, summary.throughput_per_s) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("requests", "trading_s", "throughput"),
+    [
+        (None, 5.0, 0.2),  # it was for a time
+        (1, 0.001, 1000.0),  # one order was asked for, and was answered after a millisecond
+        (3, 5.0, 0.2),  # three were, and Ctrl-C came before
+    ],
+)
+def test_trading_lasts_until_it_is_ended_or_all_that_was_asked_for_is_answered(
+    requests: int | None, trading_s: float, throughput: float
+) -> None:
+    summary = a_summary(
+        opened(103.0),
+        at(103.0, "ordered"),
+        at(103.001, "purchased"),
+        at(104.0, "ordered", "buyer2-0"),
+        Happening(108.0, "launcher", 9, "closing"),
+        entries=(a_sale(0, an_order(), a_lot()),),
+        requests=requests,
+    )
+    assert (summary.trading_s, summary.throughput_per_s) == (trading_s, throughput)
+
+
+def test_a_market_in_which_nobody_ordered_before_it_was_ended_has_not_traded() -> None:
+    assert a_summary(opened(103.0), Happening(104.0, "launcher", 9, "closing")).trading_s == 0.0
 
 
 def test_of_a_market_that_never_opened_trading_is_counted_from_the_first_order() -> None:
