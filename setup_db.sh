@@ -356,7 +356,7 @@ guard() {
 # --- folder and processes
 
 use_folder() {  # sets dir
-    dir=${1:-${XDG_CACHE_HOME:-${HOME:-~}/.cache}/bazaar/mongodb}
+    dir=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/bazaar/mongodb}
     [[ $dir == /* ]] || dir=$PWD/$dir
 }
 

@@ -7,7 +7,6 @@ without .venv, and a PATH that holds nothing but the programs the script needs.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import resource
 import shutil
@@ -371,17 +370,6 @@ def test_too_few_open_files_are_told_with_what_to_do(folder: Path) -> None:
         assert (done.returncode, done.stderr.count("\n")) == (status, bool(said))
         assert said in done.stderr
         setup_db("stop", folder)
-
-
-def test_without_home_the_folder_is_found(tmp_path: Path) -> None:
-    environment = clean_environment()
-    environment.pop("XDG_CACHE_HOME", None)
-    environment.pop("HOME", None)
-    script = 'source <(sed "/^main /d; /^source /d" "$1"); use_folder; echo "$dir"'
-    ask = ["bash", "-c", script, "bash", str(SETUP_DB)]
-    done = subprocess.run(ask, capture_output=True, text=True, env=environment)
-    assert done.stderr == ""
-    assert done.stdout.strip() == str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache/bazaar/mongodb")
 
 
 def test_a_mongod_that_cannot_run_is_told_with_its_last_words(folder: Path, machine: Machine) -> None:
