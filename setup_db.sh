@@ -169,6 +169,7 @@ import sys
 import time
 
 STALLED_S = 60
+SAY_EVERY_S = 5
 BYTES = {b"B": 1, b"kB": 1e3, b"MB": 1e6, b"GB": 1e9}
 LAYER = re.compile(rb"([0-9a-f]{12}): Downloading [^\r\n]*?([0-9.]+)([kMG]?B)/([0-9.]+)([kMG]?B)")
 
@@ -195,7 +196,7 @@ while select.select([master], [], [], STALLED_S)[0]:
     if layers and time.monotonic() >= said_at:
         done, of = (sum(part) / 1e6 for part in zip(*layers.values()))
         say(f"Fetching Docker's image mongo:6.0: {done:.0f} of {of:.0f} MB")
-        said_at = time.monotonic() + 1
+        said_at = time.monotonic() + SAY_EVERY_S
 else:
     pull.kill()
     say(f"docker pull mongo:6.0 has brought nothing for {STALLED_S} s; is there a network? Try it by hand.")
