@@ -373,6 +373,7 @@ lock() {
     done
     # What is deleted with its owner, or filled with data, must be ours from the start.
     [[ -f $dir/mongod.log || -z $(ls -A "$dir") ]] || fail "$dir holds other files; name a new or an empty folder"
+    [[ -O $dir ]] || fail "$dir is somebody else's; name a folder of your own"
     chmod 700 "$dir"
     touch "$dir/mongod.log"
 }

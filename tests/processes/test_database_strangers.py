@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,7 +20,15 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.contract.replica_set import find_mongod
 from tests.processes.command import Command, ended, launch
-from tests.processes.test_setup_db import SETUP_DB, clean_environment, processes_of, server_pid, setup_db, start
+from tests.processes.test_setup_db import (
+    SETUP_DB,
+    clean_environment,
+    processes_of,
+    refused,
+    server_pid,
+    setup_db,
+    start,
+)
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -153,6 +162,17 @@ def test_what_is_in_the_folder_is_for_nobody_else(folder: Path, exists: bool, um
         path.chmod(0o755)
     assert as_nobody(lambda: os.access(folder.parent, os.X_OK))
     assert not as_nobody(lambda: os.access(folder / "mongod.password", os.R_OK))
+
+
+@needs_root
+def test_a_folder_of_somebody_elses_is_not_used(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    for name in ("mongod.log", "mongod.key", "mongod.password"):
+        (folder / name).write_text("0" * 64)
+    assert "is somebody else's; name a folder of your own" in refused(folder)
+    assert processes_of(folder) == []
+    shutil.rmtree(folder)
 
 
 def kept_in(folder: Path) -> list[str] | None:
