@@ -120,7 +120,7 @@ class Bazaar:
         self._port = str(self.processes[NAME_SERVER].said.port)
         if owns_mongod:
             self.phase = "starting MongoDB"
-            self._await(lambda: self.mongod.ready, "MongoDB")
+            self.wait_until(lambda: self.mongod.ready)  # if it takes too long, that is told by `look`
             self._mongo_uri = self.mongod.uri()
         self.phase = "opening the warehouse"
         self._start_warehouse()

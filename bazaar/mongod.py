@@ -9,7 +9,10 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from pathlib import Path
+from typing import IO
 
 from bazaar.process import ROOT
 from bazaar.settings import UsageError
@@ -17,6 +20,9 @@ from bazaar.settings import UsageError
 SETUP = ["bash", str(ROOT / "setup_db.sh")]
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 5.0
+LOOK_EVERY_S = 0.1
+FETCHING = "setup_db.sh: Fetching "
+MOST_BYTES = 4096
 MOST_TRIES = 3  # in a row: whoever kills it that often means it
 
 
@@ -32,6 +38,9 @@ class Mongod:
         """`folder`: where its data are. It lives as long as this process, and no longer, even if this one is killed."""
         self._folder = folder
         self._setup: subprocess.Popen[str] | None = None  # while it is being started
+        self._words: IO[bytes] | None = None  # what it says meanwhile
+        self._fetched = ""
+        self._patient_until = 0.0
         self._uri = ""
         self._server: int | None = None
         self._guard: int | None = None
@@ -42,18 +51,24 @@ class Mongod:
         command = [*SETUP, str(self._folder), str(os.getpid())]
         pipe = subprocess.PIPE
         self._tries += 1
-        self._setup = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        self._patient_until = time.monotonic() + START_PATIENCE_S
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 # looked into before it ends, and closed then
+        self._setup = subprocess.Popen(command, stdout=pipe, stderr=self._words, text=True, start_new_session=True)
 
     def uri(self) -> str:
         """Where it answers; waits until it takes writes. Raises `UsageError` with what `setup_db.sh` has to say."""
         while not self.ready:
             assert self._setup is not None, "it was never started"
-            try:
-                self._setup.wait(START_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                raise UsageError(f"MongoDB was not ready within {START_PATIENCE_S:g} s") from None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._setup.wait(LOOK_EVERY_S)
             self.look()
         return self._uri
+
+    @property
+    def fetching(self) -> str:
+        """How far the server's image is, while it has to be fetched first; else nothing."""
+        said = self._last_words()
+        return said if said.startswith(FETCHING) else ""
 
     @property
     def ready(self) -> bool:
@@ -76,8 +91,11 @@ class Mongod:
         if self._setup is not None:
             pid = self.pid
             if self._setup.poll() is None:
+                self._be_patient()
                 return []
-            said, complaint = self._setup.communicate()
+            said, _ = self._setup.communicate()
+            complaint = self._last_words()
+            self._forget_words()
             status, self._setup = self._setup.returncode, None
             if status == 0:
                 self._uri, self._tries = said.strip(), 0
@@ -88,7 +106,7 @@ class Mongod:
             elif pid is not None and not self._is_there(pid):
                 fallen = ["mongod"]
             if not fallen or self._tries >= MOST_TRIES:
-                raise UsageError(complaint.strip() or f"setup_db.sh ended with status {status}")
+                raise UsageError(complaint or f"setup_db.sh ended with status {status}")
         else:
             if self._server is not None and not self._is_there(self._server):
                 fallen = ["mongod"]
@@ -99,6 +117,27 @@ class Mongod:
         if fallen:
             self.start()
         return fallen
+
+    def _be_patient(self) -> None:
+        """As long as something comes. Raises `UsageError`."""
+        if self.fetching != self._fetched:
+            self._fetched = self.fetching
+            self._patient_until = time.monotonic() + START_PATIENCE_S
+        if time.monotonic() > self._patient_until:
+            raise UsageError(f"MongoDB was not ready within {START_PATIENCE_S:g} s, and nothing was fetched meanwhile")
+
+    def _last_words(self) -> str:
+        """The last line that `setup_db.sh` has said."""
+        if self._words is None:
+            return ""
+        end = os.fstat(self._words.fileno()).st_size
+        said = os.pread(self._words.fileno(), MOST_BYTES, max(0, end - MOST_BYTES)).decode(errors="replace")
+        return said.strip().rpartition("\n")[2]
+
+    def _forget_words(self) -> None:
+        if self._words is not None:
+            self._words.close()
+        self._words = None
 
     def signal(self, pid: int, number: signal.Signals) -> bool:
         """Sends a signal to the process that it was once; False if that is gone."""
@@ -115,6 +154,7 @@ class Mongod:
         if self._setup is not None:
             self._take_down(self._setup)
             self._setup = None
+            self._forget_words()
         if self._folder.exists():
             subprocess.run([*SETUP, "stop", str(self._folder)], capture_output=True, check=False)
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -108,6 +108,7 @@ class Terminal:
         self._narrator = Narrator()
         self._follower: Follower | None = None
         self._skipped = 0
+        self._fetching = ""
         self._blind = ""  # why the histories cannot be followed any more
         self._out: Path | None = None
         self._progress = Progress(
@@ -129,6 +130,9 @@ class Terminal:
             self._follower = Follower(bazaar.out)
             self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
             self._progress.start()
+        if bazaar.mongod.fetching not in ("", self._fetching):
+            self._fetching = bazaar.mongod.fetching
+            self._console.print(self._fetching)
         if not self._blind:
             try:
                 self._tell(*self._follower.new(("launcher", *bazaar.plan.names, WAREHOUSE), MOST_BYTES))

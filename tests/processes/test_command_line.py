@@ -295,13 +295,15 @@ def test_a_mongodb_that_wants_a_password(tmp_path: Path, tmp_path_factory: pytes
             database.kill()
 
 
-def test_a_machine_without_any_mongodb(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("fetched", ["", "setup_db.sh: Fetching an image: 1 of 2 MB"], ids=["at once", "after a while"])
+def test_a_machine_without_any_mongodb(fetched: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """`setup_db.sh` stands for itself (test_setup_db.py); here: its complaint is the one line, and nothing is left."""
     copy = tmp_path_factory.mktemp("copy")
     subprocess.run(["cp", "-r", *(str(ROOT / name) for name in ("bazaar", "peers")), str(copy)], check=True)
     for name in ("create_bazaar.py", "nameserver.py", "database.py"):
         (copy / name).write_text((ROOT / name).read_text())
-    (copy / "setup_db.sh").write_text('echo "setup_db.sh: No MongoDB here." >&2; exit 2\n')
+    fetches = f"echo '{fetched}' >&2; sleep 3; " if fetched else ""
+    (copy / "setup_db.sh").write_text(f'{fetches}echo "setup_db.sh: No MongoDB here." >&2; exit 2\n')
     with subprocess.Popen(
         [
             str(ROOT / ".venv/bin/python"),
@@ -318,8 +320,9 @@ def test_a_machine_without_any_mongodb(tmp_path: Path, tmp_path_factory: pytest.
         stderr=subprocess.PIPE,
         text=True,
     ) as command:
-        status, _, complained = ended(command)
+        status, said, complained = ended(command)
     assert status == 2
+    assert fetched in said
     assert complained.count("\n") == 1
     assert "No MongoDB here" in complained
     assert processes_of(tmp_path) == {}
