@@ -37,7 +37,6 @@ VALUES = ("calls_per_s", "calls_of_six_per_s", "inserts_per_s", "inserts_by_100_
 
 Pyro4.config.SERVERTYPE = "multiplex"
 Pyro4.config.SERIALIZER = "marshal"  # Pyro4's fastest, and ours
-Pyro4.config.SERIALIZERS_ACCEPTED = {"marshal"}
 Pyro4.config.SOCK_NODELAY = True
 
 
