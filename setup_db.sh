@@ -250,31 +250,26 @@ def login(user, password, database):
     ).admin  # fmt: skip
 
 
-member = login("__system", secret("key"), "local")  # as another member of the set would come
 user = login("bazaar", secret("password"), "admin")
+member = login("__system", secret("key"), "local")  # as another member of the set would come
+caller = user
 
 
 def is_primary():
-    if its_pid and member.command("serverStatus")["pid"] != its_pid:  # another server took the port
+    if its_pid and caller.command("serverStatus")["pid"] != its_pid:  # another server took the port
         return False
-    hello = member.command("hello")
+    hello = caller.command("hello")
     if "setName" not in hello:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
-        member.command("replSetInitiate", {"_id": "bazaar", "members": members})
+        caller.command("replSetInitiate", {"_id": "bazaar", "members": members})
     return hello["isWritablePrimary"]
 
 
 def let_user_in():
-    try:
-        user.command("ping")
-    except OperationFailure as error:
-        if error.code != AUTHENTICATION_FAILED:
-            raise
-        known = member.command("usersInfo", "bazaar")["users"]
-        what = "updateUser" if known else "createUser"
-        durable = {"w": "majority", "j": True}
-        how = {"pwd": secret("password"), "roles": ["root"], "mechanisms": ["SCRAM-SHA-256"], "writeConcern": durable}
-        member.command(what, "bazaar", **how)
+    known = member.command("usersInfo", "bazaar")["users"]
+    durable = {"w": "majority", "j": True}
+    how = {"pwd": secret("password"), "roles": ["root"], "mechanisms": ["SCRAM-SHA-256"], "writeConcern": durable}
+    member.command("updateUser" if known else "createUser", "bazaar", **how)
 
 
 def has_ended():
@@ -294,9 +289,12 @@ while time.monotonic() < deadline and not has_ended():
     try:
         socket.create_connection(("127.0.0.1", port), 5).close()  # refused, the driver would pause for 0.5 s
         if is_primary():
-            let_user_in()
+            if caller is member:
+                let_user_in()
             os._exit(0)  # not exit: the driver takes another 0.5 s to end its threads
     except (OSError, PyMongoError) as error:
+        if isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED:  # there is no user yet
+            caller = member
         problem = str(error).partition(" (")[0].partition(", full error")[0]
     time.sleep(0.01)
 if not has_ended():
