@@ -151,6 +151,7 @@ def check(settings: Settings) -> None:
             )
     if not -(2**63) <= s.seed < 2**63:
         raise UsageError("--seed must be a whole number of at most 63 bits, such as 7")
+    _check_times(s)
     if not 0 <= s.port <= 65535:
         raise UsageError(f"a port is 0 to 65535; you asked for {s.port}")
 
@@ -166,3 +167,23 @@ def _check_host(host: str) -> None:
         raise UsageError(
             f"{reprlib.repr(host)} is no host; give the name or address of this machine, such as localhost or ::1"
         ) from None
+
+
+def _check_times(s: Settings) -> None:
+    """The waiting times, each alone and those that depend on each other."""
+    for names, least in ((MAY_BE_NOTHING, "0 or more"), (MUST_BE_SOMETHING, "above 0")):
+        for name in names:
+            time_s = getattr(s, name)
+            if not 0 <= time_s <= LONGEST_S or (names is MUST_BE_SOMETHING and not time_s):
+                raise UsageError(f"{name} must be a number of seconds, {least}; you asked for {time_s}")
+    if s.heartbeat_s > s.suspect_after_s / 2:
+        raise UsageError(
+            f"heartbeat_s can be at most half of suspect_after_s, {s.suspect_after_s / 2:g}, else a heartbeat that is late "
+            f"is taken for a death; you asked for {s.heartbeat_s:g}"
+        )
+    if s.pull_every < 0:
+        raise UsageError(f"pull_every must be at least 0, which is never; you asked for {s.pull_every}")
+
+
+MAY_BE_NOTHING = ("election_delay_s", "reelection_delay_s", "registration_delay_s", "opening_delay_s", "think_s")
+MUST_BE_SOMETHING = ("lease_s", "election_timeout_s", "heartbeat_s", "suspect_after_s", "answer_timeout_s")

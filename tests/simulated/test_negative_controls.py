@@ -320,7 +320,7 @@ def caught(fixed: dict[str, Any]) -> Counter[str]:
 
 @pytest.mark.parametrize("broken", CONTROLS, ids=lambda broken: broken.spoil.__name__)
 def test_what_is_broken_is_seen(broken: Control, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("tests.simulation.LONGEST_S", 60.0)  # an order that is lost is waited for in vain
+    monkeypatch.setattr("tests.simulation.world.LONGEST_S", 60.0)  # an order that is lost is waited for in vain
     broken.spoil(monkeypatch)
     tellings = caught(broken.fixed)
     print(f"{broken.spoil.__name__}: {broken.check} tells of {tellings[broken.check]} seeds of {len(SEEDS)}")

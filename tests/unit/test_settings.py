@@ -46,6 +46,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"host": "ü" * 70}, "is no host"),
     ({"host": "::1::"}, "is no host"),
     ({"host": "[::1]"}, "is no host"),
+    ({"heartbeat_s": 0.0}, "heartbeat_s must be a number of seconds, above 0"),
+    ({"suspect_after_s": -1.0}, "suspect_after_s must be a number of seconds, above 0"),
+    ({"election_timeout_s": float("nan")}, "election_timeout_s must be a number of seconds, above 0"),
+    ({"answer_timeout_s": float("inf")}, "answer_timeout_s must be a number of seconds, above 0"),
+    ({"lease_s": 0.0}, "lease_s must be a number of seconds, above 0"),
+    ({"think_s": -0.1}, "think_s must be a number of seconds, 0 or more"),
+    ({"opening_delay_s": float("inf")}, "opening_delay_s must be a number of seconds, 0 or more"),
+    ({"heartbeat_s": 3.0, "suspect_after_s": 5.0}, "heartbeat_s can be at most half of suspect_after_s, 2.5"),
+    ({"suspect_after_s": 1.0}, "heartbeat_s can be at most half of suspect_after_s, 0.5"),
+    ({"pull_every": -1}, "pull_every must be at least 0"),
     ({"port": -1}, "a port is 0 to 65535"),
     ({"port": 65536}, "a port is 0 to 65535"),
 ]
@@ -78,6 +88,8 @@ def test_what_makes_no_sense_is_said_in_one_line_with_what_to_do(values: dict[st
         {"host": "localhost."},
         {"host": "my_laptop-2.example"},
         {"host": "märkte.example"},
+        {"heartbeat_s": 2.5, "suspect_after_s": 5.0},
+        {"think_s": 0.0, "election_delay_s": 0.0, "opening_delay_s": 0.0, "pull_every": 0},
     ],
 )
 def test_what_is_just_possible_is_accepted(values: dict[str, Any]) -> None:

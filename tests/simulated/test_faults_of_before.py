@@ -1,0 +1,140 @@
+"""Each protocol fault that was once in the market, put back: the worlds that are drawn from all settings find it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from bazaar.core.channel import Channel
+from bazaar.core.detector import Detector
+from bazaar.core.turn import Turn
+from bazaar.records import Bench, FormerLife, Recovered, Seat
+from bazaar.warehouse import Warehouse
+from peers.membership import Membership
+from peers.trader import Trader
+from tests.simulation import replay_command, run
+from tests.simulation.world import World
+
+Patch = pytest.MonkeyPatch
+
+
+class Former(NamedTuple):
+    spoil: Callable[[Patch], None]
+    kind: str
+    fixed: dict[str, Any]
+
+
+FORMER: list[Former] = []
+
+
+def former(kind: str, **fixed: Any) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """`kind` of worlds, with these settings fixed, in which it is to be found."""
+
+    def put_down(spoil: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        FORMER.append(Former(spoil, kind, fixed))
+        return spoil
+
+    return put_down
+
+
+@former("lives")
+def a_restarted_trader_takes_its_old_seat_for_a_new_one(patch: Patch) -> None:
+    """And does not read its journal."""
+    patch.setattr(Membership, "elected", property(lambda self: self.seat is not None))
+    start = Trader.start
+
+    def without_journal(self: Trader, turn: Turn, elected: bool) -> None:
+        start(self, turn, elected)
+        if elected:
+            self._reading.clear()
+            turn.reads.clear()
+
+    patch.setattr(Trader, "start", without_journal)
+
+
+@former("lives")
+def an_old_bench_is_not_corrected(patch: Patch) -> None:
+    adopt = Membership._adopt
+
+    def mute(self: Membership, turn: Turn, source: str, bench: Bench) -> bool:
+        sends = list(turn.sends)
+        elected = adopt(self, turn, source, bench)
+        if bench.position < self.bench.position:
+            turn.sends[:] = sends
+        return elected
+
+    patch.setattr(Membership, "_adopt", mute)
+
+
+@former("faults", cache="escrow")
+def a_lease_is_over_before_the_warehouse_has_begun(patch: Patch) -> None:
+    init = Warehouse.__init__
+
+    def at_zero(self: Warehouse, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._began_at = 0.0
+
+    patch.setattr(Warehouse, "__init__", at_zero)
+
+
+@former("faults")
+def a_channel_drops_what_is_too_much(patch: Patch) -> None:
+    put = Channel.put
+    patch.setattr(Channel, "put", lambda self, letter: put(self, letter) if len(self) < 12 else None)
+
+
+@former("faults")
+def who_is_no_trader_resigns_for_good(patch: Patch) -> None:
+    resign = Membership.resign
+
+    def for_good(self: Membership, turn: Turn) -> None:
+        resign(self, turn)
+        self._resigned = True
+
+    patch.setattr(Membership, "resign", for_good)
+
+
+@former("plain")
+def a_new_trader_keeps_old_signs_of_life(patch: Patch) -> None:
+    def watch(self: Detector, names: Any, now: float, timeout_s: float | None = None) -> None:
+        self._heard = {name: self._heard.get(name, now) for name in names}
+        self.timeout_s = self.timeout_s if timeout_s is None else timeout_s
+
+    patch.setattr(Detector, "watch", watch)
+
+
+@former("lives")
+def a_life_is_numbered_by_a_clock_on_the_wall_that_is_set(patch: Patch) -> None:
+    def by_the_wall(world: World, name: str, former: FormerLife) -> int:
+        behind_s = world._rng.choice([0.0, 30.0]) if former.lives else 0.0
+        return int(1e9 * (1000.0 + world.now - behind_s))
+
+    patch.setattr(World, "_incarnation", by_the_wall)
+
+
+@former("faults")
+def a_journal_that_cannot_be_read_is_taken_for_an_empty_one(patch: Patch) -> None:
+    inherit = Trader.inherit
+
+    def trusting(self: Trader, turn: Turn, seat: Seat, found: Recovered) -> None:
+        inherit(self, turn, seat, Recovered(found.lines or ()))
+
+    patch.setattr(Trader, "inherit", trusting)
+
+
+@pytest.mark.parametrize("fault", FORMER, ids=lambda fault: fault.spoil.__name__)
+def test_it_is_found(fault: Former, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("tests.simulation.draw.LONGEST_S", 60.0)
+    fault.spoil(monkeypatch)
+    for seed in range(MOST_SEEDS):
+        report = run(fault.kind, seed, **fault.fixed)[2]
+        if report.violations:
+            print(f"{fault.spoil.__name__}: {replay_command(seed, kind=fault.kind, **fault.fixed)}")
+            print({check: stories[0] for check, stories in report.violations.items()})
+            return
+    pytest.fail(f"not found in {MOST_SEEDS} worlds")
+
+
+MOST_SEEDS = 400

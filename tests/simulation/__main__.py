@@ -1,0 +1,79 @@
+"""`python -m tests.simulation`: as many worlds as one likes, over all settings, on all processors."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from rich.progress import track
+
+from bazaar.audit import Report
+from bazaar.narration import Narrator
+from tests.simulation.trial import KINDS, replay_command, run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """1 if any seed was violated. Of an unlucky few nothing is shown: all of their buyers died, or became traders."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--tell", action="store_true", help="print every sentence of the first seed")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="fix a setting")
+    which = parser.add_mutually_exclusive_group()
+    for name in KINDS:
+        which.add_argument(f"--{name}", action="store_const", const=name, dest="kind", help=f"worlds: {name}")
+    parser.set_defaults(kind="any")
+    options = parser.parse_args(arguments)
+    kind: str = options.kind
+    fixed: dict[str, Any] = {name: _value(value) for name, value in (text.split("=", 1) for text in options.set)}
+    if options.tell:
+        _tell(kind, options.seed, fixed)
+    verdicts: Counter[str] = Counter()
+    seeds = range(options.seed, options.seed + options.seeds)
+    exercised: Counter[str] = Counter()
+    began = time.monotonic()
+    with multiprocessing.Pool(min(len(seeds), multiprocessing.cpu_count())) as pool:
+        reports = pool.imap(partial(_report, kind, fixed), seeds, chunksize=min(20, 1 + len(seeds) // 20))
+        for seed, report in track(
+            zip(seeds, reports, strict=True), "worlds", len(seeds), disable=not sys.stderr.isatty()
+        ):
+            exercised.update(report.exercised)
+            verdicts[report.verdict] += 1
+            if report.violations:
+                print(f"seed {seed}: violated; replay with {replay_command(seed, kind=kind, **fixed)}")
+                for check, stories in report.violations.items():
+                    print(f"  {check}: {stories[0]}", flush=True)
+    print(", ".join(f"{count} {what.replace('_', ' ')}" for what, count in exercised.items() if count))
+    if len(seeds) > 1:
+        print(f"{len(seeds) / (time.monotonic() - began):.1f} worlds a second")
+    print(f"of {len(seeds)} seeds {', '.join(f'{count} {verdict}' for verdict, count in verdicts.items())}")
+    return 1 if verdicts["violated"] else 0
+
+
+def _tell(kind: str, seed: int, fixed: dict[str, Any]) -> None:
+    world, evidence, _ = run(kind, seed, **fixed)
+    print(world.plan.settings)
+    for sentence in Narrator().tell(*evidence.histories.values()):
+        print(f"{sentence.at:9.4f} : {sentence.text}")
+
+
+def _report(kind: str, fixed: dict[str, Any], seed: int) -> Report:
+    return run(kind, seed, **fixed)[2]
+
+
+def _value(text: str) -> int | float | str | bool:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return {"True": True, "False": False}.get(text, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""The simulated disk: the journals of all peers, as `bazaar/journal.py` keeps them, and what can befall them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from bazaar.records import Closed, JournalLine, Opened, Recovered, Seat
+
+
+class Disk:
+    """One folder a peer."""
+
+    def __init__(self) -> None:
+        self.journals: dict[Seat, list[JournalLine]] = {}
+        self._tenures: dict[str, Seat] = {}
+        self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal, which nobody waits for
+        self._unreadable: dict[str, float] = {}
+
+    def append(self, name: str, records: Sequence[JournalLine]) -> None:
+        """Durable when this returns, but for closing lines that nothing else followed."""
+        for record in records:
+            if isinstance(record, Opened):
+                self._tenures[name] = Seat(name, record.since)
+                self.journals.setdefault(self._tenures[name], [])
+            else:
+                seat = self._tenures[name]
+                self.journals[seat].append(record)
+                self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
+
+    def tear(self, name: str, rng: random.Random) -> int:
+        """A crash: of what was not synced, an end drawn at random is gone. How many lines that is."""
+        lost = 0
+        for seat, unsynced in self._unsynced.items():
+            if seat.peer == name and unsynced:
+                gone = rng.randint(0, unsynced)
+                del self.journals[seat][len(self.journals[seat]) - gone :]
+                self._unsynced[seat] = 0
+                lost += gone
+        return lost
+
+    def hide(self, name: str, until: float) -> None:
+        """Nobody can read this peer's journals before then."""
+        self._unreadable[name] = until
+
+    def read(self, seat: Seat, now: float, hit: Callable[[], None]) -> Recovered:
+        """The journal of a tenure. `hit` is told if it is there and cannot be read."""
+        if now < self._unreadable.get(seat.peer, 0.0):
+            hit()
+            return Recovered(None, (f"queue-{seat.since} of {seat.peer}: Input/output error",))
+        if seat not in self.journals:
+            return Recovered(None, (f"queue-{seat.since} of {seat.peer}: No such file or directory",))
+        return Recovered(list(self.journals[seat]))

@@ -1,0 +1,231 @@
+"""What is done to a simulated market: one table of generators, each of which draws whom it hits, when, and for how long."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from bazaar.records import WAREHOUSE, Appoint
+from tests.simulation.world import World
+
+
+class Draft:
+    """Draws moments, victims and durations that suit a world; bookkeeping of who may still be lost for good."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world = world
+        self.rng = rng
+        settings = world.plan.settings
+        rounds = settings.traders if settings.election == "rounds" else 1
+        self._election_s = 0.1 + settings.election_delay_s + (rounds - 1) * (settings.reelection_delay_s + 0.05)
+        self._opening_s = self._election_s + max(settings.opening_delay_s, settings.registration_delay_s)
+        orders = (settings.requests or 30) / (settings.window * 2)
+        self._trading_s = 0.3 + min(30.0, orders * settings.think_s)
+        self.losses = max(0, settings.peers - settings.traders - 2)
+        """How many peers may be lost for good: as many traders as wanted, a buyer and a seller can remain."""
+
+    def moment(self) -> float:
+        """From the first moment on: in the first election, before the opening, or while the market trades."""
+        since, until = self.rng.choice(
+            [(0.0, self._election_s), (self._election_s, self._opening_s)]
+            + 2 * [(self._opening_s, self._opening_s + self._trading_s)]
+        )
+        return self.rng.uniform(since, until)
+
+    def peer(self) -> str:
+        """Mostly one of the highest, who are the traders; now and then one that starts elections."""
+        names = self.world.plan.names
+        return self.rng.choice(
+            [names[-1], names[-self.world.plan.settings.traders], names[2], names[0], self.rng.choice(names)]
+        )
+
+    def anybody(self) -> str:
+        """A peer, or the warehouse."""
+        return self.rng.choice([self.peer(), self.peer(), WAREHOUSE])
+
+    def while_s(self) -> float:
+        """Shorter than anybody's patience, just about so long, or longer."""
+        settings = self.world.plan.settings
+        patience_s = self.rng.choice([settings.suspect_after_s, settings.election_timeout_s, settings.lease_s])
+        return patience_s * self.rng.choice([0.05, 0.3, 0.9, 1.5, 4.0, 4.0])
+
+    def lasts(self, until: float) -> None:
+        """The world is not over before."""
+        self.world.quiet_after_s = max(self.world.quiet_after_s, until + 2.0)
+
+
+def _kill(draft: Draft) -> None:
+    if draft.losses:
+        draft.losses -= 1
+        at = draft.moment()
+        draft.world.at(at, partial(draft.world.kill, draft.peer()))
+        draft.lasts(at)
+    else:
+        _lives(draft)
+
+
+def _lives(draft: Draft) -> None:
+    """Two lives of a process, or three."""
+    name, at = draft.anybody(), draft.moment()
+    for _ in range(draft.rng.choice([1, 1, 2])):
+        at = _die_and_return(draft, [name], at)
+
+
+def _two_at_once(draft: Draft) -> None:
+    _die_and_return(draft, [draft.peer(), draft.anybody()], draft.moment())
+
+
+def _die_and_return(draft: Draft, names: Sequence[str], at: float) -> float:
+    """When the next life may end, too."""
+    ends = []
+    for name in dict.fromkeys(names):
+        draft.world.at(at, partial(draft.world.kill, name))
+        ends.append(at + draft.while_s())
+        draft.world.at(ends[-1], partial(draft.world.restart, name))
+    draft.lasts(max(ends))
+    return max(ends) + draft.rng.choice([0.001, draft.while_s()])
+
+
+def _in_its_election(draft: Draft) -> None:
+    """A peer that has been given a seat and does not know it yet, or has just taken it, dies, and is back soon."""
+    world, name = draft.world, draft.peer()
+    later_s, away_s = draft.rng.choice([0.0, 0.003, 0.03]), draft.while_s()
+
+    def appointed() -> bool:
+        return any(isinstance(entry, Appoint) and entry.peer == name for entry in world.entries)
+
+    def die() -> None:
+        world.hits["in its election"] += name in world.actors
+        world.kill(name)
+        world.at(world.now + away_s, partial(world.restart, name))
+
+    world.once(appointed, lambda: world.at(world.now + later_s, die))
+    draft.lasts(draft.moment() + away_s)
+
+
+def _pause(draft: Draft) -> None:
+    at, for_s = draft.moment(), draft.while_s()
+    draft.world.at(at, partial(draft.world.pause, draft.anybody(), for_s))
+    draft.lasts(at + for_s)
+
+
+def _stall(draft: Draft) -> None:
+    """Within a turn: what is done is durable, and nobody is told before long; or nothing is durable yet."""
+    world, name, at, for_s = draft.world, draft.anybody(), draft.moment(), draft.while_s()
+    step = draft.rng.randint(0, 2)
+    world.at(at, lambda: world.stop_at(name, step, for_s, lambda turn: bool(turn.kept)))
+    draft.lasts(at + for_s)
+
+
+def _part(draft: Draft) -> None:
+    """Two such partitions may overlap."""
+    world = draft.world
+    everybody = [WAREHOUSE, *world.plan.names]
+    for _ in range(draft.rng.choice([1, 2])):
+        at, for_s = draft.moment(), draft.while_s()
+        names = {draft.peer(), *draft.rng.sample(everybody, draft.rng.randint(0, 2))}
+        world.at(at, partial(world.part, frozenset(names), for_s))
+        draft.lasts(at + for_s)
+
+
+def _one_way(draft: Draft) -> None:
+    world, at, for_s = draft.world, draft.moment(), draft.while_s()
+    one = draft.peer()
+    others = frozenset({WAREHOUSE, *world.plan.names}) - {one}
+    if draft.rng.random() < 0.5:
+        others = frozenset({draft.rng.choice(sorted(others))})
+    ways = (frozenset({one}), others) if draft.rng.random() < 0.5 else (others, frozenset({one}))
+    world.at(at, partial(world.cut, *ways, for_s))
+    draft.lasts(at + for_s)
+
+
+def _slow_link(draft: Draft) -> None:
+    world, at, for_s = draft.world, draft.moment(), draft.while_s()
+    one, other = draft.rng.sample([WAREHOUSE, *world.plan.names], 2)
+    by_s = min(2.0, world.plan.settings.suspect_after_s) * draft.rng.choice([0.1, 0.5, 1.2])
+    world.at(at, partial(world.slow, one, other, by_s, for_s))
+    draft.lasts(at + for_s + by_s)
+
+
+def _resign(draft: Draft) -> None:
+    name, at = draft.peer(), draft.moment()
+    if draft.losses:
+        draft.losses -= 1
+        draft.world.at(at, partial(draft.world.resign, name))
+        draft.lasts(at)
+    else:
+        _pause(draft)
+
+
+def _disk_full(draft: Draft) -> None:
+    """The process ends loudly; somebody makes room, and starts it again."""
+    world, name, at = draft.world, draft.anybody(), draft.moment()
+    back_at = at + draft.while_s()
+
+    world.at(at, partial(world.fill_disk, name))
+    world.at(back_at, partial(world.make_room, name))
+    draft.lasts(back_at)
+
+
+def _unreadable(draft: Draft) -> None:
+    """A trader dies, and its journals cannot be read for a while, or for good."""
+    world, name, at = draft.world, draft.peer(), draft.moment()
+    for_s = draft.rng.choice([draft.while_s(), 1e6])
+    world.at(at, partial(world.hide_journals, name, for_s))
+    _die_and_return(draft, [name], at)
+
+
+FAULTS: dict[str, Callable[[Draft], None]] = {
+    "kill": _kill,
+    "lives": _lives,
+    "two at once": _two_at_once,
+    "in its election": _in_its_election,
+    "pause": _pause,
+    "stall": _stall,
+    "part": _part,
+    "one way": _one_way,
+    "slow link": _slow_link,
+    "resign": _resign,
+    "disk full": _disk_full,
+    "unreadable": _unreadable,
+}
+LIVES = ("lives", "two at once", "in its election")
+
+
+def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS)) -> list[str]:
+    """Schedules one to three faults of these kinds, and returns which."""
+    draft = Draft(world, random.Random(f"any faults/{seed}"))
+    drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
+    for kind in drawn:
+        FAULTS[kind](draft)
+    return drawn
+
+
+def draw_faults(world: World, seed: int) -> None:
+    """Schedules one to four faults in a brisk market, drawn from the seed, while it trades."""
+    rng: Any = random.Random(f"faults/{seed}")
+    peers = world.plan.names
+    for _ in range(rng.randint(1, 4)):
+        start_s = rng.uniform(0.1, 3.0)
+        # Mostly the highest peers, who are the traders.
+        name = rng.choice([peers[-1], peers[-1], peers[-2], rng.choice(peers), WAREHOUSE])
+        match rng.choice(["kill", "kill and restart", "pause", "part", "resign"]):
+            case "kill" if name != WAREHOUSE and len(world.killed) < len(peers) - 3:
+                world.at(start_s, partial(world.kill, name))
+            case "pause":
+                for_s = rng.choice([0.5, 3.0, 8.0])
+                world.at(start_s, partial(world.pause, name, for_s))
+                start_s += for_s
+            case "part":
+                for_s = rng.choice([0.5, 3.0, 8.0])
+                world.at(start_s, partial(world.part, frozenset(rng.sample(peers, rng.randint(1, 2))), for_s))
+                start_s += for_s
+            case "resign" if name != WAREHOUSE:
+                world.at(start_s, partial(world.resign, name))
+            case _:
+                world.at(start_s, partial(world.kill, name))
+                start_s += rng.uniform(0.0, 4.0)
+                world.at(start_s, partial(world.restart, name))
+        world.quiet_after_s = max(world.quiet_after_s, start_s)

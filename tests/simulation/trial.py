@@ -1,0 +1,91 @@
+"""Worlds run and judged, by kind: what the command and the tests ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bazaar.audit import Evidence, Report, judge
+from bazaar.history import encode_line
+from tests.simulation.draw import draw_any_world, draw_world
+from tests.simulation.faults import LIVES, draw_any_faults, draw_faults
+from tests.simulation.world import World
+
+MOST_PEERS_OF_LIVES = 8
+
+
+def _brisk(seed: int, **fixed: Any) -> World:
+    return draw_world(seed, **fixed)
+
+
+def _brisk_faults(seed: int, **fixed: Any) -> World:
+    world = draw_world(seed, **{"think_s": 0.1, "requests": 60, **fixed})
+    draw_faults(world, seed)
+    return world
+
+
+def _plain(seed: int, **fixed: Any) -> World:
+    return draw_any_world(seed, **fixed)
+
+
+def _faults(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, **fixed)
+    draw_any_faults(world, seed)
+    return world
+
+
+def _lives(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, MOST_PEERS_OF_LIVES, **fixed)
+    draw_any_faults(world, seed, LIVES)
+    return world
+
+
+def _any(seed: int, **fixed: Any) -> World:
+    return (_faults if seed % 2 else _plain)(seed, **fixed)
+
+
+KINDS: dict[str, Callable[..., World]] = {
+    "any": _any,
+    "plain": _plain,
+    "faults": _faults,
+    "lives": _lives,
+    "brisk": _brisk,
+    "brisk-faults": _brisk_faults,
+}
+"""`any`: all settings, every second world with faults; `plain`, `faults`: the one or the other half; `lives`: kills and
+restarts only; `brisk`: draw_world."""
+
+
+def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:
+    """Runs the world of this kind and seed, and judges it. A run that never ends is a violation."""
+    world = KINDS[kind](seed, **fixed)
+    evidence = world.run()
+    report = judge(evidence)
+    if not world.ended:
+        violations = {**report.violations, "runs_end": [f"at {world.now:.0f} s somebody still waits or owes something"]}
+        report = msgspec.structs.replace(report, verdict="violated", violations=violations)
+    return world, evidence, report
+
+
+def simulate(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
+    """Runs the brisk world of this seed and judges it."""
+    return run("brisk", seed, **fixed)[1:]
+
+
+def simulate_faults(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
+    """Like `simulate`, slower, and with faults."""
+    return run("brisk-faults", seed, **fixed)[1:]
+
+
+def replay_command(seed: int, faults: bool = False, kind: str = "", **fixed: Any) -> str:
+    """The one command that shows what happened under this seed."""
+    kind = kind or ("brisk-faults" if faults else "brisk")
+    options = f" --{kind}" * (kind != "any") + "".join(f" --set {name}={value}" for name, value in fixed.items())
+    return f".venv/bin/python -m tests.simulation --seed {seed} --tell{options}"
+
+
+def history_bytes(evidence: Evidence) -> bytes:
+    """Every history, line by line: equal if and only if the runs were."""
+    return b"".join(encode_line(line) for history in evidence.histories.values() for line in history)

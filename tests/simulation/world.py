@@ -1,0 +1,152 @@
+"""A world: one bazaar on virtual time, from its beginning to its end, and all that can be done to it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+
+from bazaar.audit import Evidence
+from bazaar.core.channel import Channel
+from bazaar.core.ledger import Ledger
+from bazaar.core.turn import Turn
+from bazaar.settings import Settings
+from tests.simulation.driver import Driver, Machine
+from tests.simulation.network import TICK_S, Network, Trouble
+
+LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
+SIMPLE = Machine()
+
+
+class World(Driver):
+    """One bazaar in one thread."""
+
+    def __init__(self, seed: int, settings: Settings, network: Network, machine: Machine = SIMPLE) -> None:
+        self.quiet_after_s = 0.0
+        """When the last of the scheduled faults is over."""
+        self.longest_s = LONGEST_S
+        self.ended = False
+        """Whether the run came to its end by itself."""
+        self._watches: list[tuple[Callable[[], bool], Callable[[], None]]] = []
+        super().__init__(seed, settings, network, machine)
+
+    def run(self) -> Evidence:
+        """From the beginning to the end of the last order, or of the time to trade."""
+        for name in self.actors:
+            self._begin_later(name, self._rng.random() * self._machine.begin_within_s)
+        duration_s = self.plan.settings.duration_s
+        self._at(self.quiet_after_s + TICK_S, self._stir)
+        if duration_s is not None:
+            self._until(lambda: self._opened_at < float("inf"))
+            ends_at = self._opened_at + duration_s
+            self._at(min(ends_at, self.longest_s) - self.now + TICK_S, self._stir)
+            self._until(lambda: self.now > max(ends_at, self.quiet_after_s))
+        else:
+            self._until(lambda: self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer")))
+        for name in list(self.actors):
+            self._turn(name, self.actors[name].finish)
+        self.ended = self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
+        self._tell("ended")
+        ledger = Ledger(self.plan.names, self.plan.settings.traders)
+        for entry in self.entries:
+            ledger.apply(entry)
+        stock = {product: left for product, (left, _) in ledger.stock().items()}
+        return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
+
+    def _until(self, condition: Callable[[], bool]) -> bool:
+        """Goes on until it holds; False if it never does."""
+        self._stirred = True
+        while not (self._stirred and condition()):
+            if not self._agenda or self.now >= self.longest_s:
+                return condition()
+            self._stirred = False
+            self.now, _, act = heapq.heappop(self._agenda)
+            act()
+            if self._watches and self._stirred:
+                self._look()
+        return True
+
+    def _look(self) -> None:
+        """Does what waits for a condition that holds now."""
+        watches, self._watches = self._watches, []
+        for condition, act in watches:
+            self.once(condition, act)
+
+    def _unsent(self) -> Iterator[Channel]:
+        return (
+            channel
+            for channels in self._channels.values()
+            for target, channel in channels.items()
+            if target in self.actors and channel
+        )
+
+    # ---------------------------------------------------------------------------------------------- faults
+    def kill(self, name: str) -> None:
+        """kill -9 in the middle of what the process does next."""
+        if name in self.actors and name not in self._doomed:
+            self._doomed.add(name)
+            self.suffers("kill", name)
+
+    def restart(self, name: str) -> None:
+        """Starts a killed process again, on its own files."""
+        if name in self._doomed:  # it has had no turn since it was to die
+            self._doomed.discard(name)
+            self._die(name)
+        if name not in self.actors:
+            self.suffers("restart", name)
+            self._create(name)
+            within_s = self._machine.further_begin_within_s
+            self._begin_later(name, self._rng.random() * within_s)
+
+    def stop_at(self, name: str, step: int, for_s: float, when: Callable[[Turn], bool]) -> None:
+        """SIGSTOP within a turn, the first for which `when` holds: before it is durable (0), before its history is
+        written (1), before anything is sent (2), or when all is done (3). SIGCONT later."""
+        self._stops[name] = (step, for_s, when)
+
+    def fill_disk(self, name: str) -> None:
+        """What the process writes next finds no place: it ends, loudly."""
+        if name in self.actors:
+            self._full.add(name)
+
+    def make_room(self, name: str) -> None:
+        """There is place again, and the process runs, again or still."""
+        self._full.discard(name)
+        self.restart(name)
+
+    def part(self, names: frozenset[str], for_s: float) -> None:
+        """Nothing passes between these and the others for a while."""
+        self.suffers("part", *sorted(names), for_s=for_s)
+        others = frozenset(self.histories) - names
+        for sources, targets in ((names, others), (others, names)):
+            self._links.trouble(Trouble(sources, targets, self.now + for_s, None))
+
+    def cut(self, sources: frozenset[str], targets: frozenset[str], for_s: float) -> None:
+        """Nothing gets from these to those for a while; the other way it does."""
+        self.suffers("cut", *sorted(sources), for_s=for_s)
+        self._links.trouble(Trouble(sources, targets, self.now + for_s, None))
+
+    def slow(self, one: str, other: str, by_s: float, for_s: float) -> None:
+        """What passes between these two takes longer for a while."""
+        self.suffers("slow", one, other, for_s=for_s + by_s)
+        for source, target in ((one, other), (other, one)):
+            self._links.trouble(Trouble(frozenset({source}), frozenset({target}), self.now + for_s, by_s))
+
+    def hide_journals(self, name: str, for_s: float) -> None:
+        """Nobody can read what this peer has written, for a while."""
+        self.disk.hide(name, self.now + for_s)
+
+    def resign(self, name: str) -> None:
+        """Asks a peer to give up its seat."""
+        if name in self.actors:
+            self.suffers("resign", name)
+            self._turn(name, self.actors[name].resign)
+
+    def at(self, time_s: float, act: Callable[[], None]) -> None:
+        """Schedules a fault."""
+        self._at(time_s - self.now, act)
+
+    def once(self, condition: Callable[[], bool], act: Callable[[], None]) -> None:
+        """Schedules a fault for as soon as `condition` is seen to hold."""
+        if condition():
+            act()
+        else:
+            self._watches.append((condition, act))
