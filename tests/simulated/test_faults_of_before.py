@@ -14,32 +14,41 @@ from bazaar.records import Bench, FormerLife, Recovered, Seat
 from bazaar.warehouse import Warehouse
 from peers.membership import Membership
 from peers.trader import Trader
-from tests.simulation import replay_command, run
+from tests.simulation import draw_any_faults, draw_any_world, judged
 from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
+MOST_SEEDS = 300
+
+
+LEASED: dict[str, Any] = {
+    "cache": "escrow", "peers": 7, "traders": 2, "buyers": 5, "pace": "fast", "window": 30, "requests": 600, "think_s": 2.0,
+    "restock_count": 300, "restock_every_s": 1.0, "lease_s": 4.0, "suspect_after_s": 2.0, "heartbeat_s": 0.5,
+    "opening_delay_s": 0.0, "registration_delay_s": 0.0, "duration_s": 15.0, "answer_timeout_s": 60.0,
+}  # fmt: skip
 
 
 class Former(NamedTuple):
     spoil: Callable[[Patch], None]
-    kind: str
+    faults: tuple[str, ...]
+    """Of which kinds the worlds are in which it is to be found; none: nothing befalls them."""
     fixed: dict[str, Any]
 
 
 FORMER: list[Former] = []
 
 
-def former(kind: str, **fixed: Any) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    """`kind` of worlds, with these settings fixed, in which it is to be found."""
+def former(*faults: str, **fixed: Any) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """With these settings fixed."""
 
     def put_down(spoil: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        FORMER.append(Former(spoil, kind, fixed))
+        FORMER.append(Former(spoil, faults, fixed))
         return spoil
 
     return put_down
 
 
-@former("lives")
+@former("owing")
 def a_restarted_trader_takes_its_old_seat_for_a_new_one(patch: Patch) -> None:
     """And does not read its journal."""
     patch.setattr(Membership, "elected", property(lambda self: self.seat is not None))
@@ -54,7 +63,7 @@ def a_restarted_trader_takes_its_old_seat_for_a_new_one(patch: Patch) -> None:
     patch.setattr(Trader, "start", without_journal)
 
 
-@former("lives")
+@former("in its election")
 def an_old_bench_is_not_corrected(patch: Patch) -> None:
     adopt = Membership._adopt
 
@@ -68,7 +77,7 @@ def an_old_bench_is_not_corrected(patch: Patch) -> None:
     patch.setattr(Membership, "_adopt", mute)
 
 
-@former("faults", cache="escrow")
+@former("behind its back", **LEASED)
 def a_lease_is_over_before_the_warehouse_has_begun(patch: Patch) -> None:
     init = Warehouse.__init__
 
@@ -79,13 +88,13 @@ def a_lease_is_over_before_the_warehouse_has_begun(patch: Patch) -> None:
     patch.setattr(Warehouse, "__init__", at_zero)
 
 
-@former("faults")
+@former("pause", window=20, requests=200)
 def a_channel_drops_what_is_too_much(patch: Patch) -> None:
     put = Channel.put
     patch.setattr(Channel, "put", lambda self, letter: put(self, letter) if len(self) < 12 else None)
 
 
-@former("faults")
+@former("resign")
 def who_is_no_trader_resigns_for_good(patch: Patch) -> None:
     resign = Membership.resign
 
@@ -96,7 +105,7 @@ def who_is_no_trader_resigns_for_good(patch: Patch) -> None:
     patch.setattr(Membership, "resign", for_good)
 
 
-@former("plain")
+@former()
 def a_new_trader_keeps_old_signs_of_life(patch: Patch) -> None:
     def watch(self: Detector, names: Any, now: float, timeout_s: float | None = None) -> None:
         self._heard = {name: self._heard.get(name, now) for name in names}
@@ -114,7 +123,7 @@ def a_life_is_numbered_by_a_clock_on_the_wall_that_is_set(patch: Patch) -> None:
     patch.setattr(World, "_incarnation", by_the_wall)
 
 
-@former("faults")
+@former("owing", cache="weak")
 def a_journal_that_cannot_be_read_is_taken_for_an_empty_one(patch: Patch) -> None:
     inherit = Trader.inherit
 
@@ -129,12 +138,11 @@ def test_it_is_found(fault: Former, monkeypatch: Patch) -> None:
     monkeypatch.setattr("tests.simulation.draw.LONGEST_S", 60.0)
     fault.spoil(monkeypatch)
     for seed in range(MOST_SEEDS):
-        report = run(fault.kind, seed, **fault.fixed)[2]
-        if report.violations:
-            print(f"{fault.spoil.__name__}: {replay_command(seed, kind=fault.kind, **fault.fixed)}")
-            print({check: stories[0] for check, stories in report.violations.items()})
+        world = draw_any_world(seed, **fault.fixed)
+        if fault.faults:
+            draw_any_faults(world, seed, fault.faults)
+        violations = judged(world)[1].violations
+        if violations:
+            print(f"{fault.spoil.__name__}: seed {seed}", {check: stories[0] for check, stories in violations.items()})
             return
     pytest.fail(f"not found in {MOST_SEEDS} worlds")
-
-
-MOST_SEEDS = 400

@@ -15,10 +15,10 @@ processors.
 
 from tests.simulation.draw import draw_any_world, draw_world
 from tests.simulation.faults import draw_any_faults, draw_faults
-from tests.simulation.trial import KINDS, history_bytes, replay_command, run, simulate, simulate_faults
+from tests.simulation.trial import KINDS, history_bytes, judged, replay_command, run, simulate, simulate_faults
 from tests.simulation.world import World
 
 __all__ = [
-    "KINDS", "World", "draw_any_faults", "draw_any_world", "draw_faults", "draw_world", "history_bytes",
+    "KINDS", "World", "draw_any_faults", "draw_any_world", "draw_faults", "draw_world", "history_bytes", "judged",
     "replay_command", "run", "simulate", "simulate_faults",
 ]  # fmt: skip

@@ -28,6 +28,11 @@ class Disk:
                 self.journals[seat].append(record)
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
 
+    def owes(self, name: str) -> bool:
+        """Whether the last thing in this peer's newest journal is the beginning of something."""
+        lines = self.journals[self._tenures[name]] if name in self._tenures else []
+        return bool(lines) and not isinstance(lines[-1], Closed)
+
     def tear(self, name: str, rng: random.Random) -> int:
         """A crash: of what was not synced, an end drawn at random is gone. How many lines that is."""
         lost = 0

@@ -16,9 +16,9 @@ from tests.simulation.driver import Machine
 from tests.simulation.network import Network
 from tests.simulation.world import LONGEST_S, World
 
-ORDERS = (20, 60)
-LONGEST_TRADING_S = {True: 0.3, False: 30.0}
-"""By whether the buyers never think: then a second is full of orders."""
+ORDERS, MANY_ORDERS = (20, 60), (100, 200)
+LEAST_THINK_S = 0.1
+"""Of buyers that trade for a time: who hardly thinks places thousands of orders in a second."""
 TIMES = {
     "heartbeat_s": (0.05, 0.5),
     "election_timeout_s": (0.3, 3.0),
@@ -113,10 +113,11 @@ def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping
     }
     if rng.random() < 0.3:
         drawn["buyers"] = rng.randint(1, peers - 1)
-    if rng.random() < 0.3:
-        think_s = drawn.get("think_s", with_pace(pace).think_s)
-        drawn["requests"] = None
-        drawn["duration_s"] = min(LONGEST_TRADING_S[not think_s], (think_s + 0.05) * rng.uniform(1, 15))
+    think_s = drawn.get("think_s", with_pace(pace).think_s)
+    if think_s >= LEAST_THINK_S and drawn["window"] <= 5 and rng.random() < 0.4:
+        drawn |= {"requests": None, "duration_s": min(30.0, think_s * rng.uniform(1, 15))}
+    elif rng.random() < 0.25:  # at full speed
+        drawn |= {"requests": rng.randint(*MANY_ORDERS), "think_s": 0.0, "window": rng.choice([5, 20])}
     drawn |= {name: value for name, value in fixed.items() if name != "pace"}
     return with_pace(pace, **drawn)
 

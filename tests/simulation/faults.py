@@ -10,6 +10,8 @@ from typing import Any
 from bazaar.records import WAREHOUSE, Appoint
 from tests.simulation.world import World
 
+LONGEST_UNREADABLE_S = 1.5  # after a restart: readers are patient for longer (SPEC E2: no pending order is lost)
+
 
 class Draft:
     """Draws moments, victims and durations that suit a world; bookkeeping of who may still be lost for good."""
@@ -40,6 +42,10 @@ class Draft:
         return self.rng.choice(
             [names[-1], names[-self.world.plan.settings.traders], names[2], names[0], self.rng.choice(names)]
         )
+
+    def trader(self) -> str:
+        """One of those who will be, if nothing befalls them before."""
+        return self.rng.choice(self.world.plan.names[-self.world.plan.settings.traders :])
 
     def anybody(self) -> str:
         """A peer, or the warehouse."""
@@ -150,13 +156,15 @@ def _slow_link(draft: Draft) -> None:
 
 
 def _resign(draft: Draft) -> None:
-    name, at = draft.peer(), draft.moment()
-    if draft.losses:
+    """Who has a seat gives it up; of those who have none nothing may come."""
+    world, name, at = draft.world, draft.peer(), draft.moment()
+    if draft.losses and draft.rng.random() < 0.5:
         draft.losses -= 1
-        draft.world.at(at, partial(draft.world.resign, name))
-        draft.lasts(at)
+        world.at(at, partial(world.resign, name))
     else:
-        _pause(draft)
+        names = draft.rng.choice([world.plan.names, (name,)])
+        world.at(at, lambda: [world.resign(civil) for civil in names if not world.is_seated(civil)])
+    draft.lasts(at)
 
 
 def _disk_full(draft: Draft) -> None:
@@ -169,12 +177,35 @@ def _disk_full(draft: Draft) -> None:
     draft.lasts(back_at)
 
 
-def _unreadable(draft: Draft) -> None:
-    """A trader dies, and its journals cannot be read for a while, or for good."""
-    world, name, at = draft.world, draft.peer(), draft.moment()
-    for_s = draft.rng.choice([draft.while_s(), 1e6])
-    world.at(at, partial(world.hide_journals, name, for_s))
-    _die_and_return(draft, [name], at)
+def _owing(draft: Draft) -> None:
+    """A trader dies when it has begun something that is in its journal only; now and then that cannot be read for a while."""
+    world, name, at, away_s = draft.world, draft.trader(), draft.moment(), draft.while_s()
+    is_slow = draft.rng.random() < 0.5
+    unreadable_s = draft.rng.choice([0.0, away_s + draft.rng.random() * LONGEST_UNREADABLE_S])
+
+    def die() -> None:
+        world.hits["owing"] += name in world.actors
+        world.kill(name)
+        if unreadable_s:
+            world.hide_journals(name, unreadable_s)
+        world.at(world.now + away_s, partial(world.restart, name))
+
+    if is_slow:  # the more has been begun
+        world.at(at, partial(world.slow, WAREHOUSE, name, draft.world.plan.settings.suspect_after_s / 4, away_s))
+    world.at(at, lambda: world.once(partial(world.disk.owes, name), die))
+    draft.lasts(at + away_s)
+
+
+def _behind_its_back(draft: Draft) -> None:
+    """A trader and customers are cut off for longer than a lease; when it is suspected the warehouse is dead, or just back."""
+    world, settings, rng = draft.world, draft.world.plan.settings, draft.rng
+    name, at = draft.trader(), draft.moment()
+    for_s = settings.suspect_after_s + 2 * settings.lease_s
+    customers = [peer for peer in world.plan.names if peer != name and peer.startswith("buyer")]
+    world.at(at, partial(world.part, frozenset({name, *customers[::2]}), for_s))
+    world.at(at + settings.suspect_after_s * rng.uniform(0.4, 0.9), partial(world.kill, WAREHOUSE))
+    world.at(at + settings.suspect_after_s * rng.uniform(0.9, 1.6), partial(world.restart, WAREHOUSE))
+    draft.lasts(at + for_s)
 
 
 FAULTS: dict[str, Callable[[Draft], None]] = {
@@ -189,9 +220,10 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
     "slow link": _slow_link,
     "resign": _resign,
     "disk full": _disk_full,
-    "unreadable": _unreadable,
+    "owing": _owing,
+    "behind its back": _behind_its_back,
 }
-LIVES = ("lives", "two at once", "in its election")
+LIVES = ("lives", "two at once", "in its election", "owing")
 
 
 def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS)) -> list[str]:

@@ -59,14 +59,19 @@ restarts only; `brisk`: draw_world."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:
-    """Runs the world of this kind and seed, and judges it. A run that never ends is a violation."""
+    """Runs the world of this kind and seed, and judges it."""
     world = KINDS[kind](seed, **fixed)
+    return world, *judged(world)
+
+
+def judged(world: World) -> tuple[Evidence, Report]:
+    """Runs the world. That it never ends is a violation, too."""
     evidence = world.run()
     report = judge(evidence)
     if not world.ended:
         violations = {**report.violations, "runs_end": [f"at {world.now:.0f} s somebody still waits or owes something"]}
         report = msgspec.structs.replace(report, verdict="violated", violations=violations)
-    return world, evidence, report
+    return evidence, report
 
 
 def simulate(seed: int, **fixed: Any) -> tuple[Evidence, Report]:

@@ -10,6 +10,7 @@ from bazaar.core.channel import Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.settings import Settings
+from peers.peer import Peer
 from tests.simulation.driver import Driver, Machine
 from tests.simulation.network import TICK_S, Network, Trouble
 
@@ -139,6 +140,11 @@ class World(Driver):
         if name in self.actors:
             self.suffers("resign", name)
             self._turn(name, self.actors[name].resign)
+
+    def is_seated(self, name: str) -> bool:
+        """Whether this peer is there and a trader, or may be one by now."""
+        actor = self.actors.get(name)
+        return isinstance(actor, Peer) and (actor.membership.seat is not None or actor.membership.unsure)
 
     def at(self, time_s: float, act: Callable[[], None]) -> None:
         """Schedules a fault."""
