@@ -69,6 +69,7 @@ class Driver:
         self._incarnations: dict[str, int] = {}
         self._offsets: dict[str, float] = {}
         self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
+        self._unbegun: set[str] = set()
         self._full: set[str] = set()  # the next that they write finds the disk full
         self._paused_until: dict[str, float] = {}
         self._stops: dict[str, tuple[int, float, Callable[[Turn], bool]]] = {}
@@ -120,8 +121,11 @@ class Driver:
     def _begin_later(self, name: str, delay_s: float) -> None:
         life = self._lives[name]
 
+        self._unbegun.add(name)
+
         def begin() -> None:
             if self._lives[name] == life and name in self.actors:
+                self._unbegun.discard(name)
                 self._turn(name, self.actors[name].begin)
 
         if delay_s:
@@ -316,6 +320,7 @@ class Driver:
                 actor.receive(turn, delivery.source, letter)
 
         if letters:
+            self.hits["before it begins"] += name in self._unbegun
             self._turn(name, receive)
         if name in self.actors:
             self._send(name, delivery.source)
