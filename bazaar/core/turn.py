@@ -83,7 +83,7 @@ class Turn:
 
 
 class Actor(Protocol):
-    """What a driver (`peers/host.py`, `tests/simulation.py`) runs. All times are seconds of one steady clock."""
+    """What a driver (`peers/host.py`, `tests/simulation`) runs. All times are seconds of one steady clock."""
 
     name: str
     clock: LamportClock

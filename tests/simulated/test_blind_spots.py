@@ -166,7 +166,7 @@ def test_it_is_seen(
     monkeypatch: Patch,
 ) -> None:
     assert seen(befalls, fixed) == {}, "seen though nothing is broken"
-    monkeypatch.setattr("tests.simulation.LONGEST_S", 60.0)
+    monkeypatch.setattr("tests.simulation.world.LONGEST_S", 60.0)
     spoil(monkeypatch)
     told = seen(befalls, fixed)
     print(f"{check}: {told[check]} of {len(SEEDS)} seeds; {dict(told)}")

@@ -15,7 +15,8 @@ class Disk:
         self.journals: dict[Seat, list[JournalLine]] = {}
         self._tenures: dict[str, Seat] = {}
         self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal, which nobody waits for
-        self._unreadable: dict[str, float] = {}
+        self._hidden: dict[str, float] = {}  # for how long, from the first attempt to read
+        self._unreadable: dict[str, float] = {}  # until when
 
     def append(self, name: str, records: Sequence[JournalLine]) -> None:
         """Durable when this returns, but for closing lines that nothing else followed."""
@@ -44,12 +45,14 @@ class Disk:
                 lost += gone
         return lost
 
-    def hide(self, name: str, until: float) -> None:
-        """Nobody can read this peer's journals before then."""
-        self._unreadable[name] = until
+    def hide(self, name: str, for_s: float) -> None:
+        """For so long from the first attempt on nobody can read this peer's journals."""
+        self._hidden[name] = for_s
 
     def read(self, seat: Seat, now: float, hit: Callable[[], None]) -> Recovered:
         """The journal of a tenure. `hit` is told if it is there and cannot be read."""
+        if seat.peer in self._hidden:
+            self._unreadable[seat.peer] = now + self._hidden.pop(seat.peer)
         if now < self._unreadable.get(seat.peer, 0.0):
             hit()
             return Recovered(None, (f"queue-{seat.since} of {seat.peer}: Input/output error",))

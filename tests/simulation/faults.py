@@ -10,7 +10,7 @@ from typing import Any
 from bazaar.records import WAREHOUSE, Appoint
 from tests.simulation.world import World
 
-LONGEST_UNREADABLE_S = 1.5  # after a restart: readers are patient for longer (SPEC E2: no pending order is lost)
+LONGEST_UNREADABLE_S = 1.5  # readers are patient for longer (SPEC E2: no pending order is lost)
 
 
 class Draft:
@@ -163,8 +163,14 @@ def _resign(draft: Draft) -> None:
         world.at(at, partial(world.resign, name))
     else:
         names = draft.rng.choice([world.plan.names, (name,)])
-        world.at(at, lambda: [world.resign(civil) for civil in names if not world.is_seated(civil)])
+        world.at(at, partial(_ask_civils_to_resign, world, names))
     draft.lasts(at)
+
+
+def _ask_civils_to_resign(world: World, names: Sequence[str]) -> None:
+    for name in names:
+        if not world.is_seated(name):
+            world.resign(name)
 
 
 def _disk_full(draft: Draft) -> None:
@@ -181,7 +187,7 @@ def _owing(draft: Draft) -> None:
     """A trader dies when it has begun something that is in its journal only; now and then that cannot be read for a while."""
     world, name, at, away_s = draft.world, draft.trader(), draft.moment(), draft.while_s()
     is_slow = draft.rng.random() < 0.5
-    unreadable_s = draft.rng.choice([0.0, away_s + draft.rng.random() * LONGEST_UNREADABLE_S])
+    unreadable_s = draft.rng.choice([0.0, draft.rng.random() * LONGEST_UNREADABLE_S])
 
     def die() -> None:
         world.hits["owing"] += name in world.actors

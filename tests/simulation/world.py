@@ -132,8 +132,8 @@ class World(Driver):
             self._links.trouble(Trouble(frozenset({source}), frozenset({target}), self.now + for_s, by_s))
 
     def hide_journals(self, name: str, for_s: float) -> None:
-        """Nobody can read what this peer has written, for a while."""
-        self.disk.hide(name, self.now + for_s)
+        """Nobody can read what this peer has written, for a while from the first attempt on."""
+        self.disk.hide(name, for_s)
 
     def resign(self, name: str) -> None:
         """Asks a peer to give up its seat."""
