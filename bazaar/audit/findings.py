@@ -51,6 +51,7 @@ class Report(msgspec.Struct, frozen=True):
 
     verdict: Literal["held", "violated", "unknown"]
     audit: dict[str, bool]
+    """Whether each check holds; without those that could not be judged."""
     violations: dict[str, list[str]]
     exercised: dict[str, int]
     missed: Sequence[str] = ()
@@ -99,10 +100,10 @@ class Findings:
         """A check does not hold: a sentence that says who, which and when."""
         self._violations.setdefault(check, Stories()).tell(story)
 
+    def judged(self) -> list[str]:
+        """The checks that could be judged."""
+        return [check for check in CHECKS if self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER]
+
     def violations(self) -> dict[str, list[str]]:
-        """By check, in their order; without those that could not be judged."""
-        return {
-            check: self._violations[check].all()
-            for check in CHECKS
-            if check in self._violations and (self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER)
-        }
+        """By check, in their order."""
+        return {check: self._violations[check].all() for check in self.judged() if check in self._violations}

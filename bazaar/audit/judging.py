@@ -29,7 +29,7 @@ from bazaar.audit.evidence import (
     Reader,
     Recording,
 )
-from bazaar.audit.findings import CHECKS, Report
+from bazaar.audit.findings import Report
 from bazaar.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Line, Sale, Stocked
 from bazaar.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
 from bazaar.audit.sellers import Seller
@@ -241,7 +241,7 @@ def _report(case: Case, missed: tuple[str, ...]) -> Report:
     verdict: Literal["held", "violated", "unknown"]
     shown = exercised["orders_answered"] and not missed and not unknown
     verdict = "violated" if violations else "held" if shown else "unknown"
-    held = {name: name not in violations for name in CHECKS}
+    held = {name: name not in violations for name in findings.judged()}
     told = findings.notes.all(), findings.counter_examples.all()
     return Report(verdict, held, violations, exercised, missed, unknown, *told)
 

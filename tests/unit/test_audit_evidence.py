@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bazaar.audit
-from bazaar.audit import Evidence, NoRun, Report, judge, judge_run
+from bazaar.audit import CHECKS, Evidence, NoRun, Report, judge, judge_run
+from bazaar.audit.findings import NEED_THE_WHOLE_LEDGER
 from bazaar.history import Happening, Recorded
 from bazaar.plan import save
 from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, promising_more, without
@@ -182,6 +183,12 @@ def test_what_cannot_be_read_is_told_by_file_and_line_and_accuses_nobody(
     assert (report.verdict, report.violations) == ("unknown", {})
     assert told in report.unknown[0]
     assert "\n" not in report.unknown[0]
+
+
+def test_what_needs_the_whole_ledger_is_not_said_to_hold_by_a_damaged_one(run: Path) -> None:
+    assert set(judge_run(run).audit) == set(CHECKS)
+    overwritten("ledger.jsonl", 4, b"\0\n")(run)
+    assert set(judge_run(run).audit) == set(CHECKS) - NEED_THE_WHOLE_LEDGER
 
 
 def test_what_is_sound_in_a_damaged_history_is_judged(run: Path) -> None:
