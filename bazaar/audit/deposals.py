@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from bazaar.audit.books import Tenure
-from bazaar.audit.evidence import WAREHOUSE, Case, FaultDone, Handler
+from bazaar.audit.evidence import Case, FaultDone, Handler
 from bazaar.audit.lines import Absent, Line, Named, OfPeer
 
 FOREVER = float("inf")
@@ -69,8 +69,7 @@ class Deposals:
         self._suspected[line.process, facts.peer].append(line.at)
 
     def _depose(self, line: Line, facts: OfPeer) -> None:
-        if line.process == WAREHOUSE:
-            self._deposed[facts.peer].append(line.at)
+        self._deposed[facts.peer].append(line.at)
 
     # ------------------------------------------------------------------------------------ what it means
     def finish(self, tenures: list[Tenure]) -> None:

@@ -20,13 +20,12 @@ class Trader:
         self._name = name
         self._case = case
         self._is_trader = False
-        self._lives = 0
         self._forget()
         self.handlers: dict[str, Handler] = {
             "elected": self._elected,
             "seated": self._seated,
-            "stepped_down": self._stepped_down,
-            "joined": self._joined,
+            "stepped_down": self._begin_anew,
+            "joined": self._begin_anew,
             "ordered": self._trades_itself,
             "picked": self._trades_itself,
             "queued": self._put,
@@ -55,15 +54,10 @@ class Trader:
     def _seated(self, line: Line, facts: Seated) -> None:
         self._case.seated.add((self._name, facts.since))
 
-    def _stepped_down(self, line: Line, facts: None) -> None:
+    def _begin_anew(self, line: Line, facts: None) -> None:
+        """It has lost its seat, or begins a life."""
         self._is_trader = False
         self._forget()
-
-    def _joined(self, line: Line, facts: None) -> None:
-        self._is_trader = False
-        self._lives += 1
-        if self._lives > 1:
-            self._forget()
 
     def _trades_itself(self, line: Line, facts: Placed | OfItem) -> None:
         if self._is_trader and not self._case.incomplete(self._name):

@@ -425,6 +425,29 @@ def test_every_check_catches_its_lie_and_tells_who_and_which(
     assert "\n" not in story
 
 
+@pytest.mark.parametrize(
+    ("lie", "at", "words"),
+    [
+        (
+            event("buyer0", "purchased", "buyer0-3", seller="seller9"),
+            88,
+            "sold a lot that does not exist (salt of seller9)",
+        ),
+        (event("buyer0", "purchased", "buyer0-3", price=900), 88, "does not exist (salt of seller1 for 900 cents)"),
+        (all_of(), 88, "promised one unit twice, or forgot to count: all salt went to others"),
+        (all_of(), 90, "promised from a lot that was sold out, though in the end 1 salt were left"),
+    ],
+)
+def test_the_words_say_what_this_policy_did(lie: Lie, at: int, words: str) -> None:
+    """It had promised to be strong. At 88 buyer0-3 is promised, at 90 it is revoked."""
+    stories = judge(all_of(lie, promising_more)(a_market())).violations["strong_caches_take_nothing_back"]
+    assert [words in story for story in stories if f"clock {at}" in story] == [True]
+
+
+def test_a_count_that_came_with_no_sale_is_held_against_nothing() -> None:
+    assert judge(also("seller1", 95, "left", item="salt", left=5)(a_market())).verdict == "held"
+
+
 def test_no_check_is_without_a_lie() -> None:
     assert {check for check, *_ in LIES} == set(CHECKS)
 

@@ -14,6 +14,7 @@ from tests.trial import (
     a_market,
     all_of,
     also,
+    changed,
     dead,
     done,
     entry,
@@ -179,6 +180,14 @@ def test_that_the_machine_did_not_let_it_run_is_told(who: str) -> None:
     assert (report.verdict, report.violations) == ("held", {})
     assert (report.exercised["deposed_alive"], report.exercised["deposed_absent"]) == (0, 1)
     assert "the machine did not let one of them run" in report.notes[0]
+
+
+@pytest.mark.parametrize("who", [TRADER, "buyer3", "launcher"])
+def test_whose_history_is_not_whole_may_have_had_cause(who: str) -> None:
+    evidence = SUSPECTED(a_market())
+    damaged = changed(evidence, histories={**evidence.histories, who: [*evidence.histories[who], "no event"]})
+    report = judge(damaged)
+    assert (report.verdict, report.violations) == ("unknown", {})
 
 
 def test_who_resigns_is_not_deposed_by_another() -> None:

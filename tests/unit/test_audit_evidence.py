@@ -166,6 +166,7 @@ FOREIGN = b'{"at":9,"process":"buyer9","clock":999,"what":"ordered","facts":{"or
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
+        (overwritten("seller1/history.jsonl", 1, b"\0\0\0\n"), "seller1/history.jsonl, line 1,"),
         (overwritten("seller1/history.jsonl", 4, b"\0\0\0\n"), "seller1/history.jsonl, line 4,"),
         (overwritten("seller1/history.jsonl", 4, b'{"at":0.5,"proc\n'), "seller1/history.jsonl, line 4,"),
         (overwritten("buyer0/history.jsonl", 2, b"\xff\xfe\n"), "buyer0/history.jsonl, line 2,"),
