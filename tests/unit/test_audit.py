@@ -373,6 +373,12 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
         {"money_adds_up"},
         ["buyer0-2", "not sold"],
     ),
+    (
+        "money_adds_up",
+        event(TRADER, "traded", "buyer0-0", order="buyer0-2"),
+        {"money_adds_up"},
+        [TRADER, "buyer0-2", "has not sold it"],
+    ),
     ("money_adds_up", without(TRADER, "traded", "buyer0-0"), {"money_adds_up"}, ["buyer0-0", TRADER]),
     (
         "money_adds_up",
