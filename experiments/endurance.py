@@ -98,13 +98,16 @@ def story(rows: Sequence[Row]) -> str:
     )
     return (
         f"Goods shipped in a run: {shipped}. The process of ours that grew most is a {worst[1]}, {worst[0]:.2f} times "
-        "from the second fifth of the run to the last. What is known of every order is in the histories and in MongoDB; the "
-        "warehouse keeps the newest answers at hand, and of the rest a bit for each number; a seller keeps "
-        "such bits of the orders it was paid for. MongoDB's server keeps what it has written in a cache of its own, "
-        "up to a bound that it is given when it is started. The runs share one server, and "
-        f"the first of them fills that cache: {mongod} times."
+        f"from the second fifth of the run to the last. MongoDB's server, one for all runs, grew {mongod} times."
     )
 
+
+REASONS = (
+    "What is known of every order is in the histories and in MongoDB; the warehouse keeps the newest answers at "
+    "hand, and of the rest a bit for each number; a seller keeps such bits of the orders it was paid for. "
+    "MongoDB's server keeps what it has written in a cache of its own, up to a bound that it is given when it is "
+    "started; the first of the runs fills it."
+)
 
 EXPERIMENT = Experiment(
     name="endurance",
@@ -118,6 +121,7 @@ EXPERIMENT = Experiment(
     table=table,
     plot=plot,
     story=story,
+    reasons=REASONS,
 )
 
 if __name__ == "__main__":

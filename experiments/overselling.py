@@ -151,7 +151,7 @@ def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
 def story(rows: Sequence[Row]) -> str:
     """What was asked, what came out, why, what would change it."""
     curve = _curve(rows)
-    return "\n\n".join([*(_claim(curve, cache) for cache in kinds(curve, "cache")), *_moves(rows), _why()])
+    return "\n\n".join([*(_claim(curve, cache) for cache in kinds(curve, "cache")), *_moves(rows)])
 
 
 def _claim(curve: Sequence[Row], cache: str) -> str:
@@ -224,18 +224,15 @@ def _moves(rows: Sequence[Row]) -> list[str]:
     return told
 
 
-def _why() -> str:
-    return (
-        "An order is over-sold when a trader promises from a deposit whose last goods another trader has just "
-        "promised, and the word of it has not come in yet. So two things count: how often a deposit runs out while "
-        "others are left (lots of few goods, many sellers), and whether the next order for it reaches another trader "
-        "before the word does. Without pauses an order follows an answer within a millisecond or two, so one buyer is "
-        "enough; pauses let the word come first. Where sellers are few there is mostly nothing at all on the shelves: "
-        "the traders know that, and say unavailable instead of promising. What grows with the buyers a seller is "
-        "scarcity; how much of it shows as over-selling, and how much as an honest refusal, is a matter of timing. "
-        "The seed's figures are of one run of 40 orders each; the spread over seeds shows how little that says."
-    )
-
+REASONS = (
+    "An order is over-sold when a trader promises from a deposit whose last goods another trader has just "
+    "promised, and the word of it has not come in yet. So two things should count: how often a deposit runs out "
+    "while others are left (lots of few goods, many sellers), and whether the next order for it reaches another "
+    "trader before the word does; pauses let the word come first. Where sellers are few there is often nothing at "
+    "all on the shelves: the traders know that, and say unavailable instead of promising. What grows with the "
+    "buyers a seller is scarcity; how much of it shows as over-selling, and how much as an honest refusal, is a "
+    "matter of timing."
+)
 
 EXPERIMENT = Experiment(
     name="overselling",
@@ -249,6 +246,7 @@ EXPERIMENT = Experiment(
     table=table,
     plot=plot,
     story=story,
+    reasons=REASONS,
 )
 
 if __name__ == "__main__":

@@ -130,18 +130,23 @@ def story(rows: Sequence[Row]) -> str:
         f"With goods in plenty and each buyer waiting for each answer, `escrow` ships {times('shipped_per_s', 'none')} "
         f"times the goods of `none` and {times('shipped_per_s', 'weak')} times those of `weak`; an answer takes "
         f"{times('p50_ms', 'none')} of the time of `none`. Questions to the warehouse an order: "
-        f"{told('questions', PLENTY)}. A sale for which nobody waits goes to the ledger in company.",
+        f"{told('questions', PLENTY)}.",
         f"With {buyers} buyers, {sellers} sellers and deposits of {goods}, of the orders are over-sold: "
         f"{told('oversold_percent', SCARCE, ' %')}; refused though there is stock: "
         f"{told('undersold_percent', SCARCE, ' %')}. What that costs in time to an answer: "
-        f"{told('p50_ms', SCARCE, ' ms')}. Where there is little, `escrow` is `none`: the last goods are granted to nobody.",
-        f"Answers a second while the warehouse is stopped, in percent of those before: {told('away_percent', AWAY, ' %')}. "
-        "`escrow` sells what it holds until its lease runs out, and settles afterwards. The other caches go on only as "
-        "long as no order misses: one that does holds up its buyer.",
-        "A longer distance to the database would widen the gap to `none`; goods that are always scarce would close it.",
+        f"{told('p50_ms', SCARCE, ' ms')}.",
+        f"Answers a second while the warehouse is stopped, in percent of those before: {told('away_percent', AWAY, ' %')}.",
     ]
     return "\n\n".join(parts)
 
+
+REASONS = (
+    "A sale for which nobody waits goes to the ledger in company. Where goods are scarce the last ones are "
+    "granted to nobody, and an escrow asks for each order as a cacheless trader does. While the warehouse is "
+    "stopped, an escrow sells what it holds until its lease runs out, and settles afterwards; the other caches go "
+    "on only as long as no order misses: one that does holds up its buyer. A longer distance to the database "
+    "should widen the gap to the cacheless traders; goods that are always scarce should close it."
+)
 
 EXPERIMENT = Experiment(
     name="policies",
@@ -163,6 +168,7 @@ EXPERIMENT = Experiment(
     table=table,
     plot=plot,
     story=story,
+    reasons=REASONS,
 )
 
 if __name__ == "__main__":

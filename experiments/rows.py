@@ -230,6 +230,13 @@ def spread(numbers: Sequence[float], unit: str = "") -> str:
     return f"{mid}{f' ({low}..{high})' if low != high else ''}{unit}"
 
 
+def trend(before: Sequence[float], after: Sequence[float]) -> str:
+    """Whether numbers have fallen or risen beyond their spread."""
+    if max(after) < min(before):
+        return "falls"
+    return "rises" if min(after) > max(before) else "stays within the spread of the seeds"
+
+
 def number_text(number: float) -> str:
     """Three significant digits, and never an exponent."""
     if number == 0:

@@ -152,14 +152,11 @@ def story(rows: Sequence[Row]) -> str:
     )
     return (
         f"From {few} to {many} peers ({number_text(int(many) / int(few))} times as many) the start goes from "
-        f"{grows('startup_s')} seconds: Python processes come up one after the other on the cores there are, and the "
-        f"election's messages go from {grows('election_messages')}, as Bully's do, with the square. Memory goes from "
-        f"{grows('memory_mb')} MB, with the number of processes: a Python with its libraries is most of each. Goods a "
-        f"second go from {grows('shipped_per_s')}: every buyer has {WINDOW} orders under way, and the more there are, the "
-        f"more of them travel together. By traders, goods a second: {rates}. Every further trader is a "
-        "further question to the warehouse for the same orders, so fewer of them travel together, and on one machine it "
-        f"brings no further core. Idle, a bazaar of {PEERS[0]} peers uses "
-        f"{spread(values(rows, 'idle_percent', series='idle'), ' %')} of one core: the traders' heartbeats."
+        f"{grows('startup_s')} seconds, the "
+        f"election's messages from {grows('election_messages')}, memory from {grows('memory_mb')} MB and goods a second "
+        f"from {grows('shipped_per_s')}; every buyer has {WINDOW} orders under way. By traders, goods a second: {rates}. "
+        f"Idle, a bazaar of {PEERS[0]} peers uses "
+        f"{spread(values(rows, 'idle_percent', series='idle'), ' %')} of one core."
         + "".join(
             f" With {MOST_PEERS} peers (`{row.labels['cache']}`) the start takes {number_text(row.values['startup_s'])} s, "
             f"{number_text(row.values['election_ms'] / 1000)} s of it the election with its "
@@ -169,6 +166,14 @@ def story(rows: Sequence[Row]) -> str:
         )
     )
 
+
+REASONS = (
+    "Python processes come up one after the other on the cores there are, and a Python with its libraries is most "
+    "of the memory of each. Bully's messages grow with the square of the peers. The more orders are under way, "
+    "the more of them travel together; every further trader is a further question to the warehouse for the same "
+    "orders, so fewer of them travel together, and on one machine it brings no further core. What an idle bazaar "
+    "does is send the traders' heartbeats."
+)
 
 EXPERIMENT = Experiment(
     name="scale",
@@ -184,6 +189,7 @@ EXPERIMENT = Experiment(
     table=table,
     plot=plot,
     story=story,
+    reasons=REASONS,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -129,7 +129,9 @@ class Experiment(NamedTuple):
     table: Callable[[Sequence[Row]], str]
     plot: Callable[[Sequence[Row], Path], None]
     story: Callable[[Sequence[Row]], str]
-    """What came out, why, and what would change it. Raises `Missing`."""
+    """What came out: its numbers are computed, and whatever it says of them depends on them. Raises `Missing`."""
+    reasons: str
+    """Why it may be so, and what might change it, from how the bazaar is made: no row bears it, and it names no figure."""
     beside: Callable[[str, Path], Mapping[str, float]] = lambda uri, folder: {}
     """Further values, measured right before each run: with the MongoDB of this URI, on this folder's disk."""
 
@@ -421,6 +423,8 @@ def section(experiment: Experiment, rows: Sequence[Row], pictures: Path) -> str:
 ![{experiment.title}]({pictures / experiment.name}.png)
 
 {story}
+
+*Why it may be so; from how the bazaar is made, not from these rows:* {experiment.reasons}
 
 {len(rows)} run(s), all held; seeds {seeds}; measured {days} on {machines}. Any one of them again:
 `{again(experiment, rows[-1])}`

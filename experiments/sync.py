@@ -175,14 +175,6 @@ def story(rows: Sequence[Row]) -> str:
             f"To compare: `{cache}` ships {spread(values(others, 'shipped_per_s'))} goods a second and over-sells "
             f"{spread(values(others, 'oversold_percent'))} %."
         )
-    parts.append(
-        "A pull corrects a count in both directions, but only every K orders, and rides on a question that goes to "
-        "the warehouse anyway. A push costs a message to each other trader after each sale and is there within "
-        "milliseconds; it can only lower a count. So pushing pays where goods are scarce and traders few; with more "
-        "traders every sale is told to more of them, and pulling often is cheaper. Where goods do not run out, neither "
-        "is needed. The histories note pushes, pulls, orders and answers; the questions to the warehouse, in which "
-        "many orders share a letter, are not noted and not counted."
-    )
     return "\n\n".join(parts)
 
 
@@ -200,6 +192,15 @@ def _gain_of_pushing(rows: Sequence[Row]) -> str:
         f"{spread(less['shipped_per_s'])} goods a second off the throughput (over all K)."
     )
 
+
+REASONS = (
+    "A pull corrects a count in both directions, but only every K orders, and rides on a question that goes to "
+    "the warehouse anyway. A push costs a message to each other trader after each sale and is there within "
+    "milliseconds; it can only lower a count. So pushing should pay where goods are scarce and traders few; with "
+    "more traders every sale is told to more of them. Where goods do not run out, neither is needed. The "
+    "histories note pushes, pulls, orders and answers; the questions to the warehouse, in which many orders share "
+    "a letter, are not counted."
+)
 
 EXPERIMENT = Experiment(
     name="sync",
@@ -223,6 +224,7 @@ EXPERIMENT = Experiment(
     table=table,
     plot=plot,
     story=story,
+    reasons=REASONS,
 )
 
 if __name__ == "__main__":

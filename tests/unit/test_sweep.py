@@ -49,7 +49,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
 
 SAMPLE = Experiment(
     "sample", "A sample", "Does it work?", ("cache",), ("number",), "0-1", _cells, _measure,
-    lambda rows: f"{len(rows)} rows", _plot, lambda rows: "It does.",
+    lambda rows: f"{len(rows)} rows", _plot, lambda rows: "It does.", "It was made so.",
 )  # fmt: skip
 
 

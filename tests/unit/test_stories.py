@@ -1,0 +1,144 @@
+"""What the experiments say in words: numbers and comparisons are computed from the rows; what people think stands apart."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import random
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+
+import pytest
+
+from experiments import benchmark, failover, throughput
+from experiments.report import EXPERIMENTS
+from experiments.rows import Row, trend
+from experiments.sweep import OUT, Experiment, table_of
+
+EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+WORLDS = 60
+DIGITS = re.compile(r"(?<![A-Za-z0-9])\d")  # p50 and Pyro4 are names
+COMPARISONS = re.compile(
+    r"\b(falls|rises|halves?|faster|slower|grows|opposite|less|fewer|more|because|better|worse|cannot|never|explains?)\b"
+)
+
+
+def measured(experiment: Experiment) -> list[Row]:
+    return table_of(experiment, OUT).rows
+
+
+def other_worlds(experiment: Experiment, rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """The same rows in worlds in which each cache, each number of traders ... is better or worse than it was found to be."""
+    rng = random.Random(experiment.name)
+    for _ in range(WORLDS):
+        factors: defaultdict[tuple[str, str, str], float] = defaultdict(lambda: 10 ** rng.uniform(-1, 1))
+        yield [
+            row._replace(
+                values={
+                    name: value * math.prod(factors[name, label, row.labels[label]] for label in experiment.labels)
+                    for name, value in row.values.items()
+                }
+            )
+            for row in rows
+        ]
+
+
+def sentences(text: str) -> set[str]:
+    return set(re.split(r"(?<=[.;:]) |\n", text))
+
+
+@EACH
+def test_no_sentence_compares_anything_whatever_the_rows_are(experiment: Experiment) -> None:
+    rows = measured(experiment)
+    anyway = sentences(experiment.story(rows))
+    for others in other_worlds(experiment, rows):
+        anyway &= sentences(experiment.story(others))
+    assert not [sentence for sentence in anyway if COMPARISONS.search(sentence)]
+
+
+def prose(module: ModuleType) -> Iterator[str]:
+    """The words that stand in the code of a story, and of whatever of its own module it calls."""
+    functions = {
+        node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)
+    }
+    waiting, seen = ["story"], set()
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in seen:
+            seen.add(name)
+            body = functions[name].body
+            for node in (node for statement in body for node in ast.walk(statement)):
+                if isinstance(node, ast.Name):
+                    waiting.append(node.id)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+                    yield node.value
+
+
+@EACH
+def test_every_number_in_words_is_computed(experiment: Experiment) -> None:
+    said = list(prose(sys.modules[experiment.cells.__module__]))
+    assert said
+    assert not [words for words in (*said, experiment.reasons) if DIGITS.search(words)]
+
+
+def changed(rows: Sequence[Row], name: str, factor: float, **labels: str) -> list[Row]:
+    """The rows with one value of those with these labels so many times as large."""
+    return [
+        row._replace(values={**row.values, name: factor * row.values[name]})
+        if all(row.labels[label] == value for label, value in labels.items())
+        else row
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "claim", "change"),
+    [
+        (
+            throughput.EXPERIMENT,
+            "its gain of a cache is not reproduced",
+            lambda rows: changed(rows, "trading_s", 2.5, series="lab", cache="none"),
+        ),
+        (
+            throughput.EXPERIMENT,
+            "its gain of more traders is not reproduced",
+            lambda rows: changed(rows, "trading_s", 0.6, series="lab", traders="3"),
+        ),
+        (
+            throughput.EXPERIMENT,
+            "For `weak` that is the opposite of the seed's table",
+            lambda rows: changed(rows, "shipped_per_s", 10, series="fast", traders="3", cache="weak"),
+        ),
+        (
+            throughput.EXPERIMENT,
+            "with `escrow` it falls",
+            lambda rows: changed(rows, "shipped_per_s", 10, series="fast", traders="3", cache="escrow"),
+        ),
+        (throughput.EXPERIMENT, "and asked again", lambda rows: changed(rows, "p99_ms", 0.001)),
+        (failover.EXPERIMENT, "It does not halve", lambda rows: changed(rows, "after_per_s", 0.5)),
+        (failover.EXPERIMENT, "its loss is not reproduced", lambda rows: changed(rows, "after_per_s", 0.5)),
+        (
+            benchmark.EXPERIMENT,
+            "less time than a bare call",
+            lambda rows: changed(rows, "shipped_per_s", 0.1),
+        ),
+    ],
+)
+def test_a_claim_is_made_as_long_as_the_rows_bear_it(
+    experiment: Experiment, claim: str, change: Callable[[Sequence[Row]], list[Row]]
+) -> None:
+    rows = measured(experiment)
+    assert claim in experiment.story(rows)
+    assert claim not in experiment.story(change(rows))
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [([1.0, 2.9], "falls"), ([5.1, 7.0], "rises"), ([1.0, 3.0], "stays within the spread of the seeds")],
+)
+def test_a_trend_is_one_beyond_the_spread(after: list[float], said: str) -> None:
+    assert trend([3.0, 5.0], after) == said
