@@ -375,7 +375,7 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     ),
     (
         "money_adds_up",
-        event(TRADER, "traded", "buyer0-0", order="buyer0-2"),
+        event(TRADER, "traded", "buyer0-0", order="buyer0-2", clock=67),
         {"money_adds_up"},
         [TRADER, "buyer0-2", "has not sold it"],
     ),
