@@ -231,6 +231,12 @@ def test_no_more_seats_than_there_are() -> None:
     assert not ledger.is_trader("buyer5")
 
 
+def test_of_two_who_have_won_the_same_seat_in_one_round_the_second_gets_the_free_one() -> None:
+    ledger = Ledger(NAMES, SEATS, one_round=True)
+    ledger.apply(Appoint(0, "buyer7", 0))
+    assert ledger.decide_seat("seller6", ledger.bench.round, 0) == Appoint(1, "seller6", 1)
+
+
 def test_trade_does_not_make_a_bench_outdated() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot()))
     assert ledger.decide_seat("seller6", 0, 1) == Appoint(2, "seller6", 1)
