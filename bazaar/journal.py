@@ -93,6 +93,8 @@ class Journal:
         self._path = journal_file(self._folder, since)
         self._live.clear()
         found = read_journal(self._path)
+        if found.lines is None and self._path.exists():
+            raise OSError(found.damage[0])  # written anew, it would be lost
         for line in found.lines or ():
             self._fold(line)
         if found.lines is not None and found.damage:  # stays as it is, for whoever reads it next

@@ -203,6 +203,9 @@ class Host:
     # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
         kept = [*self._afterwards.due(), *turn.kept]
+        found = [
+            (seat, self._journal_of(seat)) for seat in turn.reads
+        ]  # before its own, if it is not there, is begun anew
         if kept:
             self._store.write(kept)
         if turn.events:
@@ -222,8 +225,8 @@ class Host:
             if due <= now:
                 self._send(way, now)
                 self._due[way] = way.deadline
-        for seat in turn.reads:
-            self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
+        for seat, lines in found:
+            self._to_do.append(partial(self._inherit, seat, lines))
 
     def _inherit(self, seat: Seat, found: Recovered, turn: Turn) -> None:
         self._actor.inherit(turn, seat, found)

@@ -152,9 +152,12 @@ class Trader(Trading):
         """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart.
 
         A journal that is not there, or cannot be read, is not an empty one: it is tried again for a while. Then the market
-        goes on without, and it stands in the history that nobody knows what was in it.
+        goes on without, and it stands in the history that nobody knows what was in it. Its own, after a restart, is tried
+        once: by now a new one has taken its place. A tenure that has just begun has none.
         """
-        if found.lines is None:
+        if seat == self.seat and not self._is_restored:
+            found = Recovered(found.lines or ())
+        if found.lines is None and seat != self.seat:
             self._attempts[seat] += 1
             if self._attempts[seat] < READ_ATTEMPTS:
                 self._reading[seat] = turn.now + READ_AGAIN_AFTER_S

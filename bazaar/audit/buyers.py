@@ -13,10 +13,22 @@ from bazaar.audit.evidence import Case, Handler
 from bazaar.audit.lines import Line, Placed, Told
 from bazaar.audit.orders import ASKED, DECIDED, DENIED, OVERSOLD, SOLD
 
+TAKEN_BACK = "strong_caches_take_nothing_back"
+
 
 class Outstanding(NamedTuple):
     clock: int
     trader: str
+
+
+class Accusation(NamedTuple):
+    """What an answer is accused of."""
+
+    check: str
+    story: str
+    promised: bool
+    """It was a promise, which the ledger might have kept or corrected later."""
+    trader: str | None
 
 
 class Buyer:
@@ -29,7 +41,8 @@ class Buyer:
         self._strong = case.charter.promises == "strong"
         self._orders = case.orders
         self._outstanding: dict[str, Outstanding] = {}
-        self._wrong: dict[str, tuple[str, str, bool]] = {}  # by order: check, story, whether it may have been corrected
+        self._wrong: dict[str, Accusation] = {}  # by order, until the answer is corrected
+        self._taken: list[Accusation] = []
         self._faults = list(case.faults)
         self._next_fault_at = self._faults[0].at if self._faults else float("inf")
         self.handlers: dict[str, Handler] = {
@@ -87,7 +100,7 @@ class Buyer:
         if self._case.charter.promises == "strong" and (
             line.what == "revoked" or (line.what == "purchased" and not flags & SOLD)
         ):
-            self._taken_back(line, facts)
+            self._taken_back(line, facts, bool(flags & DECIDED))
         price = orders.price[row]
         if not flags & DECIDED or orders.text(orders.buyer[row]) != self._name:
             right = False
@@ -111,15 +124,16 @@ class Buyer:
                 "buyers_were_told_the_truth",
                 f"was last told {self._words(line, facts)}; {self._decision(row)}",
             )
-        promised = line.what == "purchased" and not facts.final
-        self._wrong[order] = check, f"{self._at(line, order)} {story}", promised
-
-    def _taken_back(self, line: Line, facts: Told) -> None:
-        self._violated(
-            "strong_caches_take_nothing_back",
-            f"{self._at(line, facts.order)} was told {self._words(line, facts)}, and it is not for it to keep: "
-            f"{self._what_the_policy_did(facts)}",
+        self._wrong[order] = Accusation(
+            check, f"{self._at(line, order)} {story}", _is_promise(line, facts), line.source
         )
+
+    def _taken_back(self, line: Line, facts: Told, decided: bool) -> None:
+        story = (
+            f"{self._at(line, facts.order)} was told {self._words(line, facts)}, and it is not for it to keep: "
+            f"{self._what_the_policy_did(facts)}"
+        )
+        self._taken.append(Accusation(TAKEN_BACK, story, not decided and _is_promise(line, facts), line.source))
 
     def _what_the_policy_did(self, facts: Told) -> str:
         lots = [lot for lot in self._books.deposits.values() if lot.item == facts.item]
@@ -153,11 +167,14 @@ class Buyer:
 
     # ------------------------------------------------------------------------------------------ the end
     def finish(self) -> None:
-        """All of the history was read."""
+        """All histories were read."""
         self._pass_faults(float("inf"))
         gone = self._case.may_lack(self._name)
-        for check, story, promised in self._wrong.values():
-            if not (gone and promised):
+        for check, story, promised, trader in (*self._taken, *self._wrong.values()):
+            # Nobody knew of the promise any more; or whom it was made to is gone, and whoever made it, before it was decided.
+            lost = trader is not None and self._case.lost_its_queue(trader)
+            undecided = gone and (check != TAKEN_BACK or trader in self._case.dead)
+            if not (promised and (lost or undecided)):
                 self._violated(check, story)
         self._case.findings.exercised["orders_unanswered"] += len(self._outstanding)
         if not gone:
@@ -179,3 +196,7 @@ class Buyer:
 
     def _violated(self, check: str, story: str) -> None:
         self._case.findings.violated(check, story)
+
+
+def _is_promise(line: Line, facts: Told) -> bool:
+    return line.what == "purchased" and not facts.final

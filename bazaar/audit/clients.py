@@ -47,13 +47,13 @@ class ClientsSide:
         self._clients.found_unavailable(facts.order, line.clock)
 
     def finish(self) -> None:
-        """All histories were read. What a lost one does not say could explain anything: then nobody is accused."""
+        """All histories were read. What a lost one, or a lost queue, does not say explains anything: nobody is accused."""
         findings = self._case.findings
         if not self._judged:
             findings.notes.tell(
                 f"of windows above {MOST_WINDOW} it is not judged whether one stock explains all answers"
             )
-        if not self._judged or self._case.damaged:
+        if not self._judged or self._case.damaged or self._case.unread:
             return
         for item, (explained, story) in self._clients.find().items():
             if explained is None:

@@ -83,6 +83,10 @@ class Case:
         self.unread: dict[tuple[str, int], str] = {}
         """Tenures whose queue could not be read, with the story."""
 
+    def lost_its_queue(self, trader: str) -> bool:
+        """Whether nobody could read what this trader had still to do: of what it promised nobody knew."""
+        return any(peer == trader for peer, _ in self.unread)
+
     def incomplete(self, name: str) -> bool:
         """Whether something may have happened to this process that nobody can read any more."""
         return name in self.damaged

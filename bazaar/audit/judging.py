@@ -77,10 +77,15 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     books = Books(case.charter.promises == "strong", case.orders, findings)
     _ledger(case, books, reader, evidence)
     clients = ClientsSide(case)
-    for name, history in evidence.histories.items():
-        if name != LAUNCHER:
-            _history(name, history, case, books, [deposals.handlers, clients.handlers], reader)
+    parts = [
+        part
+        for name, history in evidence.histories.items()
+        if name != LAUNCHER
+        for part in _history(name, history, case, books, [deposals.handlers, clients.handlers], reader)
+    ]
     _queues(case)
+    for part in parts:
+        part.finish()
     clients.finish()
     books.finish(evidence.stock, case.dead)
     _accounts(case, books)
@@ -147,7 +152,7 @@ def _history(
     books: Books,
     of_all: Sequence[Mapping[str, Handler]],
     reader: Reader,
-) -> None:
+) -> list[Buyer | Seller | Trader]:
     handlers: defaultdict[str, list[Handler]] = defaultdict(list)
     parts: list[Buyer | Seller | Trader] = []
     if name == WAREHOUSE:
@@ -158,17 +163,17 @@ def _history(
     for what, handle in itertools.chain.from_iterable(part.items() for part in by_kind):
         handlers[what].append(handle)
     reader.history(name, history, dict(handlers))
-    for part in parts:
-        part.finish()
+    return parts
 
 
 def _queues(case: Case) -> None:
     """A queue that could not be read is no loss if there never was one: the trader died before its tenure began."""
-    for (peer, since), story in case.unread.items():
+    for (peer, since), story in list(case.unread.items()):
         if (peer, since) in case.seated or case.incomplete(peer):
             case.findings.unknown.tell(story)
         else:
             case.findings.notes.tell(f"{story}; it had died before it began one")
+            del case.unread[peer, since]
 
 
 class _Stock:
@@ -211,7 +216,7 @@ def _accounts(case: Case, books: Books) -> None:
             continue
         seller, trader = orders.text(orders.seller[row]), orders.text(orders.trader[row])
         worth = f"{order} is worth {orders.price[row]} cents in the ledger (entry {position})"
-        if not flags & CREDITED and not case.may_lack(seller):
+        if not flags & CREDITED and not case.may_lack(seller) and not _is_unread(case, books, trader, position):
             violated("money_adds_up", f"{worth}, but {seller} was never credited its share")
         if not flags & KEPT and not _may_be_untold(case, books, trader, position):
             violated(
@@ -219,10 +224,16 @@ def _accounts(case: Case, books: Books) -> None:
             )
 
 
+def _is_unread(case: Case, books: Books, trader: str, position: int) -> bool:
+    """Whether this was carried out in a tenure whose queue nobody could read: nobody knew whom to tell."""
+    tenure = books.tenure(trader, position)
+    return tenure is not None and (trader, tenure.since) in case.unread
+
+
 def _may_be_untold(case: Case, books: Books, trader: str, position: int) -> bool:
     """Whether a trader is gone that carried this out, and nobody has taken over what it had to do, or could read it."""
     tenure = books.tenure(trader, position)
-    if case.incomplete(trader) or tenure is None or (trader, tenure.since) in case.unread:
+    if case.incomplete(trader) or tenure is None or _is_unread(case, books, trader, position):
         return True
     return not tenure.adopted and (trader in case.dead or tenure.until is not None)
 

@@ -10,7 +10,7 @@ from typing import Any
 from bazaar.records import WAREHOUSE, Appoint
 from tests.simulation.world import World
 
-LONGEST_UNREADABLE_S = 1.5  # readers are patient for longer (SPEC E2: no pending order is lost)
+SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (SPEC E2)
 
 
 class Draft:
@@ -184,10 +184,10 @@ def _disk_full(draft: Draft) -> None:
 
 
 def _owing(draft: Draft) -> None:
-    """A trader dies when it has begun something that is in its journal only; now and then that cannot be read for a while."""
+    """A trader dies when it has begun something that is in its journal only; now and then that cannot be read for a while, or for good."""
     world, name, at, away_s = draft.world, draft.trader(), draft.moment(), draft.while_s()
     is_slow = draft.rng.random() < 0.5
-    unreadable_s = draft.rng.choice([0.0, draft.rng.random() * LONGEST_UNREADABLE_S])
+    unreadable_s = draft.rng.choice([0.0, 0.0, draft.rng.random() * SHORT_S, draft.rng.random() * SHORT_S, FOR_GOOD_S])
 
     def die() -> None:
         world.hits["owing"] += name in world.actors
