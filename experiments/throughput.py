@@ -261,7 +261,7 @@ def _late(rows: Sequence[Row]) -> str:
     caches = " and ".join(f"`{cache}`" for cache in kinds(late, "cache"))
     return (
         f" In {len(late)} of the {len(rows)} runs, with {caches}, an order was answered only after its buyer had waited "
-        f"{late[0].settings.answer_timeout_s:g} s and asked again: a fault of ours, and these runs count here as they were."
+        f"{late[0].settings.answer_timeout_s:g} s and asked again; these runs count here as they were."
     )
 
 
