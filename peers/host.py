@@ -309,4 +309,4 @@ class Host:
             status.say()
 
     def _delivered(self) -> bool:
-        return all(not way.channel for name, way in self._ways.items() if name not in self._gone)
+        return not any(way.channel.owes for name, way in self._ways.items() if name not in self._gone)

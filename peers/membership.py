@@ -148,6 +148,7 @@ class Membership(Role):
         self._awaited.discard(source)
         if source == WAREHOUSE and self._told_first is None:
             self._told_first = body.bench.position
+            turn.note("informed")
             self._ask_at = FOREVER
             self._plan_start(turn)
             self._new_round(turn)

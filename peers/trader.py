@@ -112,6 +112,8 @@ class Trader(Trading):
         self._promises: dict[str, Ship] = {}  # not yet put to the warehouse, in the order they were made
         self._settle_at = FOREVER
         self._asked_again: set[str] = set()  # orders whose buyer believes the ledger alone
+        self._told_before: dict[str, float] = {}
+        """Of promises under a lease: the buyer was told if it was before this."""
         self._promised: dict[str, Promised] = {}  # all that the warehouse has not decided
         self._reading: dict[Seat, float] = {}  # journals that have been asked for, and when to ask for them again
         self._attempts: Counter[Seat] = Counter()  # how often one could not be read
@@ -283,6 +285,8 @@ class Trader(Trading):
         turn.keep(promised)
         # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
         before = self._lease_until if self._cache.leased else None
+        if before is not None:
+            self._told_before[order.order_id] = before
         told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
         turn.send(order.buyer, told, before)
         self._promise_later(turn, promised)
@@ -383,10 +387,14 @@ class Trader(Trading):
                     raise RuntimeError(f"the warehouse answered {request} with {reply}")
 
     def _settle(self, turn: Turn, order: Order, lot: Lot) -> None:
-        """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one."""
+        """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one.
+
+        Where the lease has ended meanwhile, the promise may have been too late to leave: then the buyer is told now.
+        """
         promised = self._promised.pop(order.order_id).lot
         self._cache.settled(promised, shipped=promised.deposit_id == lot.deposit_id)
-        if order.order_id in self._asked_again:
+        may_be_untold = turn.now >= self._told_before.get(order.order_id, FOREVER)
+        if order.order_id in self._asked_again or may_be_untold:
             turn.send(order.buyer, Purchased(order.order_id, order.item, lot.seller, lot.price_cents))
         elif promised.deposit_id != lot.deposit_id:
             turn.send(order.buyer, AskAgain(order.order_id, order.item))
@@ -416,6 +424,7 @@ class Trader(Trading):
     def _close(self, turn: Turn, order: Order) -> None:
         self._undecided.discard(order.order_id)
         self._asked_again.discard(order.order_id)
+        self._told_before.pop(order.order_id, None)
         turn.keep_afterwards(Closed(order.order_id))
 
     # ------------------------------------------------------------------------------------ the messages

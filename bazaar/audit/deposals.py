@@ -36,10 +36,15 @@ class Deposals:
         self._suspected: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # by accuser and accused
         self._deposed: defaultdict[str, list[float]] = defaultdict(list)  # by accused
         self._fell: dict[str, float] = {}
+        self._restarts: list[tuple[str, float, float]] = []  # who, when it fell, when it was started again
+        self._informed: defaultdict[str, list[float]] = defaultdict(
+            list
+        )  # when it was told who trades, and so of its seat
         self.handlers: dict[str, Handler] = {
             "suspected": self._suspect,
             "deposed": self._depose,
             "absent": self._absent,
+            "informed": self._inform,
         }
         self.launcher_handlers: dict[str, Handler] = {"fell": self._fall, "started": self._started}
 
@@ -60,7 +65,10 @@ class Deposals:
         self._case.dead.discard(facts.name)
         fell_at = self._fell.pop(facts.name, None)
         if fell_at is not None:
-            self._hindrances[facts.name].append(Hindrance(fell_at, line.at, False))
+            self._restarts.append((facts.name, fell_at, line.at))
+
+    def _inform(self, line: Line, facts: None) -> None:
+        self._informed[line.process].append(line.at)
 
     def _absent(self, line: Line, facts: Absent) -> None:
         self._hindrances[line.process].append(Hindrance(line.at - facts.for_s, line.at, True))
@@ -76,6 +84,9 @@ class Deposals:
         """Tells of the deposals without cause, and counts them."""
         for name, at in self._fell.items():
             self._hindrances[name].append(Hindrance(at, FOREVER, False))
+        for name, fell_at, started_at in self._restarts:  # before it is told of its seat it does not beat
+            until = next((at for at in self._informed[name] if at >= started_at), FOREVER)
+            self._hindrances[name].append(Hindrance(fell_at, until, False))
         falls: Counter[str] = Counter()
         of_each = Counter(tenure.peer for tenure in tenures if tenure.until is not None)
         for tenure in sorted((t for t in tenures if t.until is not None), key=lambda t: t.until or 0):

@@ -56,6 +56,11 @@ class Channel:
         return len(self._letters)
 
     @property
+    def owes(self) -> bool:
+        """Whether something is not acknowledged that matters: heartbeats go on for ever."""
+        return any(not isinstance(letter.body, Heartbeat) for letter in self._letters)
+
+    @property
     def mark(self) -> int:
         """What `acked` will be when all that was put so far has been taken."""
         return self.acked + len(self._letters)

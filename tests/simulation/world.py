@@ -77,7 +77,7 @@ class World(Driver):
             channel
             for channels in self._channels.values()
             for target, channel in channels.items()
-            if target in self.actors and channel
+            if target in self.actors and channel.owes
         )
 
     # ---------------------------------------------------------------------------------------------- faults

@@ -148,6 +148,9 @@ def absent(process: str, clock: int, for_s: float) -> Lie:
         also("launcher", 9_700, "fell", name=TRADER),
         also("launcher", 9_700, "fault", fault="cut", kind="cut", names=["seller1", TRADER], for_s=3.0),
         all_of(done("kill", TRADER, 5_000), also("launcher", 9_800, "started", name=TRADER)),
+        all_of(
+            done("kill", TRADER, 5_000), also("launcher", 5_500, "started", name=TRADER)
+        ),  # and not told of its seat
     ],
 )
 def test_who_was_hindered_may_be_deposed(cause: Lie) -> None:
@@ -163,7 +166,11 @@ def test_who_was_hindered_may_be_deposed(cause: Lie) -> None:
         done("kill", "seller1", 9_700),
         done("pause", TRADER, 5_000, for_s=2.5),
         done("resign", TRADER, 9_700),
-        all_of(done("kill", TRADER, 5_000), also("launcher", 5_500, "started", name=TRADER)),
+        all_of(
+            done("kill", TRADER, 5_000),
+            also("launcher", 5_500, "started", name=TRADER),
+            also(TRADER, 5_600, "informed"),
+        ),
         absent(TRADER, 5_000, 3.0),
         absent("seller1", 9_900, 3.0),
     ],

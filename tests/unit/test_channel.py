@@ -381,3 +381,11 @@ def test_with_nothing_to_send_there_is_nothing_to_wait_for() -> None:
     afterwards = Afterwards()
     afterwards.put([], ["closed"])
     assert afterwards.due() == ["closed"]
+
+
+def test_a_channel_owes_what_matters_and_no_heartbeats() -> None:
+    end = buyers_end()
+    end.put(Letter(1, Heartbeat()))
+    assert not end.owes
+    end.put(*letters(2))
+    assert end.owes

@@ -806,3 +806,16 @@ def test_only_the_first_traders_of_all_wait_before_they_open(since: int, elected
     trader = AtTheTrader(open_=False, since=since, elected=elected, opening_delay_s=35.0)
     assert bool(noted(trader.hears("buyer3", Registered("seller1")), "opened")) == (opens_at == 0.0)
     assert bool(noted(trader.waits_until(35.0), "opened")) == (opens_at > 0.0)
+
+
+@pytest.mark.parametrize(("settled_at", "told_again"), [(LEASE_S - 0.01, False), (LEASE_S, True)])
+def test_a_promise_that_may_have_been_too_late_to_leave_is_told_when_it_is_settled(
+    settled_at: float, told_again: bool
+) -> None:
+    """The journal took until the end of the lease: the buyer heard nothing, and would wait until it repeats the order."""
+    trader = with_grant()
+    trader.hears("buyer0", Buy("buyer0-1", "salt", False), at=LEASE_S - 0.1, clock=1)
+    assert ships(trader.waits_until(LEASE_S - 0.1 + SETTLE_AFTER_S)) == [Ship(an_order("buyer0-1"), "seller1-d0")]
+    turn = settles(trader, Shipped(a_lot(count=8), 8), at=settled_at)
+    told = [Purchased("buyer0-1", "salt", "seller1", 800)] if told_again else []
+    assert to(turn, "buyer0") == told
