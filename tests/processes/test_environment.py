@@ -242,24 +242,27 @@ def test_a_colon_in_the_path_is_one_line(tmp_path: Path) -> None:
     assert_one_line(Project(tmp_path / "a:b").start(), "colon")
 
 
-def pythons() -> list[str]:
-    """Those of this machine that would do, each of another version."""
+def pythons() -> dict[str, str]:
+    """Those of this machine that would do, by version ("3.11")."""
     places = [*Path("/usr/bin").glob("python3.1[0-3]"), *Path("/usr/local/bin").glob("python3.1[0-3]")]
     places += Path.home().glob(".pyenv/versions/3.1[0-3]*/bin/python3")
     found = {}
     for place in places:
         asked = subprocess.run(
-            [str(place), "-c", "import ensurepip, sys; print(sys.version_info[1])"], capture_output=True, check=False
+            [str(place), "-c", "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if asked.returncode == 0:
-            found[asked.stdout] = str(place)
-    return list(found.values())
+            found.setdefault(asked.stdout.strip(), str(place))
+    return found
 
 
 def test_when_the_system_has_another_python_it_is_made_anew(project: Project) -> None:
     if len(pythons()) < 2:
         pytest.skip("this machine has one version of Python from 3.10 to 3.13: install another")
-    old, new = pythons()[:2]
+    old, new = list(pythons().values())[:2]
     assert is_hot(project.start(BAZAAR_PYTHON=old))
     for name in ("python", "python3"):
         link = project.venv / "bin" / name
