@@ -88,11 +88,15 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     if options["seed"] is None:
         options["seed"] = random.SystemRandom().randrange(10_000)
     settings = with_pace(options.pop("pace"), **options)
+    out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
+    return settings, out, parse_faults(faults, draw_plan(settings))
+
+
+def _from_here(path: Path) -> Path:
     try:
-        out = Path.cwd() / (out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
+        return Path.cwd() / path
     except FileNotFoundError:
         raise UsageError("the working folder is not there any more; change to one that is") from None
-    return settings, out, parse_faults(faults, draw_plan(settings))
 
 
 def _split_host(text: str) -> tuple[str, int]:
@@ -180,7 +184,7 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh judge [RUN]`: judges a run's folder again, and makes what is missing of its texts and pictures."""
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
         raise UsageError("usage: bash run.sh judge [RUN]; RUN is a run's folder (default runs/latest)")
-    out = Path(arguments[0] if arguments else RUNS / "latest").absolute()
+    out = _from_here(Path(arguments[0]) if arguments else RUNS / "latest")
     plan_of(out)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")

@@ -4,6 +4,10 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
 
+if ! pwd -P >/dev/null 2>&1; then
+    echo "bazaar: the working folder is not there any more; change to one that is" >&2
+    exit 2
+fi
 if [[ ${1:-} == doctor ]]; then
     examine_machine
     exit

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from bazaar.audit import Evidence, NoRun, Report, judge_run
 from bazaar.history import Happening, Recorded, histories_of
 from bazaar.ledger_file import KeptLedger
 from bazaar.plan import Plan, load
+from bazaar.run_folder import in_one_piece
 from bazaar.runclock import clock_of
 from bazaar.settings import UsageError
 from bazaar.summary import Summary, summarize
@@ -92,14 +92,11 @@ def _say(share: float) -> None:
 def _written(run: Path, records: Iterable[tuple[str, msgspec.Struct]]) -> Iterator[str]:
     """Writes each file in one piece; tells what could not be written."""
     for name, record in records:
-        draft = run / f".{name}-{os.getpid()}"
         try:
-            draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-            draft.replace(run / name)
+            with in_one_piece(run / name) as draft:
+                draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         except OSError as error:
             yield f"{name} could not be written: {error.strerror}"
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -45,7 +45,8 @@ class Task:
         """Starts it. What it draws, it draws on paper: a notebook's screen is not for it."""
         self.lives += 1
         for file in (self._said, self._complained):
-            file.truncate(0)
+            file.seek(0)  # also for the process, which goes on where its former life has ended
+            file.truncate()
         path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
         self._popen = subprocess.Popen(
             [sys.executable, "-m", self._module, str(self._run)],

@@ -199,7 +199,15 @@ class _Texts:
             self.write()
 
     def write(self) -> None:
-        """Writes what was gathered."""
+        """Writes what was gathered. Raises `OSError`; then the texts are gone: each would end somewhere, and look whole."""
+        try:
+            self._append()
+        except OSError:
+            for name in {*self._pieces, *self._begun}:
+                (self._run / f"{name}.txt").unlink(missing_ok=True)
+            raise
+
+    def _append(self) -> None:
         for name, pieces in self._pieces.items():
             with (self._run / f"{name}.txt").open("a" if name in self._begun else "w", encoding="utf-8") as file:
                 file.write("".join(pieces))

@@ -1,4 +1,7 @@
-"""A run's folder as a whole: made for one run, locked for as long as any of its processes lives, taken away if none began."""
+"""A run's folder as a whole: made for one run, locked for as long as any of its processes lives, taken away if none began.
+
+What is put into it when the run is over is there whole, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from bazaar.settings import UsageError
@@ -37,6 +41,18 @@ def unmake(out: Path, made: list[Path]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for folder in made:
         folder.rmdir()
+
+
+@contextlib.contextmanager
+def in_one_piece(path: Path) -> Iterator[Path]:
+    """A file to write instead of `path`, which it becomes at the end of the block. Nothing is left of it otherwise."""
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def lock(out: Path) -> int | None:

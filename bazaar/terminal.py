@@ -20,6 +20,7 @@ from bazaar.records import WAREHOUSE
 from bazaar.screen import Screen
 from bazaar.summary import Summary
 
+NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
 READING_PATIENCE_S = 3.0  # for a reader who is behind when all is over
 MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a second
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
@@ -106,6 +107,8 @@ class Terminal:
             Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
             for file in (self._screen, self._complaints)
         )
+        for console in (self._console, self._errors):  # COLUMNS=0, or a terminal of one column: the table would be lost
+            console.width = max(console.width, NARROWEST)
         self._narrator = Narrator()
         self._follower: Follower | None = None
         self._skipped = 0

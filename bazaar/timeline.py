@@ -20,6 +20,7 @@ from bazaar.aftermath import Fault, faults_of
 from bazaar.history import LAUNCHER, Happening, by_time, histories_of, only
 from bazaar.plan import load
 from bazaar.records import WAREHOUSE, is_seller
+from bazaar.run_folder import in_one_piece
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -139,7 +140,8 @@ def draw(folder: Path) -> None:
     handles = [Patch(label=style, **look) for style, look in STYLES.items() if style in drawn]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    figure.savefig(folder / "timeline.png", dpi=120)
+    with in_one_piece(folder / "timeline.png") as draft:
+        figure.savefig(draft, format="png", dpi=120)
     pyplot.close(figure)
 
 

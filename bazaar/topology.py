@@ -9,6 +9,7 @@ import networkx as nx
 
 from bazaar.plan import Plan
 from bazaar.records import is_seller
+from bazaar.run_folder import in_one_piece
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -47,5 +48,6 @@ def draw(plan: Plan, path: Path) -> None:
         wrap=True,
     )
     axes.set_axis_off()
-    figure.savefig(path, dpi=120)
+    with in_one_piece(path) as draft:
+        figure.savefig(draft, format="png", dpi=120)
     pyplot.close(figure)

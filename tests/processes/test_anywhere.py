@@ -96,10 +96,12 @@ def test_the_largest_numbers_that_are_let_in_fit(tmp_path: Path, mongo_uri: str)
     assert_held(done, out)
 
 
-def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path, mongo_uri: str) -> None:
+@pytest.mark.parametrize("verb", ["", "judge", "doctor"])
+def test_a_working_folder_that_was_deleted_is_said(verb: str, tmp_path: Path, mongo_uri: str) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    done = start(gone, mongo_uri, "localhost", "4", "1", *FAST, "--out", str(tmp_path / "run"), before="rmdir ../gone")
+    arguments = [verb] if verb else ["localhost", "4", "1", *FAST, "--out", str(tmp_path / "run")]
+    done = start(gone, mongo_uri, *arguments, before="rmdir ../gone")
     assert (done.returncode, done.stdout) == (2, "")
     assert "working folder is not there any more" in done.stderr.splitlines()[-1]
     assert all("getcwd" in line for line in done.stderr.splitlines()[:-1])  # by the shell, before it is ours

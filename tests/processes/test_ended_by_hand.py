@@ -6,17 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes.command import Command, environment, launch, processes_of
-from tests.processes.market import ROOT, sentences_of
+from tests.processes.command import Command, launch, processes_of
+from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
 PATIENCE_S = 60.0  # a run of some four seconds, on a busy machine
@@ -179,19 +176,3 @@ def test_without_anybody_left_the_run_ends(tmp_path: Path) -> None:
     assert command.returncode == 1
     assert complained == "bazaar: all peers were killed; there is nobody left to trade\n"
     assert (out / "summary.json").exists()
-
-
-def test_a_disk_that_is_full_ends_the_run_with_its_verdict(tmp_path: Path, mongo_uri: str) -> None:
-    """Each process may write files of 100 kB here, and says in one line that it could not write more."""
-    out = tmp_path / "run"
-    words = ("localhost", 5, 2, "--pace", "fast", "--seed", 5, "--out", out)
-    line = " ".join(["ulimit -f 100; exec", sys.executable, str(ROOT / "create_bazaar.py"), *map(str, words)])
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=tmp_path, env=environment(mongo_uri), capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 1
-    assert "The bazaar of seed 5: " in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-    assert re.search(rf"ended by itself with status 74: cannot write to {out}/\w+: File too large\n", done.stderr)
-    assert processes_of(out) == {}
-    assert json.loads((out / "summary.json").read_text())["requests"]["purchased"] > 0

@@ -246,7 +246,7 @@ def pythons() -> dict[str, str]:
     """Those of this machine that would do, by version ("3.11")."""
     places = [*Path("/usr/bin").glob("python3.1[0-3]"), *Path("/usr/local/bin").glob("python3.1[0-3]")]
     places += Path.home().glob(".pyenv/versions/3.1[0-3]*/bin/python3")
-    found = {}
+    found: dict[str, str] = {}
     for place in places:
         asked = subprocess.run(
             [str(place), "-c", "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"],

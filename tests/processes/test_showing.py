@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,3 +122,11 @@ def test_histories_that_somebody_edits_meanwhile_are_shown_no_further(tmp_path: 
     assert command.returncode == 3  # nobody knows what stood there
     assert "what happened could not be followed to the end" in complained
     assert "Traceback" not in complained
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "x"])
+def test_a_terminal_without_columns_loses_nothing(columns: str, tmp_path: Path, mongo_uri: str) -> None:
+    status, said, complained = run(tmp_path, mongo_uri, *ARGUMENTS, "--requests", 5, "--out", "run", COLUMNS=columns)
+    assert (status, complained) == (0, "")
+    assert "The bazaar of seed 5: held" in said
+    assert re.search(r"audit +│ \d+ of \d+ checks", said)
