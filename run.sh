@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Opens the bazaar:  bash run.sh [host] [peers] [traders] [options]      (--help lists the options)
 # Looks at the machine:  bash run.sh doctor
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh run.sh
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
 

@@ -19,6 +19,7 @@
 # found at the same URI with all that it had acknowledged. DIR has mongod.log, .pid, .port, .key and .password.
 # Exit status: 0 ready or stopped; 2 it cannot be done, one line says why; 130 Ctrl-C. After 2 and 130 nothing
 # that this call started is left running.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup_db.sh
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
 
@@ -96,7 +97,7 @@ last_words() {
     local added words
     added=$(tail -c "+$(($2 + 1))" "$1")
     words=$(grep -vE '^({|$)' <<<"$added" | tail -n 3) ||
-        words=$(sed -nE 's/^\{.*"s":"[EF]".*"msg":"([^"]*)"(.*"(errmsg|error|reason)":"([^"]*))?.*/\1: \4/p' <<<"$added" | tail -n 3)
+        words=$(sed -nE 's/^\{.*"s":"[EF]".*"msg":"([^"]*)".*"(errmsg|error|error_str|reason|message)":"([^"]*).*/\1: \3/p' <<<"$added" | uniq | tail -n 3)
     [[ -n $words ]] || words="it says no more than what is in mongod.log there"
     tr '\n' ' ' <<<"${words:0:600}"
 }

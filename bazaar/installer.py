@@ -77,16 +77,19 @@ def install(venv: Path, file: Path) -> str:
     """Installs; an empty string, or one line that says why it could not be done."""
     python, log = venv / "bin" / "python", venv / "pip.log"
     log.unlink(missing_ok=True)
+    here = {"TMPDIR": str(venv)}  # /tmp may be small, full, or not for us
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--no-config", "--compile-bytecode", "--python", str(python), "-r", str(file)]
-        if _told([*command, "--no-progress"], uv_environment(os.environ), log) == 0 and _checked(python, venv, file):
+        if _told([*command, "--no-progress"], {**uv_environment(os.environ), **here}, log) == 0 and _checked(
+            python, venv, file
+        ):
             return ""
         _say("  uv could not do it; now with pip ...")
     module = [str(python), "-I", "-m"]
     if not (venv / "bin" / "pip").exists():
-        _told([*module, "ensurepip"], os.environ, log)
+        _told([*module, "ensurepip"], {**os.environ, **here}, log)
     command = [*module, "pip", "install", "--no-input", "--progress-bar", "off", "-r", str(file)]
-    if _told(command, {**pip_environment(os.environ), **_configured(module)}, log) == 0 and _checked(
+    if _told(command, {**pip_environment(os.environ), **_configured(module), **here}, log) == 0 and _checked(
         python, venv, file
     ):
         return ""

@@ -11,11 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -25,11 +23,12 @@ from bazaar.settings import UsageError
 
 DRAWING_PATIENCE_S = 15.0  # when all else is done
 POLL_S = 0.05
+AT_ONCE = 65536  # bytes: what a pipe holds
 LIVES = 2
 
 
 class Task:
-    """One of the three: a program that is given the run's folder."""
+    """One of the three: a program that is given the run's folder. What it says takes no room on a disk, which may be full."""
 
     def __init__(self, run: Path, module: str, makes: str) -> None:
         """`makes`: what is missing without it, in words."""
@@ -38,25 +37,26 @@ class Task:
         self.makes = makes
         self.lives = 0
         self._popen: subprocess.Popen[bytes] | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 # it lives as long as the task
-        self._complained = tempfile.TemporaryFile()  # noqa: SIM115
+        self._said, self._complained = bytearray(), bytearray()
 
     def start(self) -> None:
         """Starts it. What it draws, it draws on paper: a notebook's screen is not for it."""
+        self.close()
         self.lives += 1
-        for file in (self._said, self._complained):
-            file.seek(0)  # also for the process, which goes on where its former life has ended
-            file.truncate()
+        self._said, self._complained = bytearray(), bytearray()
         path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
         self._popen = subprocess.Popen(
             [sys.executable, "-m", self._module, str(self._run)],
             cwd=self._run,
             env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path, LAUNCHER: str(os.getpid())},
             stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._complained,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        for pipe in (self._popen.stdout, self._popen.stderr):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
 
     def begin(self) -> None:
         """All histories are there: now it can do its work. Starts it, unless it was started and is there."""
@@ -71,6 +71,7 @@ class Task:
         """Whether it has done its work, or cannot. Whoever was stopped goes on."""
         assert self._popen is not None
         status = self._popen.poll()
+        self._hear()
         if status is None:
             self._popen.send_signal(signal.SIGCONT)
         elif status < 0 and self.lives < LIVES:
@@ -85,26 +86,29 @@ class Task:
 
     def last_line(self) -> bytes:
         """The last whole line that it printed; none, if it has printed none."""
-        return self._whole(self._said).rpartition(b"\n")[0].rpartition(b"\n")[2]
+        return bytes(self._said.rpartition(b"\n")[0].rpartition(b"\n")[2])
 
     def reason(self) -> str:
         """Why it could not do its work."""
-        words = self._whole(self._complained).decode(errors="replace").strip()
+        words = self._complained.decode(errors="replace").strip()
         if words:
             return words.rpartition("\n")[2]
         return "it was killed" if self.status is not None and self.status < 0 else f"status {self.status}"
 
-    def _whole(self, file: IO[bytes]) -> bytes:
-        size = os.fstat(file.fileno()).st_size
-        return os.pread(file.fileno(), size, 0)  # whoever writes it goes on at its end
+    def _hear(self) -> None:
+        """What it has said since the last time."""
+        assert self._popen is not None
+        for pipe, heard in ((self._popen.stdout, self._said), (self._popen.stderr, self._complained)):
+            assert pipe is not None
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(pipe.fileno(), AT_ONCE):
+                    heard += data
 
     def close(self) -> None:
         """Ends it."""
         if self._popen is not None:
             with self._popen:
                 self._popen.kill()
-        self._said.close()
-        self._complained.close()
 
 
 class Judging:

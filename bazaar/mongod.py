@@ -52,7 +52,8 @@ class Mongod:
         pipe = subprocess.PIPE
         self._tries += 1
         self._patient_until = time.monotonic() + START_PATIENCE_S
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 # looked into before it ends, and closed then
+        # Looked into before it ends, and closed then. In the run's folder: /tmp may be full, or not for us.
+        self._words = tempfile.TemporaryFile(dir=self._folder.parent)  # noqa: SIM115
         self._setup = subprocess.Popen(command, stdout=pipe, stderr=self._words, text=True, start_new_session=True)
 
     def uri(self) -> str:

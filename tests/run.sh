@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests:  bash tests/run.sh [pytest's options and paths, from the repository's folder]
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh tests/run.sh
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/environment.sh"
 

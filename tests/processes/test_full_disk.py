@@ -71,7 +71,8 @@ def sold(ledger: list[dict[str, Any]]) -> set[str]:
 def ends_by_a_full_disk(out: Path, mongo_uri: str | None) -> None:
     """The run ends in bounded time, says why, and with room again `judge` makes whatever could not be written."""
     more = ("--window", 64, "--seed", 5, "--out", out)
-    status, said, complained = run(out.parent, mongo_uri, "localhost", 8, 3, "--pace", "fast", *more)
+    one_disk = {"TMPDIR": str(out.parent)}  # for all there is, as on most machines
+    status, said, complained = run(out.parent, mongo_uri, "localhost", 8, 3, "--pace", "fast", *more, **one_disk)
     assert (status, "The bazaar of seed 5: " in said) == (1, True), said + complained
     assert "cannot write to" in complained
     assert "Traceback" not in said + complained
