@@ -151,7 +151,8 @@ def recall(history: Iterable[Happening]) -> FormerLife:
             case "born":
                 lives += 1
             case "ordered" | "doubted":
-                placed += happened.what == "ordered"
+                # What was put in by hand comes on top of the quota.
+                placed += happened.what == "ordered" and not facts.get("by_hand", False)
                 unanswered[facts["order"]] = Unanswered(facts["item"], facts["order"] in answered)
             case "purchased" | "found_unavailable":
                 unanswered.pop(facts["order"], None)

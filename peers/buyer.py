@@ -2,12 +2,16 @@
 
 An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
 Once it was repeated only the ledger's word counts: a cache may promise what another trader was refused long ago.
+
+An order put in by hand is one of this buyer's, for an item that somebody else picks: it takes the next free place of the
+window, without thinking, and comes on top of the quota.
 """
 
 from __future__ import annotations
 
 import random
-from typing import ClassVar
+from collections import deque
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -25,7 +29,7 @@ from bazaar.records import (
     Unavailable,
 )
 from bazaar.settings import Settings
-from peers.role import FOREVER, Trading
+from peers.role import FOREVER, Trading, one_of_the_items
 
 
 class Outstanding(msgspec.Struct):
@@ -35,6 +39,18 @@ class Outstanding(msgspec.Struct):
     trader: str
     repeat_at: float
     again: bool
+
+
+class ByHand(msgspec.Struct):
+    """An order put in by hand, and what has become of it."""
+
+    item: Item
+    order_id: str = ""
+    """None yet: it waits for a place in the window."""
+    outcome: str = ""
+    """None yet; "purchased", "unavailable", "oversold"; "not placed": the buyer orders nothing any more."""
+    seller: str = ""
+    price_cents: int = 0
 
 
 class Buyer(Trading):
@@ -65,6 +81,9 @@ class Buyer(Trading):
         """Orders that are asked again although they were answered."""
         self._may_order = former != FIRST_LIFE  # from when a trader says that the market is open
         self._has_begun = False
+        self._waiting: deque[ByHand] = deque()  # orders by hand, for a place in the window
+        self._placed: dict[str, ByHand] = {}  # orders by hand without an answer
+        self._finished = False
         self.answered = 0
         self.retired = False
 
@@ -83,11 +102,33 @@ class Buyer(Trading):
         # Orders are placed in their turn and all wait equally long, so the first in the dict is the first to repeat.
         repeat_at = next((order.repeat_at for order in self._outstanding.values()), FOREVER)
         orders = self._thinking and self._serial < self._quota and not self.retired
-        order_at = self._thinking[0] if orders else FOREVER
+        order_at = FOREVER if not orders else 0.0 if self._waiting else self._thinking[0]
         return min(repeat_at, order_at)
+
+    def order(self, item: Any) -> ByHand:
+        """Takes an order that is put in by hand, and will be placed as soon as there is room.
+
+        Raises `ValueError` for what nobody sells, and `RuntimeError` if this buyer orders nothing any more.
+        """
+        item = one_of_the_items(item)
+        if self._finished:
+            raise RuntimeError(f"{self._me} orders nothing any more: the run is coming to its end")
+        hand = ByHand(item)
+        self._waiting.append(hand)
+        self._quota += 1
+        return hand
+
+    def _send_away(self) -> None:
+        """Nothing is ordered any more: whoever waits for a place will get none."""
+        for hand in self._waiting:
+            hand.outcome = "not placed"
+        self._quota -= len(self._waiting)
+        self._waiting.clear()
 
     def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
         self._traders = traders
+        if self.retired:
+            self._send_away()
         self._begin(turn)
         for order_id, order in list(self._outstanding.items()):
             if traders and order.trader not in traders:  # it will hardly answer
@@ -101,12 +142,16 @@ class Buyer(Trading):
             self._thinking = [turn.now] * free
 
     def finish(self, turn: Turn) -> None:
+        self._send_away()
+        self._finished = True
         self._quota = self._serial
 
     def tick(self, turn: Turn) -> None:
         if not self._traders:
             return
-        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota and not self.retired:
+        while self._thinking and self._serial < self._quota and not self.retired:
+            if not self._waiting and self._thinking[0] > turn.now:
+                break
             self._thinking.pop(0)
             self._order(turn)
         for order_id, order in list(self._outstanding.items()):
@@ -117,6 +162,11 @@ class Buyer(Trading):
     def _order(self, turn: Turn) -> None:
         order_id = f"{self._me}-{self._serial}"
         self._serial += 1
+        if self._waiting:
+            hand = self._placed[order_id] = self._waiting.popleft()
+            hand.order_id = order_id
+            self._send(turn, order_id, hand.item, again=False, by_hand=True)
+            return
         item = self._next_item
         self._next_item = self._rng.choice(ITEMS)
         self._send(turn, order_id, item, again=False)
@@ -125,9 +175,9 @@ class Buyer(Trading):
         self._outstanding.pop(order_id, None)
         self._send(turn, order_id, item, again=True)
 
-    def _send(self, turn: Turn, order_id: str, item: Item, again: bool) -> None:
+    def _send(self, turn: Turn, order_id: str, item: Item, again: bool, **more: bool) -> None:
         trader = self._rng.choice(self._traders)
-        turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader)
+        turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader, **more)
         turn.send(trader, Buy(order_id, item, again))
         repeat_at = turn.now + self._settings.answer_timeout_s
         self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again)
@@ -145,6 +195,11 @@ class Buyer(Trading):
             self._thinking.append(turn.now + self._settings.think_s)
         return True
 
+    def _tell(self, order_id: str, outcome: str, seller: str = "", price_cents: int = 0) -> None:
+        """Whoever has put this order in by hand, if anybody did, learns its first answer."""
+        if (hand := self._placed.pop(order_id, None)) is not None:
+            hand.outcome, hand.seller, hand.price_cents = outcome, seller, price_cents
+
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
         if self._answered(turn, body.order_id, body.final):
@@ -156,16 +211,19 @@ class Buyer(Trading):
                 price=body.price_cents,
                 final=body.final,
             )
+            self._tell(body.order_id, "purchased", body.seller, body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
         if self._answered(turn, body.order_id):
             turn.note("found_unavailable", order=body.order_id, item=body.item)
+            self._tell(body.order_id, "unavailable")
             if self._next_item == body.item:  # it picks another
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
         self._answered(turn, body.order_id)
         turn.note("revoked", order=body.order_id, item=body.item)
+        self._tell(body.order_id, "oversold")
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
         if body.order_id in self._outstanding:

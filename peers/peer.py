@@ -6,11 +6,13 @@ function of the membership view (`_follow`).
 
 from __future__ import annotations
 
+from typing import Any
+
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.plan import Plan
-from bazaar.records import FIRST_LIFE, FormerLife, Letter, Recovered, Seat, is_seller
-from peers.buyer import Buyer
+from bazaar.records import FIRST_LIFE, FormerLife, Item, Letter, Recovered, Seat, is_seller
+from peers.buyer import Buyer, ByHand
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
 from peers.seller import Seller
@@ -88,6 +90,38 @@ class Peer:
         """Give up the trader's seat."""
         turn.unprompted()
         self.membership.resign(turn)
+
+    def order(self, turn: Turn, item: Any) -> ByHand:
+        """Puts in an order by hand. Raises `ValueError` or `RuntimeError`, having changed nothing."""
+        turn.unprompted()
+        if not isinstance(self._civil, Buyer):
+            raise RuntimeError(f"{self.name} is a seller, and does not buy; ask one of the buyers")
+        self._as_civil("buyers")
+        return self._civil.order(item)
+
+    def deposit(self, turn: Turn, item: Any, count: Any, price: Any) -> dict[str, Any]:
+        """Deposits goods by hand. Raises `ValueError` or `RuntimeError`, having changed nothing."""
+        turn.unprompted()
+        if not isinstance(self._civil, Seller):
+            raise RuntimeError(f"{self.name} is a buyer, and deposits nothing; ask one of the sellers")
+        self._as_civil("sellers")
+        return self._civil.offer(turn, item, count, price)
+
+    def _as_civil(self, others: str) -> None:
+        if self._trader is not None:
+            raise RuntimeError(
+                f"{self.name} is a trader now, and a trader neither buys nor sells (SPEC B5); ask one of the {others}"
+            )
+
+    @property
+    def trader(self) -> Trader | None:
+        """What this peer does as a trader, if it is one now."""
+        return self._trader
+
+    @property
+    def stock(self) -> dict[Item, list[int]]:
+        """See `Seller.stock`; nothing of a buyer's."""
+        return self._civil.stock if isinstance(self._civil, Seller) else {}
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
         """The journal of a tenure, for the trader that asked for it."""

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from bazaar.core.turn import Turn
+from bazaar.records import ITEMS, Item
 
 FOREVER = float("inf")
+
+
+def one_of_the_items(said: Any) -> Item:
+    """What somebody has named, if it is sold in the bazaar at all. Raises `ValueError`."""
+    for item in ITEMS:
+        if said == item:
+            return item
+    raise ValueError(f"item must be one of {', '.join(ITEMS)}, not {said!r}")
 
 
 class Role:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -11,9 +11,10 @@ from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.records import FIRST_LIFE, ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
 from bazaar.settings import Settings
-from peers.role import FOREVER, Trading
+from peers.role import FOREVER, Trading, one_of_the_items
 
 LOWEST_PRICE, HIGHEST_PRICE = 5, 10  # dollars (SPEC C1)
+MOST_UNITS = 10**9  # of one deposit
 
 
 class Handed(msgspec.Struct):
@@ -43,6 +44,8 @@ class Seller(Trading):
         self._restock_at = FOREVER
         self._finished = False
         self.retired = False
+        self.stock: dict[Item, list[int]] = {}
+        """By item: how many units were booked in this life, and for how many it was credited."""
         self._credited = Names(former.credited)  # the orders: a retry may be told by a second trader
 
     @property
@@ -78,7 +81,7 @@ class Seller(Trading):
             if self._serial > self._first_serial:  # the first goods were drawn before the market opened
                 turn.note("seller_loop")
                 self._pick_another(turn)
-            self._deposit(turn)
+            self._bring(turn)
         for handed in list(self._handed.values()):
             if turn.now >= handed.repeat_at:
                 self._hand_over(turn, handed.deposit)
@@ -87,19 +90,33 @@ class Seller(Trading):
         self._item = self._rng.choice([item for item in ITEMS if item != self._item])
         turn.note("picked", item=self._item)
 
-    def _deposit(self, turn: Turn) -> None:
+    def _bring(self, turn: Turn) -> None:
         price_cents = 100 * self._rng.randint(LOWEST_PRICE, HIGHEST_PRICE)
-        deposit = Deposit(f"{self._me}-d{self._serial}", self._item, self._settings.restock_count, price_cents)
+        self._deposit(turn, self._item, self._settings.restock_count, price_cents)
+
+    def _deposit(self, turn: Turn, item: Item, count: int, price_cents: int, **more: bool) -> dict[str, Any]:
+        deposit = Deposit(f"{self._me}-d{self._serial}", item, count, price_cents)
         self._serial += 1
         trader = self._hand_over(turn, deposit)
-        turn.note(
-            "offered",
-            deposit=deposit.deposit_id,
-            item=deposit.item,
-            count=deposit.count,
-            price=price_cents,
-            trader=trader,
-        )
+        offered = {"deposit": deposit.deposit_id, "item": item, "count": count, "price": price_cents, "trader": trader}
+        turn.note("offered", **offered, **more)
+        return offered
+
+    def offer(self, turn: Turn, item: Any, count: Any, price: Any) -> dict[str, Any]:
+        """Deposits what is offered by hand, for whole dollars; returns what was noted.
+
+        Raises `ValueError` for what no seller offers, and `RuntimeError` if nothing is deposited now.
+        """
+        item = one_of_the_items(item)
+        if type(count) is not int or not 1 <= count <= MOST_UNITS:
+            raise ValueError(f"count must be a whole number from 1 to {MOST_UNITS}, not {count!r}")
+        if type(price) is not int or not LOWEST_PRICE <= price <= HIGHEST_PRICE:
+            raise ValueError(f"price must be whole dollars from {LOWEST_PRICE} to {HIGHEST_PRICE}, not {price!r}")
+        if self._finished:
+            raise RuntimeError(f"{self._me} deposits nothing any more: the run is coming to its end")
+        if not self._traders:
+            raise RuntimeError("there are no traders yet; try again when they are elected")
+        return self._deposit(turn, item, count, 100 * price, by_hand=True)
 
     def _hand_over(self, turn: Turn, deposit: Deposit) -> str:
         """To a trader at random, whose name is returned."""
@@ -113,12 +130,14 @@ class Seller(Trading):
         handed = self._handed.pop(body.deposit_id, None)
         if handed is not None:
             deposit = handed.deposit
+            self.stock.setdefault(deposit.item, [0, 0])[0] += deposit.count
             turn.note("registered", deposit=deposit.deposit_id, item=deposit.item, trader=source)
 
     def on_sold(self, turn: Turn, source: str, body: Sold) -> None:
         if body.order_id in self._credited:
             return
         self._credited.add(body.order_id)
+        self.stock.setdefault(body.item, [0, 0])[1] += 1
         turn.note(
             "sold",
             order=body.order_id,
@@ -142,6 +161,6 @@ class Seller(Trading):
         turn.note("out_of_stock", item=body.item)
         if not self._finished and not self.retired and self._traders:
             self._pick_another(turn)
-            self._deposit(turn)
+            self._bring(turn)
 
     handles: ClassVar = {Deposited: on_deposited, Sold: on_sold, OutOfStock: on_out_of_stock}

@@ -140,6 +140,16 @@ class Trader(Trading):
         self._reading[seat] = FOREVER
         turn.read(seat)
 
+    @property
+    def cache(self) -> tuple[Lot, ...]:
+        """What its cache holds for true now."""
+        return self._cache.lots()
+
+    @property
+    def queue(self) -> list[Order]:
+        """The orders that wait here, the lowest clock first."""
+        return self._queue.waiting()
+
     def step_down(self, turn: Turn) -> None:
         """The seat is lost. The queue is the successor's, who has read it from the journal.
 

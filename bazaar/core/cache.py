@@ -65,6 +65,10 @@ class Cache:
         """What to ask the warehouse along with the next question, given the items that were missed."""
         return ()
 
+    def lots(self) -> tuple[Lot, ...]:
+        """What it holds for true now, to be looked at."""
+        return ()
+
     def news(self) -> tuple[Lot, ...]:
         """What the other traders are to be told since this was last asked."""
         return ()
@@ -129,6 +133,9 @@ class WeakCache(Cache):
         items = tuple(sorted(set(missed)))
         return (Read(items),) if items else ()
 
+    def lots(self) -> tuple[Lot, ...]:
+        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
+
     def news(self) -> tuple[Lot, ...]:
         news = tuple(self._news.values())
         self._news.clear()
@@ -184,6 +191,9 @@ class EscrowCache(Cache):
             self._shelves[item] = Shelf()
         for lot in lots:
             self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
+
+    def lots(self) -> tuple[Lot, ...]:
+        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
 
     def called_back(self, item: Item) -> None:
         self._called.add(item)

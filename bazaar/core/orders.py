@@ -26,6 +26,10 @@ class TradeQueue:
     def __contains__(self, order_id: object) -> bool:
         return order_id in self._names
 
+    def waiting(self) -> list[Order]:
+        """All orders in the queue, the lowest clock first."""
+        return [order for _, _, _, order in sorted(entry for lane in self._lanes.values() for entry in lane)]
+
     def put(self, lane: str, order: Order) -> None:
         """Queues the order, unless it is queued already."""
         if order.order_id not in self._names:

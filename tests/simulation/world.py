@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Callable, Iterator
 
@@ -140,6 +141,17 @@ class World(Driver):
         if name in self.actors:
             self.suffers("resign", name)
             self._turn(name, self.actors[name].resign)
+
+    def by_hand(self, name: str, act: Callable[[Peer, Turn], object]) -> None:
+        """Somebody at the door asks this peer for something. It may refuse."""
+
+        def asked(turn: Turn) -> None:
+            peer = self.actors[name]
+            assert isinstance(peer, Peer)
+            with contextlib.suppress(RuntimeError):
+                act(peer, turn)
+
+        self._turn(name, asked)
 
     def is_seated(self, name: str) -> bool:
         """Whether this peer is there and a trader, or may be one by now."""

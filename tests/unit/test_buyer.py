@@ -5,6 +5,7 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
+from bazaar.history import Happening, recall
 from bazaar.records import (
     ITEMS,
     AnyMessage,
@@ -19,7 +20,7 @@ from bazaar.records import (
     Unavailable,
 )
 from bazaar.settings import Settings
-from peers.buyer import Buyer
+from peers.buyer import Buyer, ByHand
 from peers.role import FOREVER
 from tests.builders import Stage, noted, sent
 
@@ -333,3 +334,78 @@ def test_an_answer_that_was_in_doubt_in_the_former_life_is_still() -> None:
     turn = buyer.hears("buyer7", Oversold("buyer0-3", "salt"))
     assert noted(turn, "revoked") == [{"order": "buyer0-3", "item": "salt"}]
     assert buyer.role.answered == 0  # it was counted then
+
+
+# ------------------------------------------------------------------------------------------------------- by hand
+def test_an_order_by_hand_is_placed_at_once_where_there_is_room_and_its_answer_is_told() -> None:
+    buyer = AtTheBuyer("boar", window=1)
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", purchased("buyer0-0"), at=3.0)  # it thinks until 4
+    hand = buyer.role.order("fish")
+    assert buyer.role.deadline == 0.0
+    turn = buyer.waits_until(3.1)
+    assert orders(turn) == [Buy("buyer0-1", "fish", False)]
+    assert noted(turn, "ordered") == [
+        {"order": "buyer0-1", "item": "fish", "trader": turn.sends[0][0], "by_hand": True}
+    ]
+    assert (hand.order_id, hand.outcome) == ("buyer0-1", "")
+    buyer.hears("buyer7", Purchased("buyer0-1", "fish", "seller1", 700))
+    assert hand == ByHand("fish", "buyer0-1", "purchased", "seller1", 700)
+
+
+def test_an_order_by_hand_waits_for_a_place_in_the_window() -> None:
+    buyer = AtTheBuyer(window=2)
+    buyer.waits_until(0.0)
+    hand = buyer.role.order("boar")
+    assert orders(buyer.waits_until(1.0)) == []
+    assert orders(buyer.hears("buyer7", purchased("buyer0-0"))) == [Buy("buyer0-2", "boar", False)]
+    buyer.hears("buyer7", Unavailable("buyer0-2", "boar"))
+    assert hand.outcome == "unavailable"
+
+
+def test_an_order_by_hand_comes_on_top_of_the_quota_also_of_a_further_life() -> None:
+    buyer = AtTheBuyer(quota=2, window=9)
+    buyer.waits_until(0.0)
+    buyer.role.order("boar")
+    assert not buyer.role.done
+    assert [order.order_id for order in orders(buyer.waits_until(1.0))] == ["buyer0-2"]
+    past = [
+        Happening(0.0, "buyer0", clock, "ordered", {"order": f"buyer0-{clock}", "item": "salt", "by_hand": clock == 1})
+        for clock in (0, 1)
+    ]
+    assert recall(past).placed == 1
+
+
+@pytest.mark.parametrize("item", ["apples", "", None, 7, ["fish"], b"fish"])
+def test_what_nobody_sells_cannot_be_ordered_by_hand(item: object) -> None:
+    buyer = AtTheBuyer(quota=0)
+    with pytest.raises(ValueError, match="item must be one of fish, salt, boar"):
+        buyer.role.order(item)
+    assert buyer.role.done
+    assert sent(buyer.waits_until(1.0)) == []
+
+
+@pytest.mark.parametrize("why", ["the end", "a seat"])
+def test_who_orders_nothing_any_more_sends_those_away_who_wait_for_a_place(why: str) -> None:
+    buyer = AtTheBuyer()
+    buyer.waits_until(0.0)
+    hand = buyer.role.order("boar")
+    if why == "the end":
+        buyer.role.finish(Turn(1.0, buyer.clock))
+        with pytest.raises(RuntimeError, match="coming to its end"):
+            buyer.role.order("boar")
+    else:
+        buyer.role.retired = True
+        buyer.role.trade(Turn(1.0, buyer.clock), BENCH)
+    assert hand.outcome == "not placed"
+    buyer.hears("buyer7", purchased("buyer0-0"))
+    assert orders(buyer.waits_until(9.0)) == []
+    assert buyer.role.idle
+
+
+def test_an_oversold_order_by_hand_is_told_so() -> None:
+    buyer = AtTheBuyer()
+    hand = buyer.role.order("boar")
+    buyer.waits_until(0.0)
+    buyer.hears("buyer7", Oversold("buyer0-0", "boar"))
+    assert hand.outcome == "oversold"

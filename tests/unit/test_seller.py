@@ -218,3 +218,52 @@ def test_a_deposit_is_written_down_when_it_is_first_handed_over_and_repeated_in_
     assert (offered["deposit"], offered["count"], offered["trader"]) == ("seller1-d700", 10, "buyer7")
     seller.hears("buyer7", Deposited("seller1-d3"), Deposited("seller1-d700"))
     assert role.idle
+
+
+# ------------------------------------------------------------------------------------------------------- by hand
+def test_goods_by_hand_are_deposited_as_all_others_and_counted() -> None:
+    seller = AtTheSeller("boar")
+    turn = Turn(1.0, seller.clock)
+    offered = seller.role.offer(turn, "fish", 3, 7)
+    assert deposits(turn) == [Deposit("seller1-d0", "fish", 3, 700)]
+    assert offered == {"deposit": "seller1-d0", "item": "fish", "count": 3, "price": 700, "trader": turn.sends[0][0]}
+    assert noted(turn, "offered") == [{**offered, "by_hand": True}]
+    seller.hears("buyer7", Deposited("seller1-d0"), Sold("buyer0-1", "fish", "buyer0", 700, 2))
+    assert seller.role.stock == {"fish": [3, 1]}
+
+
+@pytest.mark.parametrize(
+    ("item", "count", "price", "what"),
+    [
+        ("apples", 1, 5, "item must be"),
+        ("fish", 0, 5, "count must be"),
+        ("fish", -50, 5, "count must be"),
+        ("fish", 10**10, 5, "count must be"),
+        ("fish", 1.0, 5, "count must be"),
+        ("fish", True, 5, "count must be"),
+        ("fish", 1, 4, "price must be"),
+        ("fish", 1, 11, "price must be"),
+        ("fish", 1, 5.5, "price must be"),
+        ("fish", 1, "5", "price must be"),
+        ("fish", 1, None, "price must be"),
+    ],
+)
+def test_what_no_seller_offers_is_refused_and_changes_nothing(
+    item: object, count: object, price: object, what: str
+) -> None:
+    seller = AtTheSeller()
+    turn = Turn(1.0, seller.clock)
+    with pytest.raises(ValueError, match=what):
+        seller.role.offer(turn, item, count, price)
+    assert (turn.sends, turn.events, seller.role.idle) == ([], [], True)
+    assert restocked(seller, 2.0).deposit_id == "seller1-d0"
+
+
+def test_goods_by_hand_are_refused_without_traders_and_at_the_end() -> None:
+    seller = AtTheSeller()
+    seller.role.trade(Turn(1.0, seller.clock), ())
+    with pytest.raises(RuntimeError, match="no traders yet"):
+        seller.role.offer(Turn(1.0, seller.clock), "fish", 1, 5)
+    seller.role.finish(Turn(1.0, seller.clock))
+    with pytest.raises(RuntimeError, match="coming to its end"):
+        seller.role.offer(Turn(1.0, seller.clock), "fish", 1, 5)
