@@ -22,6 +22,7 @@ from bazaar.rpc import Directory, read_key
 from bazaar.runclock import clock_of
 from bazaar.settings import UsageError
 from bazaar.warehouse import Warehouse
+from peers.faces import WarehouseFace
 from peers.host import Host
 
 MIRROR_EVERY_S = 1.0
@@ -116,7 +117,10 @@ def main() -> int:
         warehouse = rebuilt(plan, ledger, file)
         store = MirroredLedger(ledger, file, warehouse.ledger.stock())
         directory = Directory(plan.settings.host, port, key)
-        Host(warehouse, store, history, clock_of(run_folder), plan.settings.host, directory, key, plan.names).run()
+        clock = clock_of(run_folder)
+        host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names)
+        host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visit))
+        host.run()
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

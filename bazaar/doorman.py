@@ -95,6 +95,7 @@ class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no type
     key: bytes
     refused: Callable[[], None]
     strangers: dict[Connection, float]  # until when each may take; the oldest first
+    most_bytes = MOST_BYTES
     guests: dict[Connection, None] | None  # the oldest first; None: there is no place for any
 
     def look(self, timeout_s: float | None) -> int:
@@ -133,7 +134,9 @@ class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no type
         """Does all that has been asked for on this connection; False if it has ended, or is to be ended."""
         try:
             connection.take_in()
-            while (message := connection.whole(MOST_GREETING if connection.key is None else MOST_BYTES)) is not None:
+            while (
+                message := connection.whole(MOST_GREETING if connection.key is None else self.most_bytes)
+            ) is not None:
                 if connection.key is None:
                     self._greet(connection)
                 elif not self._handle(connection, *message):
@@ -157,7 +160,7 @@ class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no type
             if not isinstance(speaks, SPOKEN) or message.flags & ~FLAGS_META_ON_CONNECT:
                 raise ValueError("this door speaks serpent and marshal, not compressed")
             greeting = speaks.loads(message.data)
-            answer = self._welcome(stranger, greeting["handshake"])
+            answer = self._welcome(stranger, greeting)
             if message.flags:
                 of_daemon = self.daemon.objectsById[DAEMON_NAME]
                 answer = {"handshake": answer, "meta": of_daemon.get_metadata(greeting["object"], as_lists=True)}
@@ -173,18 +176,23 @@ class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no type
         )
         stranger.send(reply.to_bytes())
 
-    def _welcome(self, stranger: Connection, nonce: Any) -> Any:
+    def _welcome(self, stranger: Connection, greeting: dict[str, Any]) -> Any:
         """What signs from now on, and what to answer."""
+        nonce = greeting["handshake"]
         if isinstance(nonce, bytes) and len(nonce) == NONCE_SIZE:
             mine = secrets.token_bytes(NONCE_SIZE)
             stranger.key = connection_key(self.key, nonce, mine)
             return mine
         if self.guests is None:
             raise ValueError("this door is for the bazaar's own processes; look the name up without .mailbox")
+        return self._let_in(stranger, self.guests)
+
+    def _let_in(self, stranger: Connection, guests: dict[Connection, None]) -> str:
+        """As a guest; the one that has been here longest gives way where there is no place."""
         del self.strangers[stranger]
-        if len(self.guests) >= MOST_GUESTS:
-            self._part(next(iter(self.guests)))
-        self.guests[stranger] = None
+        if len(guests) >= MOST_GUESTS:
+            self._part(next(iter(guests)))
+        guests[stranger] = None
         stranger.key, stranger.guest = self.key, True
         return "hello"
 

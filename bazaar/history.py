@@ -168,6 +168,19 @@ def recall(history: Iterable[Happening]) -> FormerLife:
     return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited))
 
 
+def last_lines(path: Path, most: int) -> list[bytes]:
+    """The last lines of a history, whole ones, at most so many."""
+    data = b""
+    with path.open("rb") as file:
+        begin = file.seek(0, os.SEEK_END)
+        while begin > 0 and data.count(b"\n") <= most:
+            size = min(BLOCK_BYTES, begin)
+            begin -= size
+            file.seek(begin)
+            data = file.read(size) + data
+    return data.split(b"\n")[:-1][-most:]
+
+
 def histories_of(run: Path, peers: Iterable[str]) -> dict[str, Recorded]:
     """In a run's folder: of the launcher, the warehouse and these peers."""
     return {name: Recorded(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}

@@ -87,3 +87,10 @@ class KeptLedger:
                     if line.endswith(b"\n"):
                         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
                             yield _decoder.decode(line)
+
+
+def entries_of(run: Path, first: int, most: int) -> list[bytes]:
+    """The lines of a run's `ledger.jsonl` from this one on, whole ones, at most so many."""
+    with (run / LEDGER_FILE).open("rb") as file:
+        lines = itertools.islice(file, first, first + most)
+        return [line for line in lines if line.endswith(b"\n")]

@@ -31,6 +31,7 @@ from Pyro4 import errors as pyro_errors
 from Pyro4.constants import PROTOCOL_VERSION
 from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, Message
 
+from bazaar.door import Door, ticketed
 from bazaar.doorman import (
     HEADER,
     MARSHAL,
@@ -152,6 +153,11 @@ class Mailbox:
             self._ear.recv(4096)
 
 
+def open_door(host: str, name: str, face: object, key: bytes, refused: Callable[[], None]) -> Door:
+    """Where Pyro4's own clients talk to `face`; `refused` counts strangers, in any thread."""
+    return Door(_daemon(host), name, face, key, refused)
+
+
 def _daemon(host: str) -> Pyro4.Daemon:
     try:
         return Pyro4.Daemon(host=host, port=0)
@@ -258,7 +264,7 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        self.port: int = self._daemon.register(Names(), Pyro4.constants.NAMESERVER_NAME).port
+        self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
         self._doorman = post_a(Doorman, self._daemon, key, refused, guests=True)
         self._open = True
 
@@ -278,6 +284,18 @@ class NameServer:
 class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
     """Pyro4's own table of names. Its own clients may look, and only the bazaar's processes enter anything: what they say
     cannot be said again by a stranger."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+
+    def lookup(self, name: str, return_metadata: bool = False) -> Any:
+        """Where `name` is; to a guest who asks for a door, with a ticket (see `door.py`)."""
+        found = super().lookup(name, return_metadata)
+        if Pyro4.current_context.client.guest and "." not in name:  # else a mailbox, or Pyro4's own
+            uri = found[0] if return_metadata else found
+            uri.object = ticketed(uri.object, self._key)
+        return found
 
     def register(self, *arguments: Any, **more: Any) -> None:
         """Enters a name (the bazaar's own processes only)."""
@@ -310,6 +328,10 @@ class Directory:
     def register(self, name: str, uri: str) -> None:
         """Enters, or replaces, the mailbox of `name`. Raises `Unreachable`."""
         self._call("register", name + MAILBOX, uri)
+
+    def announce(self, name: str, uri: str) -> None:
+        """Enters, or replaces, the door of `name`: under the plain name. Raises `Unreachable`."""
+        self._call("register", name, uri)
 
     def lookup(self, name: str) -> str:
         """The URI of the mailbox of `name`. Raises `Unreachable` if there is none, or no name server."""

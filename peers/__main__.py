@@ -12,6 +12,7 @@ from bazaar.plan import load
 from bazaar.records import WAREHOUSE, Recovered, Seat
 from bazaar.rpc import Directory, read_key
 from bazaar.runclock import clock_of
+from peers.faces import PeerFace
 from peers.host import Host
 from peers.peer import Peer
 
@@ -32,7 +33,9 @@ def main() -> int:
     directory = Directory(plan.settings.host, port, key)
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
-    Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of).run()
+    host = Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of)
+    host.open_door(PeerFace(peer, plan, folder, host.visit))
+    host.run()
     return 0
 
 
