@@ -97,7 +97,7 @@ last_words() {
     local added words
     added=$(tail -c "+$(($2 + 1))" "$1")
     words=$(grep -vE '^({|$)' <<<"$added" | tail -n 3) ||
-        words=$(sed -nE 's/^\{.*"s":"[EF]".*"msg":"([^"]*)".*"(errmsg|error|error_str|reason|message)":"([^"]*).*/\1: \3/p' <<<"$added" | uniq | tail -n 3)
+        words=$(sed -nE 's/^\{.*"s":"[EF]".*"msg":"([^"]*)".*"(errmsg|error|error_str|reason|message)":"([^"]*).*/\1: \3/p' <<<"$added" | tail -n 3)
     [[ -n $words ]] || words="it says no more than what is in mongod.log there"
     tr '\n' ' ' <<<"${words:0:600}"
 }

@@ -1,16 +1,19 @@
-"""A real MongoDB for the tests of processes: one for each worker."""
+"""A real MongoDB for the tests of processes, one for each worker; a disk that is soon full."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("tests.processes.market")
 
+from tests.needs import need  # noqa: E402
 from tests.processes.market import ROOT  # noqa: E402 # after the line above
 
 # A shell script starts what it puts into the background with Ctrl-C switched off, and children inherit that: switch it on,
@@ -28,3 +31,22 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert started.returncode == 0, started.stderr
     yield started.stdout.strip()
     subprocess.run(["bash", setup_db, "stop", folder], capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a disk of so many megabytes."""
+    need(os.geteuid() == 0 and shutil.which("mount"), "way to mount a small disk", "run as root, with mount")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(megabytes: int) -> Path:
+        words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+        need(
+            mounted.returncode == 0, f"right to mount a small disk ({mounted.stderr.strip()})", "give the container it"
+        )
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)

@@ -148,3 +148,9 @@ def test_a_folder_that_cannot_be(name: str, tmp_path: Path, mongo_uri: str) -> N
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "--out" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["run.sh", "setup_db.sh"])
+def test_whoever_types_sh_gets_bash(script: str) -> None:
+    done = subprocess.run(["sh", str(ROOT / script), "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

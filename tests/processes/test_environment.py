@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -222,6 +222,30 @@ def test_ctrl_c_while_it_is_made_leaves_nobody_and_the_next_start_makes_it(proje
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
     done = project.start()
     assert is_hot(done), done.stderr
+
+
+def test_a_full_tmp_does_not_matter(project: Project, small_disk: Callable[[int], Path]) -> None:
+    tmp = small_disk(1)
+    (tmp / "somebody's").write_bytes(bytes(2**20 - 2**14))
+    done = project.start(TMPDIR=str(tmp))
+    assert is_hot(done), done.stderr
+
+
+NAMES = ["new\nline", 'it\'s $HOME `ls` "q"', "市场", "-x", "100%s", "[x]*?", "a;b#c", "back\\slash"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_project_in_a_folder_by_any_name(name: str, tmp_path: Path) -> None:
+    project = Project(tmp_path / name / "project")
+    shelf = shutil.copytree(project.shelf, tmp_path / "shelf")  # pip takes no blanks in *its* path
+    done = project.start(PIP_FIND_LINKS=str(shelf))
+    assert is_hot(done), done.stderr
+
+
+def test_several_first_starts_at_once(project: Project) -> None:
+    command = ["bash", str(project.root / "start.sh")]
+    starts = [subprocess.Popen(command, env=project.environment(), stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [start.communicate(timeout=100)[0].partition(" ")[0] for start in starts] == ["hot"] * 3
 
 
 def test_without_a_home_it_has_the_one_from_the_list_of_users(bare_project: Project) -> None:

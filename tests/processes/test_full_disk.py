@@ -4,20 +4,16 @@ acknowledged is there."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pymongo import MongoClient
 
 from bazaar.history import Recorded
-from tests.needs import need
 from tests.processes.command import environment, processes_of, run
 from tests.processes.market import ROOT
 
@@ -36,25 +32,6 @@ def test_a_disk_that_is_full_ends_the_run_with_its_verdict(tmp_path: Path, mongo
     assert re.search(rf"ended by itself with status 74: cannot write to {out}/\w+: File too large\n", done.stderr)
     assert processes_of(out) == {}
     assert json.loads((out / "summary.json").read_text())["requests"]["purchased"] > 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mounts a disk of so many megabytes."""
-    need(os.geteuid() == 0 and shutil.which("mount"), "way to mount a small disk", "run as root, with mount")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(megabytes: int) -> Path:
-        words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
-        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
-        need(
-            mounted.returncode == 0, f"right to mount a small disk ({mounted.stderr.strip()})", "give the container it"
-        )
-        return folder
-
-    yield mount
-    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
 
 
 def answered(out: Path) -> set[str]:

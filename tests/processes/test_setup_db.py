@@ -381,6 +381,13 @@ def test_a_mongod_that_cannot_run_is_told_with_its_last_words(folder: Path, mach
     assert processes_of(folder) == []
 
 
+def test_of_a_servers_json_the_errors_are_told(folder: Path, machine: Machine) -> None:
+    greeting = '{"s":"I","msg":"Hello"}'
+    error = '{"s":"E","msg":"create","attr":{"error":11,"message":{"error_str":"no more threads"}}}'
+    machine.add("mongod", f"echo '{greeting}'; echo '{error}'; exit 14")
+    assert "create: no more threads" in machine.run(refused, folder)
+
+
 def test_a_mongod_that_crashes_takes_its_guard_along(folder: Path, machine: Machine, owner: Owner) -> None:
     machine.add("mongod", 'echo "no space left on device"; kill -ABRT $$')
     message = machine.run(refused, folder, owner.pid)
