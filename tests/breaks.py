@@ -165,8 +165,8 @@ BREAKS = (
     Break(
         "a peer goes on trading when it is elected",
         "peers/buyer.py",
-        "        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota and not self.retired:",
-        "        while self._thinking and self._thinking[0] <= turn.now and self._serial < self._quota:",
+        "        while self._thinking and self._serial < self._quota and not self.retired:",
+        "        while self._thinking and self._serial < self._quota:",
         ("tests/unit/test_buyer.py", "tests/unit/test_peer.py"),
         LONG,
     ),

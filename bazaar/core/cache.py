@@ -192,11 +192,11 @@ class EscrowCache(Cache):
         for lot in lots:
             self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
 
-    def lots(self) -> tuple[Lot, ...]:
-        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
-
     def called_back(self, item: Item) -> None:
         self._called.add(item)
+
+    def lots(self) -> tuple[Lot, ...]:
+        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
 
     def inherited(self) -> None:
         self._look.update(ITEMS)
