@@ -184,7 +184,7 @@ def _disk_full(draft: Draft) -> None:
 
 
 def _owing(draft: Draft) -> None:
-    """A trader dies when it has begun something that is in its journal only; that may be unreadable, for a while or for good."""
+    """A trader dies with something begun that is in its journal only; that may be unreadable, for a while or for good."""
     world, name, at, away_s = draft.world, draft.trader(), draft.moment(), draft.while_s()
     is_slow = draft.rng.random() < 0.5
     unreadable_s = draft.rng.choice([0.0, 0.0, draft.rng.random() * SHORT_S, draft.rng.random() * SHORT_S, FOR_GOOD_S])
