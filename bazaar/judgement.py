@@ -1,7 +1,8 @@
 """Judges a run from its folder, and nothing else: `python -m bazaar.judgement RUN` writes `audit.json` and `summary.json`.
 
 Anybody can, at any time, as often as they like, on any machine: what it takes is all in the folder, and the same folder is
-judged with the same bytes. Also a run whose launcher was killed, and one whose files somebody has edited.
+judged with the same bytes. Also a run whose launcher was killed. One whose files somebody has changed since it was judged
+first is not, unless its seal is taken away.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bazaar.ledger_file import KeptLedger
 from bazaar.plan import Plan, load
 from bazaar.run_folder import in_one_piece
 from bazaar.runclock import clock_of
+from bazaar.seal import SEAL_FILE, broken, seal
 from bazaar.settings import UsageError
 from bazaar.summary import Summary, summarize
 
@@ -59,6 +61,10 @@ def plan_of(run: Path) -> Plan:
 def judged(run: Path) -> Judgement:
     """Judges, and writes. Raises `UsageError`, in one line, if it cannot be judged; then nothing was changed."""
     plan = plan_of(run)
+    if (change := broken(run)) is not None:
+        raise UsageError(
+            f"{run} is not as the run left it: {change}; restore that, or delete {run / SEAL_FILE} to judge what is there"
+        )
     try:
         report = judge_run(run, _say)
     except NoRun as error:
@@ -69,6 +75,7 @@ def judged(run: Path) -> Judgement:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         summary = _summary(run, plan, report, {name: Sound(history) for name, history in histories.items()})
     unmade = tuple(_written(run, [("audit.json", report), ("summary.json", summary)]))
+    seal(run)
     return Judgement(summary, report, unmade)
 
 

@@ -196,6 +196,8 @@ class Terminal:
             self._console.print(f"unknown: {unknown}")
         for note in report.notes:
             self._console.print(f"note: {note}")
+        for example in report.counter_examples:
+            self._console.print(f"not one stock: {example}")
         for check, stories in report.violations.items():
             self._console.print(f"violated: {check}")
             for story in stories:

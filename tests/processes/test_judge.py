@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bazaar.ledger_file import KeptLedger
+from bazaar.seal import SEAL_FILE
 from tests.processes.command import ended, launch, processes_of, run
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
@@ -150,9 +151,30 @@ EDITED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_what_was_edited_is_judged_as_far_as_it_can_be_and_told(name: str, moved: Path, tmp_path: Path) -> None:
+def test_what_was_edited_is_one_line_and_nothing_changed(name: str, moved: Path, tmp_path: Path) -> None:
+    EDITED[name][0](moved)
+    before = contents(moved)
+    status, said, complained = judge(tmp_path, moved)
+    assert (status, said, complained.count("\n")) == (2, "", 1)
+    assert "is not as the run left it: " in complained
+    assert contents(moved) == before
+
+
+def test_a_journal_of_another_run_is_one_line_and_nothing_changed(moved: Path, tmp_path: Path) -> None:
+    trader = next(path.parent for path in moved.glob("*/queue-*.jsonl"))
+    (trader / "queue-99.jsonl").write_bytes(b"")
+    before = contents(moved)
+    status, _, complained = judge(tmp_path, moved)
+    assert (status, complained.count("\n")) == (2, 1)
+    assert f"{trader.name}/queue-99.jsonl was not there" in complained
+    assert contents(moved) == before
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_without_its_seal_what_was_edited_is_judged_as_far_as_it_can_be(name: str, moved: Path, tmp_path: Path) -> None:
     edit, story = EDITED[name]
     edit(moved)
+    (moved / SEAL_FILE).unlink()
     status, said, complained = judge(tmp_path, moved)
     assert status in (1, 3), said
     assert story in said
@@ -176,6 +198,7 @@ def test_a_price_that_was_changed_is_a_violation_with_its_story(moved: Path, tmp
         return [*lines[:number], json.dumps(entry).encode() + b"\n", *lines[number + 1 :]]
 
     _lines(moved / "ledger.jsonl", dearer)
+    (moved / SEAL_FILE).unlink()
     status, said, _ = judge(tmp_path, moved)
     assert status == 1
     assert "violated: money_adds_up" in said
