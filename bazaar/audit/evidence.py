@@ -78,6 +78,8 @@ class Case:
         self.dead: set[str] = set()
         self.damaged: set[str] = set()
         """Processes whose history is not there, or not whole."""
+        self.missed: list[str] = []
+        """Faults that were to be done and were not, each with the reason."""
         self.seated: set[tuple[str, int]] = set()
         """Tenures that began, with a journal of their own: the peer, and since when."""
         self.unread: dict[tuple[str, int], str] = {}

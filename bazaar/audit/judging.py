@@ -72,7 +72,8 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     reader = Reader(case, progress, sum(path.stat().st_size for path in files))
     findings = case.findings
     deposals = Deposals(case)
-    missed = _launcher(case, deposals, reader, evidence, expected)
+    case.missed += evidence.missed
+    _launcher(case, deposals, reader, evidence, expected)
     case.dead |= evidence.dead
     books = Books(case.charter.promises == "strong", case.orders, findings)
     _ledger(case, books, reader, evidence)
@@ -91,12 +92,11 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     _accounts(case, books)
     if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
         deposals.finish(books.tenures)
-    return _report(case, tuple(dict.fromkeys((*evidence.missed, *missed))))
+    return _report(case, tuple(dict.fromkeys(case.missed)))
 
 
-def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> list[str]:
-    """What was done to whom, who is there at the end, and whose history is not; the faults that were not done."""
-    missed: list[str] = []
+def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> None:
+    """What was done to whom, and what was not; who is there at the end, and whose history is not."""
     started: set[str] = set()
     ended: list[bool] = []
 
@@ -112,7 +112,7 @@ def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence
 
     handlers: dict[str, list[Handler]] = {
         "fault": [fault],
-        "missed": [lambda line, facts: missed.append(f"{facts.fault}: {facts.reason}")],
+        "missed": [lambda line, facts: case.missed.append(f"{facts.fault}: {facts.reason}")],
         "started": [lambda line, facts: started.add(facts.name)],
         "ended": [lambda line, facts: ended.append(True)],
     }
@@ -128,7 +128,6 @@ def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence
     for name in sorted(expected - evidence.histories.keys()):
         case.damaged.add(name)
         case.findings.unknown.tell(f"the history of {name} is not there")
-    return missed
 
 
 def _ledger(case: Case, books: Books, reader: Reader, evidence: Evidence) -> None:

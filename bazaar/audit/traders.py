@@ -37,6 +37,7 @@ class Trader:
             "took_over": self._took_over,
             "traded": self._traded,
             "unreadable": self._unreadable,
+            "nothing_to_resign": self._nothing_to_resign,
         }
 
     def _forget(self) -> None:
@@ -135,6 +136,9 @@ class Trader:
         self._case.unread[facts.peer, facts.since] = (
             f"{self._name} could not read the queue of {facts.peer} (trader since {facts.since}): {facts.reason}"
         )
+
+    def _nothing_to_resign(self, line: Line, facts: None) -> None:
+        self._case.missed.append(f"resign:{self._name}: it had no seat to give up (clock {line.clock})")
 
     def finish(self) -> None:
         """Nothing: what a trader owes is held against the ledger."""

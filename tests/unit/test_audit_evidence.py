@@ -246,6 +246,12 @@ def test_a_queue_that_there_never_was_is_no_loss() -> None:
     assert report.notes[-1].endswith("it had died before it began one")
 
 
+def test_a_resignation_of_one_without_a_seat_was_not_done() -> None:
+    report = judge(also("seller1", 9_500, "nothing_to_resign")(a_market()))
+    assert (report.verdict, report.violations) == ("unknown", {})
+    assert report.missed == ("resign:seller1: it had no seat to give up (clock 9500)",)
+
+
 def test_a_fault_that_the_launcher_could_not_do_is_told() -> None:
     report = judge(also("launcher", 5, "missed", fault="kill:buyer0@1", reason="it was not there")(a_market()))
     assert report.verdict == "unknown"
