@@ -119,7 +119,7 @@ def main() -> int:
         directory = Directory(plan.settings.host, port, key)
         clock = clock_of(run_folder)
         host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names)
-        host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visit))
+        host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -34,7 +34,7 @@ def main() -> int:
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
     host = Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of)
-    host.open_door(PeerFace(peer, plan, folder, host.visit))
+    host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
     host.run()
     return 0
 

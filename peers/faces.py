@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Visited(Protocol):
-    """`Host.visit`."""
+    """`Visits.visit`."""
 
     def __call__(self, act: Callable[[Turn], T], is_there: Callable[[T], bool] = ..., s: float = ..., /) -> T:
         """Has it done by the process's loop."""

@@ -17,10 +17,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol
 
 from bazaar.admission import admits
 from bazaar.core.channel import NEVER, Afterwards, Channel
@@ -31,6 +30,7 @@ from bazaar.process import Status
 from bazaar.records import WAREHOUSE, MalformedMessage, Recovered, Seat, decode, encode
 from bazaar.rpc import Directory, Mailbox, Post, Unreachable, open_door
 from bazaar.runclock import RunClock
+from peers.visits import Visits
 
 WORKERS = 20  # SPEC A6
 REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection: make another one
@@ -39,19 +39,7 @@ RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
 ABSENT_S = 0.5  # late by so much without having worked: the machine did not let this process run
 REPORT_EVERY_S = 0.2
-VISIT_S = 10.0  # for an answer at the door; milliseconds, unless the process is stopped
 FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
-
-
-T = TypeVar("T")
-
-
-class Visit(NamedTuple):
-    """What somebody at the door is to be told, as soon as it is there."""
-
-    answer: Future[Any]
-    result: Any
-    is_there: Callable[[Any], bool]
 
 
 class Store(Protocol):
@@ -124,7 +112,8 @@ class Host:
         self._afterwards = Afterwards()
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
-        self._visits: list[Visit] = []
+        self.visits = Visits(actor.name, self._do)
+        """What somebody at the door may ask for."""
         self._door: Door | None = None
         self._host = host
         self._stopping = False
@@ -138,7 +127,7 @@ class Host:
         directory.register(actor.name, self._mailbox.uri)
 
     def open_door(self, face: object) -> None:
-        """Lets Pyro4's own clients talk to `face`, which does by `visit` whatever it does with the actor."""
+        """Lets Pyro4's own clients talk to `face`, which does by `visits` whatever it does with the actor."""
         self._door = open_door(self._host, self._actor.name, face, self._key, self._count_refused)
         self._directory.announce(self._actor.name, self._door.uri)
 
@@ -161,8 +150,7 @@ class Host:
                 self._to_do.popleft()(turn)
             self._actor.tick(turn)
             self._perform(turn)
-            if self._visits:
-                self._tell_visitors()
+            self.visits.tell()
             self._report(ready=True)
         if self._door is not None:
             self._door.close()
@@ -194,40 +182,6 @@ class Host:
         """Has `act` done in the next turn (called by other threads)."""
         self._to_do.append(act)
         self._mailbox.wake()
-
-    def visit(
-        self, act: Callable[[Turn], T], is_there: Callable[[T], bool] = lambda result: True, s: float = VISIT_S
-    ) -> T:
-        """Has `act` done in the next turn; returns its result when that turn is performed and `is_there` holds of it.
-
-        Called by the door's threads. Raises the `ValueError` or `RuntimeError` of `act`, and `TimeoutError` after `s` seconds.
-        """
-        answer: Future[T] = Future()
-        self._do(partial(self._receive_visitor, answer, act, is_there))
-        try:
-            return answer.result(s)
-        except NotYet:
-            answer.cancel()
-            raise TimeoutError(f"{self._actor.name} has no answer within {s:g} s") from None
-
-    def _receive_visitor(
-        self, answer: Future[T], act: Callable[[Turn], T], is_there: Callable[[T], bool], turn: Turn
-    ) -> None:
-        try:
-            result = act(turn)
-        except (ValueError, RuntimeError) as refusal:
-            if answer.set_running_or_notify_cancel():
-                answer.set_exception(refusal)
-        else:
-            self._visits.append(Visit(answer, result, is_there))
-
-    def _tell_visitors(self) -> None:
-        """Those for whom there is an answer, now that all that it says is durable."""
-        there = [visit for visit in self._visits if visit.is_there(visit.result)]
-        for visit in there:
-            if visit.answer.set_running_or_notify_cancel():
-                visit.answer.set_result(visit.result)
-        self._visits = [visit for visit in self._visits if visit not in there and not visit.answer.cancelled()]
 
     def _listen(self) -> None:
         """The launcher's words (a thread of their own)."""
