@@ -264,6 +264,13 @@ class NameServer:
                     "give another port, or none to have a free one chosen"
                 ) from None
             raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
+        try:
+            _connect_to_oneself(host)
+        except OSError as error:
+            self._daemon.close()
+            raise UsageError(
+                f"nobody can connect to {host}, not even from here ({error.strerror or error}); see `bash run.sh doctor`"
+            ) from None
         self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
         self._doorman = post_a(Doorman, self._daemon, key, refused, guests=True)
         self._open = True
@@ -278,6 +285,13 @@ class NameServer:
         """Ends `serve`, which is in another thread; the port is free when that returns."""
         self._open = False
         self._doorman.wakeup()
+
+
+def _connect_to_oneself(host: str) -> None:
+    """Listening is no proof that anybody gets there: /etc/hosts may be wrong, the loopback down. Raises `OSError`."""
+    with contextlib.closing(Pyro4.socketutil.createSocket(bind=(host, 0))) as server:
+        there = host, server.getsockname()[1]
+        Pyro4.socketutil.createSocket(connect=there, timeout=CALL_TIMEOUT_S).close()
 
 
 @Pyro4.expose

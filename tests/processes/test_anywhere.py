@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.needs import need
 from tests.processes.command import environment, processes_of
 from tests.processes.market import ROOT
 from tests.processes.test_command_line import FAST
@@ -48,6 +50,20 @@ FOREIGN = {
     "other bytes": {"PYRO_SERIALIZER": "pickle", "PYRO_SERIALIZERS_ACCEPTED": "pickle", "PYRO_COMPRESSION": "1"},
     "python's paths": {"PYTHONPATH": "{here}/foreign", "PYTHONHOME": "/nonexistent", "PYTHONSAFEPATH": "1"},
     "python's ways": {"PYTHONWARNINGS": "error", "PYTHONHASHSEED": "odd", "PYTHONINSPECT": "1", "PYTHONUTF8": "2"},
+    "libraries": {
+        "MPLCONFIGDIR": "/proc/x",
+        "MATPLOTLIBRC": "/nonexistent",
+        "OMP_NUM_THREADS": "0",
+        "OPENSSL_CONF": "/x",
+    },
+    "ways out": {
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "SSL_CERT_FILE": "/nonexistent",
+        "SSLKEYLOGFILE": "/nonexistent/x",
+    },
+    "places": {"TMPDIR": "/nonexistent", "HOME": "/proc", "XDG_CACHE_HOME": "/proc", "PYTHONPYCACHEPREFIX": "/proc"},
+    "words": {"LC_ALL": "C", "LANG": "xx_YY", "TZ": "Nowhere/Else", "PYTHONIOENCODING": "ascii"},
+    "screens": {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "0", "LINES": "0"},
 }
 
 
@@ -78,6 +94,19 @@ def test_it_listens_on_ipv6(port: bool, tmp_path: Path, mongo_uri: str) -> None:
         host = f"[::1]:{server.getsockname()[1]}" if port else "::1"
     out = tmp_path / "run"
     assert_held(start(tmp_path, mongo_uri, host, "4", "1", *FAST, "--out", str(out)), out)
+
+
+def test_a_machine_on_which_nobody_can_connect_is_said(tmp_path: Path, mongo_uri: str) -> None:
+    """One can listen at localhost here all the same."""
+    alone = (
+        subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False) if shutil.which("unshare") else None
+    )
+    need(alone and alone.returncode == 0, "network of its own to be without", "run as root, with util-linux")
+    out = ("--out", str(tmp_path / "run"))
+    done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, *out, before='exec unshare -n bash "$0" "$@"')
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nobody can connect to localhost" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_largest_numbers_that_are_let_in_fit(tmp_path: Path, mongo_uri: str) -> None:
