@@ -151,6 +151,12 @@ def test_no_home_no_locale_nothing_but_path(tmp_path: Path) -> None:
     assert_held(done, out)
 
 
+@pytest.mark.parametrize("uri", ["", " "])
+def test_a_uri_that_is_set_and_empty_is_none(uri: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert_held(start(tmp_path, uri, "localhost", "4", "1", *FAST, "--out", str(out)), out)
+
+
 def test_too_few_open_files_are_one_line(tmp_path: Path, mongo_uri: str) -> None:
     done = start(tmp_path, mongo_uri, "localhost", "4", "1", *FAST, before="ulimit -n 64")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

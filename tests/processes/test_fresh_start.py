@@ -1,4 +1,4 @@
-"""From a clone to a verdict by the README's command, on a machine that has Python and nothing else set up.
+"""From a clone to a verdict by the README's command, and to tests, on a machine that has Python and nothing else set up.
 
 Like a container: another user, whose HOME is empty, and of the environment PATH alone. How packages are reached is the
 machine's: pip's own file in /etc, and what of these variables is set.
@@ -66,6 +66,7 @@ def readable(python: str, folder: Path) -> dict[str, str]:
     return {"BAZAAR_PYTHON": str(folder / "bin" / name), "LD_LIBRARY_PATH": str(folder / "lib")}
 
 
+@pytest.mark.timeout(300)  # a slow registry, a busy machine
 @pytest.mark.parametrize("version", VERSIONS)
 def test_from_a_clone_to_a_verdict(version: str, machine: Path) -> None:
     assert f"    {COMMAND} " in (ROOT / "README.md").read_text()
@@ -74,14 +75,15 @@ def test_from_a_clone_to_a_verdict(version: str, machine: Path) -> None:
         pytest.skip(f"this machine has no Python {version} with ensurepip")
     reach = {name: os.environ[name] for name in REACH if name in os.environ}
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(machine / "home"), **reach}
+    environment |= readable(here[version], machine / "python")
     done = subprocess.run(
         [*AS_SOMEBODY, *COMMAND.split(), "--pace", "fast", "--duration", "2"],
-        env={**environment, **readable(here[version], machine / "python")},
+        env=environment,
         cwd=machine / "clone",
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
         check=False,
     )
     need("is there a network?" not in done.stderr, "way to a package registry", "a network, or pip's configuration")
@@ -91,3 +93,16 @@ def test_from_a_clone_to_a_verdict(version: str, machine: Path) -> None:
     made_of = (machine / "clone" / ".venv" / "pyvenv.cfg").read_text()
     assert f"version = {version}." in made_of
     assert processes_of(machine) == {}
+    in_its_environment = [
+        ".venv/bin/python",
+        "-m",
+        "pytest",
+        "-q",
+        "tests/unit",
+        "-k",
+        "test_topology",
+    ]  # no plugins there
+    tests = subprocess.run(
+        [*AS_SOMEBODY, *in_its_environment], env=environment, cwd=machine / "clone", capture_output=True, check=False
+    )
+    assert tests.returncode == 0, tests.stdout

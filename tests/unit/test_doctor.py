@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import resource
 import socket
 import subprocess
@@ -96,3 +97,22 @@ def test_it_needs_no_package_and_its_status_says_whether_a_run_can_start() -> No
     lacking = subprocess.run([*command, "not", "not"], capture_output=True, text=True, check=False)
     assert lacking.returncode == 1
     assert "1 thing(s) to do" in lacking.stdout
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "there"),
+    [
+        ("linux", "x86_64", True),
+        ("linux", "aarch64", True),
+        ("darwin", "arm64", True),
+        ("darwin", "x86_64", True),
+        ("win32", "AMD64", True),
+        ("linux", "riscv64", False),
+    ],
+)
+def test_which_machines_get_mongodb_with_the_packages(
+    system: str, machine: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert doctor.brings_a_wheel(ROOT) == there
