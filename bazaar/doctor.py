@@ -21,6 +21,7 @@ from typing import Iterator, NamedTuple, Optional, Tuple  # noqa: UP035 # Python
 PEERS = 8  # of a run without options
 VENV_MB, RUN_MB = 500, 300  # on the disk
 PEER_MB, OTHERS_MB = 45, 350  # in memory: a peer; launcher, name server, warehouse and MongoDB together
+PEER_THREADS, OTHERS_THREADS = 25, 100
 TOOLS = ("bash", "cat", "cksum", "grep", "ls", "mkdir", "rm", "sed", "sleep", "tail", "touch", "tr", "wc")
 IN_THE_WHEEL = "lib/python3*/site-packages/fiftyone/db/bin/mongod"
 
@@ -46,6 +47,7 @@ def examine(root: Path, ready: bool, fit: bool) -> Iterator[Finding]:
     yield from hosts()
     yield words()
     yield files(resource.getrlimit(resource.RLIMIT_NOFILE))
+    yield processes(resource.getrlimit(resource.RLIMIT_NPROC)[0])
     yield folder(Path.cwd(), "runs", RUN_MB)
     yield memory(available_mb())
     yield clock(time.time())
@@ -186,6 +188,20 @@ def files(limits: Tuple[int, int]) -> Finding:  # noqa: UP006
             "missing", "open files", f"{hard} at the most; a run needs {files_needed(PEERS)}: ulimit -n 1024"
         )
     return Finding("ok", "open files", f"{hard} at the most, enough for {(hard - 64) // 3} peers")
+
+
+def processes(limit: int) -> Finding:
+    """How many processes and threads one may have, of all that one runs; the administrator may have as many as there are."""
+    needed = PEERS * PEER_THREADS + OTHERS_THREADS
+    if limit == resource.RLIM_INFINITY or os.geteuid() == 0:
+        return Finding("ok", "processes", "as many as one likes")
+    if limit < needed:
+        return Finding(
+            "mind",
+            "processes",
+            f"{limit} at the most, with threads; {PEERS} peers take up to {needed}: ask for fewer peers",
+        )
+    return Finding("ok", "processes", f"{limit:,} at the most, with threads")
 
 
 def folder(where: Path, what: str, needed_mb: int) -> Finding:

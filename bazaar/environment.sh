@@ -17,6 +17,7 @@ ROOT=$(CDPATH="" cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 for _name in "${!PYTHON@}"; do
     case $_name in PYTHONDONTWRITEBYTECODE | PYTHONPYCACHEPREFIX) ;; *) unset "$_name" ;; esac
 done
+export PATH  # where it was not set, the shell has one of its own, and the programs would have none
 [[ -n ${HOME:-} ]] || { unset HOME && export HOME=~; }  # as the list of users has it
 
 prepare_environment() {

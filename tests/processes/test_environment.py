@@ -248,6 +248,15 @@ def test_several_first_starts_at_once(project: Project) -> None:
     assert [start.communicate(timeout=100)[0].partition(" ")[0] for start in starts] == ["hot"] * 3
 
 
+def test_without_a_path_it_has_the_shells(project: Project) -> None:
+    """`env -i`: a Python that is found by its name asks PATH where it is, and cannot make an environment else."""
+    found = subprocess.run(["env", "-i", "bash", "-c", "type python3"], capture_output=True, check=False)
+    if found.returncode != 0:
+        pytest.skip("no python3 where a shell looks by itself")
+    done = project.start(PATH="", HOME="", BAZAAR_PYTHON="python3")
+    assert is_hot(done), done.stderr
+
+
 def test_without_a_home_it_has_the_one_from_the_list_of_users(bare_project: Project) -> None:
     done = bare_project.start(HOME="")
     assert is_hot(done), done.stderr

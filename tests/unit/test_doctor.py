@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import socket
@@ -33,6 +34,7 @@ def test_every_finding_is_one_line_with_a_mark() -> None:
         "IPv6",
         "locale",
         "open files",
+        "processes",
         "disk",
         "memory",
         "clock",
@@ -41,10 +43,18 @@ def test_every_finding_is_one_line_with_a_mark() -> None:
         assert things.count(thing) == 1
 
 
+def as_somebody(find: Callable[[], Finding]) -> Finding:
+    """What is found by who is not the administrator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 1000)
+        return find()
+
+
 LACKS: dict[str, tuple[Callable[[], Finding], str, str]] = {
     "no python": (lambda: doctor.python(fit=False), "missing", "BAZAAR_PYTHON"),
     "a colon": (lambda: doctor.environment(Path("/a:b"), ready=True), "missing", "move or rename"),
     "few files": (lambda: doctor.files((64, 64)), "missing", "ulimit -n"),
+    "few processes": (lambda: as_somebody(lambda: doctor.processes(100)), "mind", "ask for fewer"),
     "no room": (lambda: doctor.folder(Path("/"), "runs", 10**9), "missing", "make room"),
     "little memory": (lambda: doctor.memory(300), "mind", "ask for fewer"),
     "memory unknown": (lambda: doctor.memory(0), "mind", "does not say"),
