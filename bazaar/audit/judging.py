@@ -75,6 +75,11 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     case.missed += evidence.missed
     _launcher(case, deposals, reader, evidence, expected)
     case.dead |= evidence.dead
+    if WAREHOUSE in case.dead:
+        case.dead |= set(case.charter.names)
+        findings.notes.tell(
+            "the warehouse was gone at the end: what was under way had nobody to decide it, for anybody"
+        )
     books = Books(case.charter.promises == "strong", case.orders, findings)
     _ledger(case, books, reader, evidence)
     clients = ClientsSide(case)

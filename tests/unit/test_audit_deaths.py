@@ -56,7 +56,7 @@ MISSED: list[tuple[str, Lie, str]] = [
 def test_what_a_process_that_is_gone_can_have_missed_is_excused_and_nobody_elses(
     who: str, lie: Lie, check: str
 ) -> None:
-    others = {*NAMES, "warehouse"} - {who}
+    others = set(NAMES) - {who}
     assert judge(all_of(lie, dead(who))(a_market())).verdict == "held"
     assert check in judge(lie(a_market())).violations
     assert check in judge(all_of(lie, dead(*others))(a_market())).violations
@@ -127,6 +127,20 @@ def test_where_the_launcher_was_killed_nobody_is_there_at_the_end() -> None:
     assert "launcher was killed" in report.notes[0]
     ended = judge(all_of(begun, also("launcher", 9900, "ended"))(a_market()))
     assert set(ended.violations) == {"no_order_lost", "buyers_were_told_the_truth", "queues_were_taken_over"}
+
+
+def test_where_the_warehouse_was_gone_at_the_end_nobody_owes_what_it_had_to_decide() -> None:
+    under_way = all_of(
+        also("launcher", 1, "started", name="warehouse"),
+        also("warehouse", 5, "connected", entries=0),
+        also("buyer0", 9_100, "ordered", order="buyer0-4", item="salt", trader=TRADER),
+        also("seller1", 9_100, "offered", deposit="seller1-d9", item="fish", count=3, price=800, trader=TRADER),
+        also("launcher", 9_900, "ended"),
+    )
+    assert set(judge(under_way(a_market())).violations) == {"no_order_lost", "deposits_are_booked_as_offered"}
+    report = judge(all_of(also("launcher", 9_000, "fell", name="warehouse"), under_way)(a_market()))
+    assert (report.verdict, report.violations) == ("held", {})
+    assert "the warehouse was gone" in report.notes[0]
 
 
 # -------------------------------------------------------------------------------------------- deposals
