@@ -28,6 +28,7 @@ class World(Driver):
         self.longest_s = LONGEST_S
         self.ended = False
         """Whether the run came to its end by itself."""
+        self._finishing = False
         self._watches: list[tuple[Callable[[], bool], Callable[[], None]]] = []
         super().__init__(seed, settings, network, machine)
 
@@ -44,8 +45,9 @@ class World(Driver):
             self._until(lambda: self.now > max(ends_at, self.quiet_after_s))
         else:
             self._until(lambda: self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer")))
+        self._finishing = True
         for name in list(self.actors):
-            self._turn(name, self.actors[name].finish)
+            self._finish(name)
         self.ended = self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
         self._tell("ended")
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
@@ -53,6 +55,10 @@ class World(Driver):
             ledger.apply(entry)
         stock = {product: left for product, (left, _) in ledger.stock().items()}
         return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
+
+    def _finish(self, name: str) -> None:
+        if name in self.actors:
+            self._turn(name, self.actors[name].finish)
 
     def _until(self, condition: Callable[[], bool]) -> bool:
         """Goes on until it holds; False if it never does."""
@@ -98,6 +104,8 @@ class World(Driver):
             self._create(name)
             within_s = self._machine.further_begin_within_s
             self._begin_later(name, self._rng.random() * within_s)
+            if self._finishing:
+                self._at(within_s + TICK_S, lambda: self._finish(name))
 
     def stop_at(self, name: str, step: int, for_s: float, when: Callable[[Turn], bool]) -> None:
         """SIGSTOP within a turn, the first for which `when` holds: before it is durable (0), before its history is
