@@ -279,7 +279,7 @@ def the_clock_does_not_heed_what_it_hears(patch: Patch) -> None:
     patch.setattr(LamportClock, "witness", lambda clock, sent: clock.tick())
 
 
-@control("lowest_clock_served_first", 60, window=20, traders=1, cache="none", peers=9, requests=200)
+@control("lowest_clock_served_first", 60, window=20, traders=1, cache="none", peers=9, requests=400)
 def the_queue_is_served_by_arrival(patch: Patch) -> None:
     arrivals = count()
     honest = TradeQueue.put
@@ -344,6 +344,7 @@ def test_every_check_has_seen_something_broken() -> None:
         "entries_make_sense",
         "the_living_keep_their_seats",
     }  # test_blind_spots.py
+    elsewhere |= {"one_stock_explains_all_answers"}  # test_linearizability.py
     elsewhere |= {"ledger_unbroken"}  # tests/unit/test_audit.py: the ledger of a simulation cannot have a gap
     assert {broken.check for broken in CONTROLS} | elsewhere == set(CHECKS)
 

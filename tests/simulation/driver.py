@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 from collections import Counter, defaultdict
@@ -16,7 +17,18 @@ from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Actor, Event, Turn
 from bazaar.history import Happening, happening, recall
 from bazaar.plan import Plan, draw_plan
-from bazaar.records import WAREHOUSE, AnyEntry, Delivery, Denial, FormerLife, Sale, Seat, decode, encode
+from bazaar.records import (
+    WAREHOUSE,
+    AnyEntry,
+    Delivery,
+    Denial,
+    FormerLife,
+    MalformedMessage,
+    Sale,
+    Seat,
+    decode,
+    encode,
+)
 from bazaar.settings import Settings
 from bazaar.warehouse import Warehouse
 from peers.host import FURTHER_LIFE
@@ -289,7 +301,10 @@ class Driver:
         if channel.repeat_at <= local:
             channel.again()
         while (delivery := channel.delivery(local)) is not None:
-            self._transmit(decode(encode(delivery)))
+            with contextlib.suppress(
+                MalformedMessage
+            ):  # what no honest process says (a control's) is refused at the door
+                self._transmit(decode(encode(delivery)))
         way, deadline = (source, target), channel.deadline
         if deadline < self._channel_wakes[way]:
             self._channel_wakes[way] = deadline
