@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -133,13 +134,17 @@ def test_nobody_gets_in_before_there_is_a_user(folder: Path) -> None:
     port = int(wait_until((folder / "mongod.port").read_text))
     met: set[object] = set()
     while call.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            continue  # it does not listen yet: refused, the driver would pause for 0.5 s, and the moment be over
         with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True, timeoutMS=500) as client:
             try:
                 met.add(str(ATTEMPTS["make a user"](client)))
             except OperationFailure as error:
                 met.add(error.code)
             except PyMongoError:
-                pass  # it does not listen yet
+                pass  # it is not ready yet
     assert met == {13}
     assert call.communicate()[0].startswith("mongodb://bazaar:")
 
