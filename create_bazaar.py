@@ -18,16 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from bazaar import interrupts, run_folder
+from bazaar.analysis.judgement import plan_of
+from bazaar.control import interrupts
+from bazaar.control.judging import Judging
+from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.core.cache import POLICIES
-from bazaar.doctor import files_needed
-from bazaar.faults import FORM, Fault, parse_faults
-from bazaar.judgement import plan_of
-from bazaar.judging import Judging
-from bazaar.launcher import Bazaar, ProcessDied
-from bazaar.plan import draw_plan
-from bazaar.settings import ElectionMode, Pace, Settings, UsageError, with_pace
-from bazaar.terminal import Terminal
+from bazaar.protocol.faults import FORM, Fault, parse_faults
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.settings import ElectionMode, Pace, Settings, UsageError, with_pace
+from bazaar.runtime import run_folder
+from bazaar.setup.doctor import files_needed
+from bazaar.views.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}

@@ -12,18 +12,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bazaar import process
-from bazaar.history import History
-from bazaar.ledger_file import Behind, LedgerFile
-from bazaar.mongo import Damaged, Gone, MongoLedger, Replaced
-from bazaar.plan import Plan, load
-from bazaar.records import WAREHOUSE, AnyEntry, DepositEntry, Item, Sale
-from bazaar.rpc import Directory, read_key
-from bazaar.runclock import clock_of
-from bazaar.settings import UsageError
-from bazaar.warehouse import Warehouse
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import Plan, load
+from bazaar.protocol.records import WAREHOUSE, AnyEntry, DepositEntry, Item, Sale
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import process
+from bazaar.runtime.history import History
+from bazaar.runtime.host import Host
+from bazaar.runtime.ledger_file import Behind, LedgerFile
+from bazaar.runtime.mongo import Damaged, Gone, MongoLedger, Replaced
+from bazaar.runtime.rpc import Directory, read_key
+from bazaar.runtime.runclock import clock_of
 from peers.faces import WarehouseFace
-from peers.host import Host
 
 MIRROR_EVERY_S = 1.0
 

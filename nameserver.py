@@ -11,10 +11,10 @@ import sys
 import threading
 from pathlib import Path
 
-from bazaar import process
-from bazaar.process import Status
-from bazaar.rpc import NameServer, read_key
-from bazaar.settings import UsageError
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import process
+from bazaar.runtime.process import Status
+from bazaar.runtime.rpc import NameServer, read_key
 
 
 def main() -> int:

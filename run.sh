@@ -3,7 +3,7 @@
 # Looks at the machine:  bash run.sh doctor
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh run.sh
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/setup/environment.sh"
 
 if ! pwd -P >/dev/null 2>&1; then
     echo "bazaar: the working folder is not there any more; change to one that is" >&2

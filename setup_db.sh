@@ -21,7 +21,7 @@
 # that this call started is left running.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup_db.sh
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/setup/environment.sh"
 
 # Without these, bash would run the EXIT trap within the signal's handler, where $(...) gives wrong results.
 trap 'exit 129' HUP

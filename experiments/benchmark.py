@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bazaar.settings import with_pace
+from bazaar.protocol.settings import with_pace
 from experiments import yardsticks
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from bazaar.process import ROOT
-from bazaar.settings import UsageError
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime.process import ROOT
 
 MONGODB_PORT = 27017
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from bazaar.settings import ElectionMode, with_pace
+from bazaar.protocol.settings import ElectionMode, with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import START_S, Experiment, Failed, Run, main

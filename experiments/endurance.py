@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from bazaar.history import only
-from bazaar.records import WAREHOUSE, is_seller
-from bazaar.settings import with_pace
+from bazaar.protocol.records import WAREHOUSE, is_seller
+from bazaar.protocol.settings import with_pace
+from bazaar.runtime.history import only
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled

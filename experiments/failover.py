@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bazaar.settings import with_pace
+from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled

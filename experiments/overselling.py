@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import mean
 
-from bazaar.settings import with_pace
+from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Missing, Row, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bazaar.settings import with_pace
-from bazaar.summary import percentile
+from bazaar.analysis.summary import percentile
+from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled

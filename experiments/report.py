@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bazaar.settings import UsageError
+from bazaar.protocol.settings import UsageError
 from experiments import (
     benchmark,
     election,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bazaar.settings import Settings, UsageError
+from bazaar.protocol.settings import Settings, UsageError
 
 AFTER_VALUES = ("faults", "settings", "machine", "measured")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the experiments, and writes RESULTS.md:  bash experiments/run.sh [NAME ...] [options]      (--help lists them)
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/environment.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 
 prepare_environment requirements.txt
 export PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}  # from the caller's folder, to which a path in --out refers

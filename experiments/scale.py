@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bazaar.settings import Settings, with_pace
+from bazaar.protocol.settings import Settings, with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main

@@ -27,18 +27,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from bazaar import interrupts
+from bazaar.analysis.summary import Summary
+from bazaar.control import interrupts
+from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.mongod import Mongod
 from bazaar.core.cache import POLICIES
-from bazaar.faults import parse_faults
-from bazaar.history import Happening, by_time, histories_of, only
-from bazaar.launcher import Bazaar, ProcessDied
-from bazaar.mongo import server_version
-from bazaar.mongod import Mongod
-from bazaar.plan import Plan, draw_plan
-from bazaar.process import ROOT
-from bazaar.records import ITEMS, is_seller
-from bazaar.settings import Settings, UsageError
-from bazaar.summary import Summary
+from bazaar.protocol.faults import parse_faults
+from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.records import ITEMS, is_seller
+from bazaar.protocol.settings import Settings, UsageError
+from bazaar.runtime.history import Happening, by_time, histories_of, only
+from bazaar.runtime.mongo import server_version
+from bazaar.runtime.process import ROOT
 from experiments.distance import farther
 from experiments.rows import Cell, Missing, Row, Table, name_of
 

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bazaar.records import ITEMS
-from bazaar.settings import with_pace
+from bazaar.protocol.records import ITEMS
+from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from bazaar.settings import with_pace
+from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import (
     Cell,

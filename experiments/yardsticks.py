@@ -22,9 +22,9 @@ import Pyro4
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from bazaar.journal import to_disk
-from bazaar.process import ROOT
-from bazaar.records import Delivery, Letter, Purchased, Sale, encode, entry_to_document
+from bazaar.protocol.records import Delivery, Letter, Purchased, Sale, encode, entry_to_document
+from bazaar.runtime.journal import to_disk
+from bazaar.runtime.process import ROOT
 
 CALLS_S, INSERTS_S, SYNCS_S = 0.6, 0.4, 0.2
 CLIENTS = 6

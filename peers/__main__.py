@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bazaar import process
-from bazaar.history import History
-from bazaar.journal import Journal, journal_file, read_journal
-from bazaar.plan import load
-from bazaar.records import WAREHOUSE, Recovered, Seat
-from bazaar.rpc import Directory, read_key
-from bazaar.runclock import clock_of
+from bazaar.protocol.plan import load
+from bazaar.protocol.records import WAREHOUSE, Recovered, Seat
+from bazaar.runtime import process
+from bazaar.runtime.history import History
+from bazaar.runtime.host import Host
+from bazaar.runtime.journal import Journal, journal_file, read_journal
+from bazaar.runtime.rpc import Directory, read_key
+from bazaar.runtime.runclock import clock_of
 from peers.faces import PeerFace
-from peers.host import Host
 from peers.peer import Peer
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.protocol.records import (
     FIRST_LIFE,
     ITEMS,
     AskAgain,
@@ -28,7 +28,7 @@ from bazaar.records import (
     Purchased,
     Unavailable,
 )
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading, one_of_the_items
 
 

@@ -13,12 +13,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.door import exposed
-from bazaar.history import HISTORY_FILE, last_lines
-from bazaar.ledger_file import entries_of
-from bazaar.plan import Plan
-from bazaar.records import is_seller
-from bazaar.warehouse import Warehouse
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import is_seller
+from bazaar.runtime.door import exposed
+from bazaar.runtime.history import HISTORY_FILE, last_lines
+from bazaar.runtime.ledger_file import entries_of
 from peers.peer import Peer
 
 MOST_LINES = 1_000  # of a history, or of the ledger, at a time

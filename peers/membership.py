@@ -18,7 +18,7 @@ from typing import ClassVar
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.protocol.records import (
     WAREHOUSE,
     Bench,
     BenchIs,
@@ -33,7 +33,7 @@ from bazaar.records import (
     Won,
     index_of,
 )
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Role
 
 FIRST_STARTER = 2

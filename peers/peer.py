@@ -10,8 +10,8 @@ from typing import Any
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
-from bazaar.plan import Plan
-from bazaar.records import FIRST_LIFE, FormerLife, Item, Letter, Recovered, Seat, is_seller
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import FIRST_LIFE, FormerLife, Item, Letter, Recovered, Seat, is_seller
 from peers.buyer import Buyer, ByHand
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, Item
+from bazaar.protocol.records import ITEMS, Item
 
 FOREVER = float("inf")
 

@@ -9,8 +9,18 @@ import msgspec
 
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
-from bazaar.records import FIRST_LIFE, ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
-from bazaar.settings import Settings
+from bazaar.protocol.records import (
+    FIRST_LIFE,
+    ITEMS,
+    Deposit,
+    Deposited,
+    FormerLife,
+    Item,
+    OutOfStock,
+    Sold,
+    sellers_share,
+)
+from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading, one_of_the_items
 
 LOWEST_PRICE, HIGHEST_PRICE = 5, 10  # dollars (SPEC C1)

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
-from bazaar.admission import fits
 from bazaar.core.cache import POLICIES
 from bazaar.core.orders import TradeQueue
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.protocol.admission import fits
+from bazaar.protocol.records import (
     ITEMS,
     WAREHOUSE,
     Adopt,
@@ -67,7 +67,7 @@ from bazaar.records import (
     WhoTrades,
     is_seller,
 )
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading
 
 MOST_IN_ASK = 500

@@ -31,7 +31,7 @@ GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 2
 BREAKS = (
     Break(
         "the seller's share is 79 %",
-        "bazaar/records.py",
+        "bazaar/protocol/records.py",
         "SELLER_SHARE_PERCENT = 80",
         "SELLER_SHARE_PERCENT = 79",
         ("tests/unit/test_seller.py", "tests/unit/test_records.py"),
@@ -84,7 +84,7 @@ BREAKS = (
     ),
     Break(
         "what a deposed trader asks is done",
-        "bazaar/warehouse.py",
+        "bazaar/core/warehouse.py",
         "if not self.ledger.is_trader(source):",
         "if not source:",
         ("tests/unit/test_warehouse.py",),
@@ -92,7 +92,7 @@ BREAKS = (
     ),
     Break(
         "an heir reads before the lease ends",
-        "bazaar/warehouse.py",
+        "bazaar/core/warehouse.py",
         "if self._over_at(seat) <= turn.now:\n                turn.send(trader",
         "if turn.now >= 0.0:\n                turn.send(trader",
         ("tests/unit/test_warehouse.py",),
@@ -100,7 +100,7 @@ BREAKS = (
     ),
     Break(
         "what others hold is refused, not called back",
-        "bazaar/warehouse.py",
+        "bazaar/core/warehouse.py",
         "if self.ledger.holders(order.item) and not self.ledger.free(order.item):",
         "if not order.item:",
         ("tests/unit/test_warehouse.py",),
@@ -187,28 +187,28 @@ BREAKS = (
     ),
     Break(
         "the journal is not synced",
-        "bazaar/journal.py",
+        "bazaar/runtime/journal.py",
         'getattr(os, "fdatasync", os.fsync)(file)',
         "os.fstat(file)",
         ("tests/unit/test_journal.py",),
     ),
     Break(
         "a journal that is written anew drops the promises",
-        "bazaar/journal.py",
+        "bazaar/runtime/journal.py",
         "for lines in self._live.values() for line in lines]",
         "for lines in self._live.values() for line in lines[:1]]",
         ("tests/unit/test_journal.py",),
     ),
     Break(
         "orders that were refused rightly count as under-sold",
-        "bazaar/summary.py",
+        "bazaar/analysis/summary.py",
         "undersold += left[entry.item] > 0",
         "undersold += left[entry.item] >= 0",
         ("tests/unit/test_summary.py",),
     ),
     Break(
         "the time to an answer runs to the last one",
-        "bazaar/summary.py",
+        "bazaar/analysis/summary.py",
         "waits.append(at - open_since.pop(order))",
         "waits.append(at - open_since[order])",
         ("tests/unit/test_summary.py",),
@@ -223,7 +223,7 @@ BREAKS = (
     ),
     Break(
         "a seller that is started again forgets what it was paid for",
-        "bazaar/history.py",
+        "bazaar/runtime/history.py",
         'credited.add(facts["order"])',
         'credited.discard(facts["order"])',
         ("tests/unit/test_history.py",),
@@ -231,7 +231,7 @@ BREAKS = (
     ),
     Break(
         "a buyer that is started again forgets what it waits for",
-        "bazaar/history.py",
+        "bazaar/runtime/history.py",
         'unanswered[facts["order"]] = Unanswered(facts["item"], facts["order"] in answered)',
         'unanswered.pop(facts["order"], None)',
         ("tests/unit/test_history.py",),

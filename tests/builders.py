@@ -6,9 +6,9 @@ from typing import Any
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
-from bazaar.plan import Plan, draw_plan
-from bazaar.records import AnyMessage, Bench, Delivery, DepositEntry, Item, Letter, Lot, Order, Sale, Seat
-from bazaar.settings import Settings, with_pace
+from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.records import AnyMessage, Bench, Delivery, DepositEntry, Item, Letter, Lot, Order, Sale, Seat
+from bazaar.protocol.settings import Settings, with_pace
 from peers.role import Role
 
 

@@ -2,7 +2,7 @@
 # Runs the tests:  bash tests/run.sh [pytest's options and paths, from the repository's folder]
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh tests/run.sh
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/environment.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 
 prepare_environment tests/requirements.txt
 cd "$ROOT"

@@ -19,12 +19,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from bazaar.audit import Report
+from bazaar.analysis.audit import Report
+from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.core.cache import POLICIES
-from bazaar.faults import parse_faults
-from bazaar.launcher import Bazaar, ProcessDied
-from bazaar.plan import draw_plan
-from bazaar.settings import Settings, with_pace
+from bazaar.protocol.faults import parse_faults
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.settings import Settings, with_pace
 
 FAULTS = 3
 DURATION_S = 9.0

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bazaar.audit import Evidence
-from bazaar.history import Happening
-from bazaar.plan import Plan
-from bazaar.records import AnyEntry, Appoint, Denial, DeposeEntry, Item
+from bazaar.analysis.audit import Evidence
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import AnyEntry, Appoint, Denial, DeposeEntry, Item
+from bazaar.runtime.history import Happening
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
 
 NAMES = ("buyer0", "seller1", "seller2", "buyer3", "buyer4")

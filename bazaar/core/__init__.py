@@ -1,1 +1,1 @@
-"""The protocol cores: pure, no input or output, no clock but the `now` they are given."""
+"""What is decided: the protocol cores. Pure: no input or output, no clock but the `now` that they are given."""

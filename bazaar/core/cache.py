@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read, Request
+from bazaar.protocol.records import ITEMS, Draw, GiveBack, Item, Lot, Read, Request
 
 if TYPE_CHECKING:  # which ask the table below whether there is such a policy
-    from bazaar.settings import Settings
+    from bazaar.protocol.settings import Settings
 
 Promise = Literal["strong", "weak"]
 

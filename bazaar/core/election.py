@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bazaar.core.turn import Turn
-from bazaar.records import WAREHOUSE, Claim, Election, Ok, index_of
+from bazaar.protocol.records import WAREHOUSE, Claim, Election, Ok, index_of
 
 FOREVER = float("inf")
 NEVER_CALLED = -2  # rounds are numbered from -1

@@ -13,7 +13,7 @@ from typing import Literal
 
 from bazaar.core.names import Names
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.records import (
+from bazaar.protocol.records import (
     ITEMS,
     AdoptEntry,
     AnyEntry,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
-from bazaar.records import AnyMessage, Letter, Recovered, Seat
+from bazaar.protocol.records import AnyMessage, Letter, Recovered, Seat
 
 Facts = dict[str, Any]
 
@@ -83,7 +83,7 @@ class Turn:
 
 
 class Actor(Protocol):
-    """What a driver (`peers/host.py`, `tests/simulation`) runs. All times are seconds of one steady clock."""
+    """What a driver (`bazaar/runtime/host.py`, `tests/simulation`) runs. All times are seconds of one steady clock."""
 
     name: str
     clock: LamportClock

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from bazaar.mongo import MongoLedger
+from bazaar.runtime.mongo import MongoLedger
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 from tests.contract.replica_set import ReplicaSet, find_mongod
 

@@ -1,12 +1,12 @@
-"""A ledger in memory that keeps the contract of `bazaar.mongo.MongoLedger`. Two that share a `Shelf` are two
+"""A ledger in memory that keeps the contract of `bazaar.runtime.mongo.MongoLedger`. Two that share a `Shelf` are two
 processes at one database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bazaar.mongo import Damaged, Replaced
-from bazaar.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
+from bazaar.runtime.mongo import Damaged, Replaced
 
 Stock = dict[tuple[str, Item], tuple[int, int]]
 

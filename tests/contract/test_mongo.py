@@ -21,10 +21,10 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
-from bazaar import mongo as mongo_module
-from bazaar.mongo import Damaged, MongoLedger, Replaced, server_version
-from bazaar.records import AnyEntry, entry_to_document
-from bazaar.settings import UsageError
+from bazaar.protocol.records import AnyEntry, entry_to_document
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import mongo as mongo_module
+from bazaar.runtime.mongo import Damaged, MongoLedger, Replaced, server_version
 from tests.builders import a_lot, a_sale, an_order
 from tests.contract.conftest import Server, drop_database, setup_db
 from tests.contract.replica_set import find_mongod

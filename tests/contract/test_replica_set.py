@@ -11,10 +11,10 @@ import pytest
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from bazaar import mongo as mongo_module
-from bazaar.mongo import Gone, MongoLedger, server_version
-from bazaar.records import AnyEntry, entry_to_document
-from bazaar.settings import UsageError
+from bazaar.protocol.records import AnyEntry, entry_to_document
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import mongo as mongo_module
+from bazaar.runtime.mongo import Gone, MongoLedger, server_version
 from tests.builders import a_lot, a_sale, an_order
 from tests.contract.replica_set import ReplicaSet
 from tests.waiting import wait_until

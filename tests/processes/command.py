@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bazaar import interrupts
+from bazaar.control import interrupts
 from tests.processes.market import ROOT
 
 Command = subprocess.Popen[str]

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bazaar.audit import Report
-from bazaar.history import Happening, Recorded
-from bazaar.launcher import Bazaar
-from bazaar.narration import narrate
-from bazaar.plan import Plan
-from bazaar.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
-from bazaar.settings import Settings, with_pace
-from bazaar.summary import Summary
+from bazaar.analysis.audit import Report
+from bazaar.analysis.summary import Summary
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
+from bazaar.protocol.settings import Settings, with_pace
+from bazaar.runtime.history import Happening, Recorded
+from bazaar.views.narration import narrate
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} : ")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bazaar.history import Recorded
-from bazaar.plan import draw_plan
+from bazaar.protocol.plan import draw_plan
+from bazaar.runtime.history import Recorded
 from tests.needs import need
 from tests.processes.command import ended, launch
 from tests.processes.market import STAMP, quick

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.launcher import Bazaar
-from bazaar.process import Process
-from bazaar.settings import Settings
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.settings import Settings
+from bazaar.runtime.process import Process
 from tests.processes.command import Command, ended, launch, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
@@ -115,7 +115,7 @@ def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_p
     with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: TRADING(out) and (out / "network.png").exists(), PATIENCE_S)  # all are up
         listeners = _inodes_of_listeners(out)
-        ours = ("-m peers", "nameserver.py", "database.py", "bazaar.pictures")
+        ours = ("-m peers", "nameserver.py", "database.py", "bazaar.views.pictures")
         for pid, line in processes_of(out).items():
             if any(what in line for what in ours) and "create_bazaar" not in line:
                 os.kill(pid, signal.SIGSTOP)

@@ -36,9 +36,9 @@ VICTIMS = {
     "nameserver": "nameserver.py",
     "warehouse": "database.py",
     "a buyer": "-m peers buyer",
-    "the artist": "bazaar.pictures",
-    "the judge": "bazaar.judgement",
-    "the narrator": "bazaar.narration",
+    "the artist": "bazaar.views.pictures",
+    "the judge": "bazaar.analysis.judgement",
+    "the narrator": "bazaar.views.narration",
 }
 
 

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 START = """set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/environment.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/setup/environment.sh"
 prepare_environment requirements.txt
 exec "$PYTHON" -c 'import os, peppercorn; print(peppercorn.TASTE, os.environ["HOME"])'
 """
@@ -35,9 +35,9 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.venv = root / ".venv"
-        (root / "bazaar").mkdir(parents=True)
+        (root / "bazaar" / "setup").mkdir(parents=True)
         for name in ("environment.sh", "installer.py"):
-            shutil.copy(ROOT / "bazaar" / name, root / "bazaar")
+            shutil.copy(ROOT / "bazaar" / "setup" / name, root / "bazaar" / "setup")
         (root / "requirements.txt").write_text("peppercorn==1.0  # hot\nnowhere==9 ; sys_platform == 'atari'\n")
         (root / "start.sh").write_text(START)
         self.shelf = root / "shelf"
@@ -357,7 +357,7 @@ def test_another_users_project_that_is_not_ready_is_one_line(made: str, open_pro
 
 def examine(project: Project, **more: str) -> subprocess.CompletedProcess[str]:
     """`bash run.sh doctor` there."""
-    for name in ("run.sh", "bazaar/doctor.py"):
+    for name in ("run.sh", "bazaar/setup/doctor.py"):
         shutil.copy(ROOT / name, project.root / name)
     environment = {name: value for name, value in project.environment(**more).items() if value}
     command = ["bash", str(project.root / "run.sh"), "doctor"]

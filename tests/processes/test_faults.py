@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from bazaar.control.launcher import Bazaar
 from bazaar.core.cache import POLICIES
-from bazaar.faults import MONGOD, Fault
-from bazaar.history import Recorded
-from bazaar.launcher import Bazaar
-from bazaar.plan import draw_plan
-from bazaar.records import WAREHOUSE, AdoptEntry, Appoint, Denial, DepositEntry, Sale, is_seller
-from bazaar.settings import Settings, with_pace
+from bazaar.protocol.faults import MONGOD, Fault
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.records import WAREHOUSE, AdoptEntry, Appoint, Denial, DepositEntry, Sale, is_seller
+from bazaar.protocol.settings import Settings, with_pace
+from bazaar.runtime.history import Recorded
 from tests.processes.command import processes_of, run
 from tests.processes.market import PATIENCE_S, Traded, in_order, left_behind, quick
 

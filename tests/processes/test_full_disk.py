@@ -13,7 +13,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from bazaar.history import Recorded
+from bazaar.runtime.history import Recorded
 from tests.processes.command import environment, processes_of, run
 from tests.processes.market import ROOT
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.ledger_file import KeptLedger
-from bazaar.seal import SEAL_FILE
+from bazaar.analysis.seal import SEAL_FILE
+from bazaar.runtime.ledger_file import KeptLedger
 from tests.processes.command import ended, launch, processes_of, run
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
@@ -206,7 +206,7 @@ def test_a_price_that_was_changed_is_a_violation_with_its_story(moved: Path, tmp
 
 def test_the_judge_may_be_stopped(moved: Path, tmp_path: Path) -> None:
     with launch(tmp_path, NOWHERE, "judge", moved) as command:
-        wait_until(lambda: [line for line in processes_of(moved).values() if "bazaar.judgement" in line], 20)
+        wait_until(lambda: [line for line in processes_of(moved).values() if "bazaar.analysis.judgement" in line], 20)
         os.kill(command.pid, signal.SIGINT)
         status, _, complained = ended(command)
     assert status in (0, 3)  # it may just have been done

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.launcher import Bazaar
-from bazaar.records import index_of
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.records import index_of
 from tests.processes.command import processes_of
 from tests.processes.market import PATIENCE_S, left_behind, quick, trade
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bazaar.launcher import NAME_SERVER, Bazaar
+from bazaar.control.launcher import NAME_SERVER, Bazaar
 from create_bazaar import parse
 from tests.processes.market import PATIENCE_S, ROOT, left_behind
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bazaar.control.launcher import Bazaar
 from bazaar.core.cache import POLICIES
-from bazaar.faults import Fault
-from bazaar.history import Recorded
-from bazaar.launcher import Bazaar
-from bazaar.records import WAREHOUSE, Denial, Sale
+from bazaar.protocol.faults import Fault
+from bazaar.protocol.records import WAREHOUSE, Denial, Sale
+from bazaar.runtime.history import Recorded
 from tests.processes.market import PATIENCE_S, left_behind, quick
 from tests.waiting import wait_until
 

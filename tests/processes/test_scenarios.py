@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 
-from bazaar.history import Happening
-from bazaar.launcher import Bazaar
-from bazaar.plan import draw_plan
-from bazaar.records import ITEMS, Appoint, Item, is_seller
-from bazaar.settings import Settings
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.records import ITEMS, Appoint, Item, is_seller
+from bazaar.protocol.settings import Settings
+from bazaar.runtime.history import Happening
 from tests.processes.market import Traded, in_order, quick, trade
 
 SYNC_WITH_DATABASE = r"Trader\d is syncing their cache with database"

@@ -126,7 +126,7 @@ class Machine:
         (root / "repository" / "bazaar").mkdir(parents=True)
         shutil.copy(SETUP_DB, self.script)
         # It has the Python packages, but not in a .venv of its own, where the script would find the wheel.
-        (root / "repository" / "bazaar" / "environment.sh").write_text(
+        (root / "repository" / "bazaar" / "setup" / "environment.sh").write_text(
             f"ROOT='{self.script.parent}'\nprepare_environment() {{ PYTHON='{sys.executable}'; }}\n"
         )
 

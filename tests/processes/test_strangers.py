@@ -16,9 +16,8 @@ import Pyro4
 import Pyro4.message
 import pytest
 
-from bazaar.history import Recorded
-from bazaar.launcher import NAME_SERVER, Bazaar
-from bazaar.records import (
+from bazaar.control.launcher import NAME_SERVER, Bazaar
+from bazaar.protocol.records import (
     WAREHOUSE,
     Ask,
     Buy,
@@ -36,7 +35,8 @@ from bazaar.records import (
     encode,
     is_seller,
 )
-from bazaar.rpc import Directory, Post, Unreachable, read_key
+from bazaar.runtime.history import Recorded
+from bazaar.runtime.rpc import Directory, Post, Unreachable, read_key
 from tests.builders import a_delivery
 from tests.processes.command import listening, processes_of, sockets_of
 from tests.processes.market import PATIENCE_S, left_behind, quick

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bazaar.admission import RULES, admits
-from bazaar.records import WAREHOUSE, AnyMessage, Delivery, Letter, MalformedMessage, decode, encode
+from bazaar.protocol.admission import RULES, admits
+from bazaar.protocol.records import WAREHOUSE, AnyMessage, Delivery, Letter, MalformedMessage, decode, encode
 from tests.builders import a_delivery
 from tests.simulation import World, draw_faults, draw_world
 

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from bazaar.core.cache import POLICIES
-from bazaar.settings import PACES
+from bazaar.protocol.settings import PACES
 from tests.simulation import draw_any_world, history_bytes, replay_command, run
 from tests.simulation.draw import TIMES
 

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bazaar import records
-from bazaar.audit import judge
+from bazaar.analysis.audit import judge
 from bazaar.core.detector import Detector
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.records import FIRST_LIFE, DepositEntry, Lot, Purchased
+from bazaar.protocol import records
+from bazaar.protocol.records import FIRST_LIFE, DepositEntry, Lot, Purchased
 from peers import seller
 from peers.buyer import Buyer
 from peers.seller import Seller

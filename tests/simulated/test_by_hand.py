@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bazaar.audit import Evidence, Report
+from bazaar.analysis.audit import Evidence, Report
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, is_seller
+from bazaar.protocol.records import ITEMS, is_seller
 from peers.peer import Peer
 from tests.simulation import World
 from tests.simulation.trial import KINDS, judged

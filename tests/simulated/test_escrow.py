@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bazaar import warehouse
-from bazaar.audit import judge
+from bazaar.analysis.audit import judge
+from bazaar.core import warehouse
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.records import WAREHOUSE, Promised, Return
+from bazaar.protocol.records import WAREHOUSE, Promised, Return
 from peers.trader import Trader
 from tests.simulation import World, draw_world
 

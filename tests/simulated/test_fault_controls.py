@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from bazaar.audit import judge
+from bazaar.analysis.audit import judge
 from bazaar.core.ledger import Ledger
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
-from bazaar.records import AdoptEntry, Answer, Ask, DeposeEntry, Promised, Queued, Recovered, Sale, Seat
-from bazaar.warehouse import Warehouse
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.records import AdoptEntry, Answer, Ask, DeposeEntry, Promised, Queued, Recovered, Sale, Seat
 from peers.trader import Trader
 from tests.simulation import World, draw_world
 

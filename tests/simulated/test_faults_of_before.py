@@ -10,8 +10,8 @@ import pytest
 from bazaar.core.channel import Channel
 from bazaar.core.detector import Detector
 from bazaar.core.turn import Turn
-from bazaar.records import Bench, FormerLife, Recovered, Seat
-from bazaar.warehouse import Warehouse
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.records import Bench, FormerLife, Recovered, Seat
 from peers.membership import Membership
 from peers.trader import Trader
 from tests.simulation import draw_any_faults, draw_any_world, judged

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bazaar.history import Happening
-from bazaar.linearizability import check
+from bazaar.analysis.linearizability import check
+from bazaar.runtime.history import Happening
 from tests.simulation import replay_command, simulate, simulate_faults
 
 FEW_GOODS: dict[str, Any] = {"peers": 8, "traders": 2, "buyers": 6, "sellers": 2, "requests": 240, "think_s": 0.0}

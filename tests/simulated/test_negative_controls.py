@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bazaar.audit import CHECKS, judge
+from bazaar.analysis.audit import CHECKS, judge
 from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
 from bazaar.core.names import Names
 from bazaar.core.orders import TradeQueue
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.records import (
     ITEMS,
     AnyEntry,
     Appoint,
@@ -38,7 +39,6 @@ from bazaar.records import (
     Sold,
     Unavailable,
 )
-from bazaar.warehouse import Warehouse
 from peers import seller, trader
 from peers.buyer import Buyer
 from peers.peer import Peer

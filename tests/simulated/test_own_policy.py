@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import bazaar.core.cache
-from bazaar.audit import Report
+from bazaar.analysis.audit import Report
 from bazaar.core.cache import POLICIES
 from create_bazaar import parse
 from tests.simulation import replay_command, simulate, simulate_faults

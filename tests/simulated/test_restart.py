@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bazaar.audit import Report, judge
-from bazaar.records import Denial, DeposeEntry, Queued, Sale
+from bazaar.analysis.audit import Report, judge
+from bazaar.protocol.records import Denial, DeposeEntry, Queued, Sale
 from tests.simulation import World, draw_world
 
 SEEDS = 100

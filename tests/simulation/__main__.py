@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.progress import track
 
-from bazaar.audit import Report
-from bazaar.narration import Narrator
+from bazaar.analysis.audit import Report
+from bazaar.views.narration import Narrator
 from tests.simulation.trial import KINDS, replay_command, run
 
 

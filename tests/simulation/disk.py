@@ -1,11 +1,11 @@
-"""The simulated disk: the journals of all peers, as `bazaar/journal.py` keeps them, and what can befall them."""
+"""The simulated disk: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and what can befall them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
 
-from bazaar.records import Closed, JournalLine, Opened, Recovered, Seat
+from bazaar.protocol.records import Closed, JournalLine, Opened, Recovered, Seat
 
 
 class Disk:

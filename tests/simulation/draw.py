@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bazaar.core.cache import POLICIES
-from bazaar.settings import PACES, Settings, with_pace
+from bazaar.protocol.settings import PACES, Settings, with_pace
 from tests.simulation.driver import Machine
 from tests.simulation.network import Network
 from tests.simulation.world import LONGEST_S, World

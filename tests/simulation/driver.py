@@ -15,9 +15,9 @@ import msgspec
 from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Actor, Event, Turn
-from bazaar.history import Happening, happening, recall
-from bazaar.plan import Plan, draw_plan
-from bazaar.records import (
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.records import (
     WAREHOUSE,
     AnyEntry,
     Delivery,
@@ -29,9 +29,9 @@ from bazaar.records import (
     decode,
     encode,
 )
-from bazaar.settings import Settings
-from bazaar.warehouse import Warehouse
-from peers.host import FURTHER_LIFE
+from bazaar.protocol.settings import Settings
+from bazaar.runtime.history import Happening, happening, recall
+from bazaar.runtime.host import FURTHER_LIFE
 from peers.peer import Peer
 from tests.simulation.disk import Disk
 from tests.simulation.network import TICK_S, Links, Network
@@ -127,7 +127,7 @@ class Driver:
         self._tell("started", name=name)
 
     def _incarnation(self, name: str, former: FormerLife) -> int:
-        """As `peers/host.py` counts it."""
+        """As `bazaar/runtime/host.py` counts it."""
         return former.lives + 1
 
     def _begin_later(self, name: str, delay_s: float) -> None:

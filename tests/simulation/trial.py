@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bazaar.audit import Evidence, Report, judge
-from bazaar.history import encode_line
+from bazaar.analysis.audit import Evidence, Report, judge
+from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
 from tests.simulation.faults import LIVES, draw_any_faults, draw_faults
 from tests.simulation.world import World

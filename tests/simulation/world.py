@@ -6,11 +6,11 @@ import contextlib
 import heapq
 from collections.abc import Callable, Iterator
 
-from bazaar.audit import Evidence
+from bazaar.analysis.audit import Evidence
 from bazaar.core.channel import Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
 from peers.peer import Peer
 from tests.simulation.driver import Driver, Machine
 from tests.simulation.network import TICK_S, Network, Trouble

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bazaar import interrupts
-from bazaar.rpc import NameServer
+from bazaar.control import interrupts
+from bazaar.runtime.rpc import NameServer
 
 
 class _NoHypothesis(MetaPathFinder):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.admission import FURTHEST_AHEAD, RULES, admits, fits
-from bazaar.records import (
+from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
+from bazaar.protocol.records import (
     ITEMS,
     WAREHOUSE,
     Adopt,
@@ -37,7 +37,7 @@ from bazaar.records import (
     decode,
     encode,
 )
-from peers.host import FURTHER_LIFE
+from bazaar.runtime.host import FURTHER_LIFE
 from tests.builders import a_bench, a_delivery, a_lot, an_order
 
 PEERS = frozenset({"buyer0", "seller1", "buyer2", "buyer7"})

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bazaar.aftermath import faults_of
-from bazaar.history import Happening
+from bazaar.analysis.aftermath import faults_of
+from bazaar.runtime.history import Happening
 
 
 def event(at: float, process: str, what: str, **facts: Any) -> Happening:

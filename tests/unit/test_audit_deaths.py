@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.audit import judge
-from bazaar.records import AdoptEntry, Denial, DeposeEntry
+from bazaar.analysis.audit import judge
+from bazaar.protocol.records import AdoptEntry, Denial, DeposeEntry
 from tests.trial import (
     DEATH,
     NAMES,

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bazaar.audit
-from bazaar.audit import CHECKS, Evidence, NoRun, Report, judge, judge_run
-from bazaar.audit.findings import NEED_THE_WHOLE_LEDGER
-from bazaar.history import Happening, Recorded
-from bazaar.plan import save
+import bazaar.analysis.audit
+from bazaar.analysis.audit import CHECKS, Evidence, NoRun, Report, judge, judge_run
+from bazaar.analysis.audit.findings import NEED_THE_WHOLE_LEDGER
+from bazaar.protocol.plan import save
+from bazaar.runtime.history import Happening, Recorded
 from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, promising_more, without
 
-REPOSITORY = Path(bazaar.audit.__file__).parents[2]
-OWN = ("bazaar.audit", "bazaar.linearizability")  # the judge, and the second one
+REPOSITORY = Path(bazaar.analysis.audit.__file__).parents[3]
+OWN = ("bazaar.analysis.audit", "bazaar.analysis.linearizability")  # the judge, and the second one
 
 
 # ---------------------------------------------------------------------------------------- independence
@@ -64,23 +64,26 @@ def reached(files: list[Path]) -> set[str]:
 
 
 def test_the_judge_reaches_no_code_of_the_market() -> None:
-    judges = [*(REPOSITORY / "bazaar" / "audit").glob("*.py"), *files_of("bazaar.linearizability")]
+    judges = [
+        *(REPOSITORY / "bazaar" / "analysis" / "audit").glob("*.py"),
+        *files_of("bazaar.analysis.linearizability"),
+    ]
     assert len(judges) > 5
     modules = reached(judges)
-    assert {module for module in modules if not module.startswith(OWN)} <= {"bazaar"}, modules
+    assert {module for module in modules if not module.startswith(OWN)} <= {"bazaar", "bazaar.analysis"}, modules
     assert reached([REPOSITORY / "bazaar" / "__init__.py"]) == set()
 
 
 def test_that_walk_would_find_the_market(tmp_path: Path) -> None:
     """The negative control: also in a function, and through another module."""
     spy = tmp_path / "spy.py"
-    spy.write_text("def share():\n    from bazaar.history import Recorded\n")
-    assert {"bazaar.history", "bazaar.records", "bazaar.core.turn"} <= reached([spy])
+    spy.write_text("def share():\n    from bazaar.runtime.history import Recorded\n")
+    assert {"bazaar.runtime.history", "bazaar.protocol.records", "bazaar.core.turn"} <= reached([spy])
 
 
 def test_another_share_in_the_markets_records_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the market believes the sellers' share to be: it is 80 % (SPEC C5)."""
-    from bazaar import records
+    from bazaar.protocol import records
 
     monkeypatch.setattr(records, "SELLER_SHARE_PERCENT", 79)
     earned = records.sellers_share(800)
@@ -117,7 +120,7 @@ def test_a_folder_is_judged_like_what_is_in_memory(lie: Lie, tmp_path: Path) -> 
 
 
 def test_it_says_how_far_it_has_come(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bazaar.audit.evidence.LINES_A_STEP", 2)
+    monkeypatch.setattr("bazaar.analysis.audit.evidence.LINES_A_STEP", 2)
     fractions: list[float] = []
     judge_run(run, fractions.append)
     assert fractions == sorted(fractions)

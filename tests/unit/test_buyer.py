@@ -5,8 +5,7 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.history import Happening, recall
-from bazaar.records import (
+from bazaar.protocol.records import (
     ITEMS,
     AnyMessage,
     AskAgain,
@@ -19,7 +18,8 @@ from bazaar.records import (
     Unanswered,
     Unavailable,
 )
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
+from bazaar.runtime.history import Happening, recall
 from peers.buyer import Buyer, ByHand
 from peers.role import FOREVER
 from tests.builders import Stage, noted, sent

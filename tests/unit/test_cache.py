@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
-from bazaar.records import ITEMS, Draw, GiveBack, Item, Lot, Read
+from bazaar.protocol.records import ITEMS, Draw, GiveBack, Item, Lot, Read
 from tests.builders import a_lot, some_settings
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
-from bazaar.records import Letter, WhoTrades
+from bazaar.protocol.records import Letter, WhoTrades
 
 
 def test_each_event_has_a_later_time() -> None:

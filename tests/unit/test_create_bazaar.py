@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import create_bazaar
-from bazaar.faults import Fault
-from bazaar.launcher import Bazaar, ProcessDied
-from bazaar.plan import draw_plan
-from bazaar.settings import Settings, UsageError, with_pace
-from bazaar.terminal import Terminal
+from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.protocol.faults import Fault
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.settings import Settings, UsageError, with_pace
+from bazaar.views.terminal import Terminal
 from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 import database
-from bazaar.ledger_file import KeptLedger, LedgerFile
-from bazaar.mongo import Damaged, Gone, Replaced
-from bazaar.plan import save
-from bazaar.records import (
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import save
+from bazaar.protocol.records import (
     WAREHOUSE,
     AdoptEntry,
     AnyEntry,
@@ -32,10 +31,11 @@ from bazaar.records import (
     decode,
     encode,
 )
-from bazaar.rpc import Directory, Mailbox, NameServer, Post, Unreachable, make_key
-from bazaar.runclock import start_clock
-from bazaar.settings import UsageError
-from bazaar.warehouse import Warehouse
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime.ledger_file import KeptLedger, LedgerFile
+from bazaar.runtime.mongo import Damaged, Gone, Replaced
+from bazaar.runtime.rpc import Directory, Mailbox, NameServer, Post, Unreachable, make_key
+from bazaar.runtime.runclock import start_clock
 from database import MirroredLedger
 from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bazaar.settings import UsageError
+from bazaar.protocol.settings import UsageError
 from experiments.distance import farther
 
 DELAY_S = 0.05

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bazaar import doctor
-from bazaar.doctor import Finding
+from bazaar.setup import doctor
+from bazaar.setup.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,7 +100,7 @@ def test_mongodb_by_no_way_names_them(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_it_needs_no_package_and_its_status_says_whether_a_run_can_start() -> None:
-    command = [sys.executable, "-I", "-S", str(ROOT / "bazaar" / "doctor.py"), str(ROOT)]
+    command = [sys.executable, "-I", "-S", str(ROOT / "bazaar" / "setup" / "doctor.py"), str(ROOT)]
     sound = subprocess.run([*command, "ready", "fit"], capture_output=True, text=True, check=False)
     assert (sound.returncode, sound.stderr) == (0, "")
     assert sound.stdout.splitlines()[-1].startswith("A run can start")

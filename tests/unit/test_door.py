@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import Pyro4
 import pytest
 
-from bazaar.door import Door, exposed
-from bazaar.rpc import Directory, NameServer, open_door
+from bazaar.runtime.door import Door, exposed
+from bazaar.runtime.rpc import Directory, NameServer, open_door
 from tests.unit.conftest import serving
 from tests.unit.test_doorman import overheard, repeat
 from tests.waiting import wait_until

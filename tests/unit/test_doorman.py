@@ -13,8 +13,8 @@ import Pyro4
 import pytest
 from Pyro4.message import FLAGS_META_ON_CONNECT, MSG_CONNECT, Message
 
-from bazaar.doorman import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
-from bazaar.rpc import Directory, Mailbox, NameServer, Post
+from bazaar.runtime.doorman import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
+from bazaar.runtime.rpc import Directory, Mailbox, NameServer, Post
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.election import FOREVER, Bully
-from bazaar.records import WAREHOUSE, Claim, Election, Ok, index_of
+from bazaar.protocol.records import WAREHOUSE, Claim, Election, Ok, index_of
 from tests.builders import a_turn, sent
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller9", "buyer10")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bazaar.history import Happening
-from bazaar.records import WAREHOUSE
-from bazaar.settings import check
-from bazaar.summary import Earnings, Latency, Requests, Summary
+from bazaar.analysis.summary import Earnings, Latency, Requests, Summary
+from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.settings import check
+from bazaar.runtime.history import Happening
 from experiments import (
     benchmark,
     election,

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.ledger_file import LedgerFile
-from bazaar.plan import Plan
-from bazaar.records import AnyEntry, Appoint, Buy, Purchased
-from bazaar.settings import Settings
-from bazaar.warehouse import Warehouse
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import AnyEntry, Appoint, Buy, Purchased
+from bazaar.protocol.settings import Settings
+from bazaar.runtime.ledger_file import LedgerFile
 from peers.faces import PeerFace, WarehouseFace
 from peers.peer import Peer
 from tests.builders import a_bench, a_deposit_entry, a_lot, some_settings

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.faults import Fault, parse_faults
-from bazaar.plan import Plan
-from bazaar.settings import UsageError
+from bazaar.protocol.faults import Fault, parse_faults
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.settings import UsageError
 from tests.builders import some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")

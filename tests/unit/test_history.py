@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-import bazaar.history
+import bazaar.runtime.history
 from bazaar.core.turn import Event
-from bazaar.history import (
+from bazaar.protocol.records import FIRST_LIFE, Deposit, FormerLife, Unanswered
+from bazaar.runtime.history import (
     HISTORY_FILE,
     Happening,
     History,
@@ -21,7 +22,6 @@ from bazaar.history import (
     only,
     recall,
 )
-from bazaar.records import FIRST_LIFE, Deposit, FormerLife, Unanswered
 
 STARTED = Event(4, "ordered", None, 0, {"order": "buyer0-0", "item": "salt"})
 HEARD = Event(9, "purchased", "buyer7", 8, {"order": "buyer0-0", "price": 800, "traders": ["buyer7"]})
@@ -101,7 +101,7 @@ def test_it_is_the_same_in_whatever_pieces_it_is_read(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_behind(tmp_path, *[STARTED, HEARD] * 9)
-    monkeypatch.setattr(bazaar.history, "BLOCK_BYTES", size)
+    monkeypatch.setattr(bazaar.runtime.history, "BLOCK_BYTES", size)
     assert [happened.clock for happened in Recorded(tmp_path)] == [4, 9] * 9
     assert [happened.clock for happened in Recorded(tmp_path).only("purchased")] == [9] * 9
     assert [happened.clock for happened in Recorded(tmp_path).sound()] == [4, 9] * 9

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from bazaar.control.injector import Injector
 from bazaar.core.turn import Event
-from bazaar.faults import Fault
-from bazaar.history import History
-from bazaar.injector import Injector
+from bazaar.protocol.faults import Fault
+from bazaar.runtime.history import History
 from tests.builders import a_plan
 
 PLAN = a_plan(peers=6, traders=2)

@@ -1,4 +1,4 @@
-"""Ctrl-C comes between two things (`bazaar/interrupts.py`)."""
+"""Ctrl-C comes between two things (`bazaar/control/interrupts.py`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from types import FrameType
 import pytest
 from rich.console import Console
 
-from bazaar import interrupts
-from bazaar.interrupts import whole
-from bazaar.launcher import Bazaar
-from bazaar.settings import with_pace
+from bazaar.control import interrupts
+from bazaar.control.interrupts import whole
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.settings import with_pace
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bazaar import journal as journal_module
-from bazaar.journal import Journal, journal_file, read_journal, to_disk
-from bazaar.records import Closed, JournalLine, Opened, Promised, Queued
+from bazaar.protocol.records import Closed, JournalLine, Opened, Promised, Queued
+from bazaar.runtime import journal as journal_module
+from bazaar.runtime.journal import Journal, journal_file, read_journal, to_disk
 from tests.builders import a_lot, an_order
 
 SINCE = 4

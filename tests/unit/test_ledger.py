@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bazaar.core import ledger as ledger_module
 from bazaar.core.ledger import Ledger
-from bazaar.records import (
+from bazaar.protocol.records import (
     ITEMS,
     AdoptEntry,
     AnyEntry,

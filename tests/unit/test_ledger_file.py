@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.ledger_file import LEDGER_FILE, Behind, KeptLedger, LedgerFile
-from bazaar.records import AnyEntry, Appoint
+from bazaar.protocol.records import AnyEntry, Appoint
+from bazaar.runtime.ledger_file import LEDGER_FILE, Behind, KeptLedger, LedgerFile
 
 ENTRIES: list[AnyEntry] = [Appoint(position, f"buyer{position}", position) for position in range(5)]
 
@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_passed_over_and_completed(cut: int, tmp_path: Path)
 
 
 def test_who_starts_again_goes_on_where_the_file_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bazaar.ledger_file.BATCH", 2)
+    monkeypatch.setattr("bazaar.runtime.ledger_file.BATCH", 2)
     left(tmp_path, ENTRIES[:3])
     file = LedgerFile(tmp_path)
     assert list(file.completed(ENTRIES[:3])) == ENTRIES[:3]

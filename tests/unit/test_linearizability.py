@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bazaar.linearizability import NEVER, Clients, Finding, Operation, check, explain
+from bazaar.analysis.linearizability import NEVER, Clients, Finding, Operation, check, explain
 
 
 def stocks(count: int, called: int, answered: float, seller: str = "seller1") -> Operation:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.protocol.records import (
     WAREHOUSE,
     AnyMessage,
     Bench,
@@ -19,7 +19,7 @@ from bazaar.records import (
     WhoTrades,
     Won,
 )
-from bazaar.settings import Settings
+from bazaar.protocol.settings import Settings
 from peers.membership import Membership
 from peers.role import FOREVER
 from tests.builders import Stage, a_bench, a_turn, noted, sent

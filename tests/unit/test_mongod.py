@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bazaar import mongod
-from bazaar.mongod import Mongod, database_of
-from bazaar.settings import UsageError
+from bazaar.control import mongod
+from bazaar.control.mongod import Mongod, database_of
+from bazaar.protocol.settings import UsageError
 from tests.waiting import wait_until
 
 MOST_BYTES = 63  # what MongoDB takes

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import nameserver
-from bazaar.rpc import Directory, NameServer, Unreachable, make_key, read_key
-from bazaar.settings import UsageError
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime.rpc import Directory, NameServer, Unreachable, make_key, read_key
 from tests.unit.conftest import serving
 
 KEY = b"the key of this run"

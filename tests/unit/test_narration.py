@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import bazaar.narration
-from bazaar.history import HISTORY_FILE, Happening, encode_line
-from bazaar.narration import SENTENCES, VARIANTS, Narrator, narrate
+import bazaar.views.narration
+from bazaar.runtime.history import HISTORY_FILE, Happening, encode_line
+from bazaar.views.narration import SENTENCES, VARIANTS, Narrator, narrate
 from tests.simulation import draw_world
 
 ELECTED = [
@@ -281,7 +281,7 @@ def test_a_whole_run_is_told_as_if_told_plainly_and_in_pieces(tmp_path: Path, mo
     for name, history in histories.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, history)))
-    monkeypatch.setattr(bazaar.narration, "EVENTS_A_PIECE", 10)
+    monkeypatch.setattr(bazaar.views.narration, "EVENTS_A_PIECE", 10)
     narrate(tmp_path, world.plan.names)
     lines = list(plainly(itertools.chain(*histories.values())))
     seats = {

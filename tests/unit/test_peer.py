@@ -6,8 +6,9 @@ from typing import get_args
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.plan import Plan
-from bazaar.records import (
+from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import (
     WAREHOUSE,
     Answer,
     AnyMessage,
@@ -27,8 +28,7 @@ from bazaar.records import (
     Sold,
     Won,
 )
-from bazaar.settings import Settings
-from bazaar.warehouse import Warehouse
+from bazaar.protocol.settings import Settings
 from peers.buyer import Buyer
 from peers.membership import Membership
 from peers.peer import Peer

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bazaar.core.turn import Event
-from bazaar.history import History
-from bazaar.plan import save
-from bazaar.records import WAREHOUSE
+from bazaar.protocol.plan import save
+from bazaar.protocol.records import WAREHOUSE
+from bazaar.runtime.history import History
 from tests.builders import a_plan
 from tests.unit.test_topology import size_of
 
@@ -25,7 +25,7 @@ def test_it_draws_what_there_is_to_draw(told: str, drawn: list[str], tmp_path: P
         history = History(tmp_path / name, name)
         history.write(1.0, [Event(1, "shipped", None, 0, {"item": "fish"})])
         history.close()
-    command = [sys.executable, "-m", "bazaar.pictures", str(tmp_path)]
+    command = [sys.executable, "-m", "bazaar.views.pictures", str(tmp_path)]
     subprocess.run(command, input=told, text=True, check=True, timeout=60)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == drawn
     assert all(size_of(tmp_path / name) > (0, 0) for name in drawn)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bazaar.plan import MOST_NEIGHBOURS, Plan, draw_plan, load, save
-from bazaar.records import ITEMS, index_of, is_seller
-from bazaar.settings import check
-from bazaar.topology import graph_of
+from bazaar.protocol.plan import MOST_NEIGHBOURS, Plan, draw_plan, load, save
+from bazaar.protocol.records import ITEMS, index_of, is_seller
+from bazaar.protocol.settings import check
+from bazaar.views.topology import graph_of
 from tests.builders import a_plan, some_settings
 
 SIZES = st.integers(3, 80)

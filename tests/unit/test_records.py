@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bazaar.records import (
+from bazaar.protocol.records import (
     AnyEntry,
     Buy,
     Delivery,

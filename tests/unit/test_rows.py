@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bazaar.settings import Settings, UsageError, with_pace
+from bazaar.protocol.settings import Settings, UsageError, with_pace
 from experiments.rows import Cell, Missing, Row, Table, chosen, groups, kinds, markdown, middle, name_of, spread, values
 
 LABELS, VALUES = ("traders", "cache"), ("per_s", "p50_ms")

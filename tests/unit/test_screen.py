@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.screen import Screen
+from bazaar.views.screen import Screen
 from tests.waiting import wait_until
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.seal import SEAL_FILE, broken, seal
+from bazaar.analysis.seal import SEAL_FILE, broken, seal
 
 
 @pytest.fixture

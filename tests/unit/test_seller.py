@@ -5,8 +5,8 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
-from bazaar.settings import Settings
+from bazaar.protocol.records import ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
+from bazaar.protocol.settings import Settings
 from peers.role import FOREVER
 from peers.seller import Seller
 from tests.builders import Stage, noted, sent

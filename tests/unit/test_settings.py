@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from bazaar.settings import PACES, Pace, Settings, UsageError, check, with_pace
+from bazaar.protocol.settings import PACES, Pace, Settings, UsageError, check, with_pace
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"peers": 2}, "at least 3 peers"),

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bazaar.audit import Evidence, Report
-from bazaar.history import Happening
-from bazaar.records import AnyEntry, Appoint, Denial, DeposeEntry, Sale
-from bazaar.summary import Deposal, Summary, summarize
+from bazaar.analysis.audit import Evidence, Report
+from bazaar.analysis.summary import Deposal, Summary, summarize
+from bazaar.protocol.records import AnyEntry, Appoint, Denial, DeposeEntry, Sale
+from bazaar.runtime.history import Happening
 from tests.builders import a_deposit_entry, a_lot, a_plan, a_sale, an_order
 
 REPORT = Report("held", {"goods_add_up": True}, {}, {})

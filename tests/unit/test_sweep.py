@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bazaar.audit import Report
-from bazaar.launcher import ProcessDied
-from bazaar.mongod import Mongod
-from bazaar.plan import draw_plan
-from bazaar.records import ITEMS, is_seller
-from bazaar.settings import UsageError, with_pace
+from bazaar.analysis.audit import Report
+from bazaar.control.launcher import ProcessDied
+from bazaar.control.mongod import Mongod
+from bazaar.protocol.plan import draw_plan
+from bazaar.protocol.records import ITEMS, is_seller
+from bazaar.protocol.settings import UsageError, with_pace
 from experiments import sweep
 from experiments.report import EXPERIMENTS
 from experiments.rows import Cell, Row

@@ -7,10 +7,22 @@ from typing import Any
 
 import pytest
 
-from bazaar.aftermath import faults_of
-from bazaar.history import HISTORY_FILE, Happening, encode_line
-from bazaar.plan import save
-from bazaar.timeline import ELECTION, FAULT, PAUSE, POINT, Bins, bins_for, draw, elections, fault_shades, rates, waits
+from bazaar.analysis.aftermath import faults_of
+from bazaar.protocol.plan import save
+from bazaar.runtime.history import HISTORY_FILE, Happening, encode_line
+from bazaar.views.timeline import (
+    ELECTION,
+    FAULT,
+    PAUSE,
+    POINT,
+    Bins,
+    bins_for,
+    draw,
+    elections,
+    fault_shades,
+    rates,
+    waits,
+)
 from tests.builders import a_plan
 from tests.unit.test_topology import size_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from bazaar.topology import draw, graph_of
+from bazaar.views.topology import draw, graph_of
 from tests.builders import a_plan
 
 

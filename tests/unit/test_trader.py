@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.protocol.records import (
     ITEMS,
     WAREHOUSE,
     Adopt,

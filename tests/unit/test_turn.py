@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bazaar.records import Freed
+from bazaar.protocol.records import Freed
 from tests.builders import a_turn
 
 

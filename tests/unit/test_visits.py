@@ -10,7 +10,7 @@ import pytest
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
-from peers.visits import Visits
+from bazaar.runtime.visits import Visits
 from tests.waiting import wait_until
 
 

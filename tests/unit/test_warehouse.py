@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from bazaar.core.turn import Turn
-from bazaar.records import (
+from bazaar.core.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
+from bazaar.protocol.records import (
     WAREHOUSE,
     Adopt,
     Adopted,
@@ -39,7 +40,6 @@ from bazaar.records import (
     TakeOver,
     WhoTrades,
 )
-from bazaar.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")

@@ -1,0 +1,149 @@
+"""What the faults of a run cost: who noticed each of them and when, and when the market went on in its place.
+
+A fault's time is its own: from the moment that it is done until the next fault on the same name, or until somebody ends
+the process by hand; a death or a sale after that has another cause. Who has to notice depends on whom it hit. A trader's
+death is noticed by the other traders, the end of any other process by the launcher; a pause that ends before anybody has
+missed the process is noticed by nobody.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from bazaar.protocol.faults import MONGOD
+from bazaar.protocol.records import WAREHOUSE, is_seller
+from bazaar.runtime.history import Happening, by_time, only
+
+RARE = ("fault", "fell", "started", "joined", "connected", "elected", "trader_died", "heard_death", "stepped_down")
+FOREVER = float("inf")
+
+Histories = Mapping[str, Iterable[Happening]]
+
+
+class Fault(msgspec.Struct):
+    """One fault; times in seconds since the epoch (in the simulator: since the start), None for what never came."""
+
+    what: str
+    kind: str
+    names: tuple[str, ...]
+    at: float
+    for_s: float
+    """How long it lasts by itself; 0 for what is done once."""
+    hit_trader: bool
+    """Whether one of `names` held a trader's seat then."""
+    until: float = FOREVER
+    """When the next fault on the same name was done."""
+    noticed_at: float | None = None
+    recovered_at: float | None = None
+
+    def told(self, since: float) -> dict[str, Any]:
+        """As in `summary.json`: `at_s` counts from `since`, the rest from the fault."""
+        noticed, recovered = (
+            None if at is None else round(at - self.at, 3) for at in (self.noticed_at, self.recovered_at)
+        )
+        return {"what": self.what, "at_s": round(self.at - since, 3), "detected_s": noticed, "recovered_s": recovered}
+
+
+class _Wish(msgspec.Struct):
+    """The first event of these kinds, not before a time, ends a fault."""
+
+    fault: Fault
+    whats: tuple[str, ...]
+    after: float
+
+
+def faults_of(histories: Histories) -> list[Fault]:
+    """The faults of a run in the order of their time, each with its aftermath."""
+    if not any(True for _ in only(histories.get("launcher", ()), "fault")):
+        return []  # to look for what they cost means to read all histories
+    faults: list[Fault] = []
+    traders: dict[str, None] = {}
+    seated: set[str] = set()
+    for happened in by_time(only(history, *RARE) for history in histories.values()):
+        match happened.what:
+            case "elected":
+                traders[happened.process] = None
+                seated.add(happened.process)
+            case "trader_died":
+                seated.discard(happened.facts["peer"])
+            case "stepped_down":
+                seated.discard(happened.process)
+            case "fault":
+                _add(faults, happened, seated)
+            case "fell":
+                _end(faults, (happened.facts["name"],), happened.at, besides="kill")
+        for fault in faults:
+            if fault.noticed_at is None and fault.at <= happened.at < fault.until and _notices(happened, fault):
+                fault.noticed_at = happened.at
+    _find_recoveries(faults, histories, traders)
+    return faults
+
+
+def _add(faults: list[Fault], happened: Happening, seated: set[str]) -> None:
+    facts = happened.facts
+    names = tuple(facts.get("names", ())) or (facts["name"],)
+    _end(faults, names, happened.at)
+    is_trader = not seated.isdisjoint(names)
+    faults.append(Fault(facts["fault"], facts["kind"], names, happened.at, facts.get("for_s", 0.0), is_trader))
+
+
+def _end(faults: Iterable[Fault], names: Collection[str], at: float, besides: str = "") -> None:
+    """What happens to these from now on is not the earlier faults' doing; but for those of one kind, it may be."""
+    for fault in faults:
+        if fault.until == FOREVER and fault.kind != besides and not set(names).isdisjoint(fault.names):
+            fault.until = at
+
+
+def _notices(happened: Happening, fault: Fault) -> bool:
+    """Whether by this event somebody noticed the fault."""
+    what, facts = happened.what, happened.facts
+    if fault.kind == "restart":  # MongoDB and the warehouse do not join anything
+        return (what == "started" and facts["name"] in fault.names) or (
+            what in ("joined", "connected") and happened.process in fault.names
+        )
+    if what == "trader_died":
+        return facts["peer"] in fault.names
+    if fault.kind == "resign":
+        return what == "heard_death" and facts["peer"] in fault.names
+    return fault.kind == "kill" and what == "fell" and facts["name"] in fault.names and not fault.hit_trader
+
+
+# -------------------------------------------------------------------------------------- going on
+def _find_recoveries(faults: list[Fault], histories: Histories, traders: Collection[str]) -> None:
+    """Each history is gone through once, and no further than anybody wants something of it."""
+    wishes: defaultdict[str, list[_Wish]] = defaultdict(list)
+    for fault in faults:
+        for process, wish in _wishes(fault, traders):
+            wishes[process].append(wish)
+    for process, wanted in wishes.items():
+        whats = {what for wish in wanted for what in wish.whats}
+        for happened in only(histories.get(process, ()), *whats):
+            found = [wish for wish in wanted if happened.at >= wish.after and happened.what in wish.whats]
+            for wish in found:
+                wanted.remove(wish)
+                fault = wish.fault
+                if happened.at < min(fault.until, fault.recovered_at or FOREVER):
+                    fault.recovered_at = happened.at
+            if not wanted:
+                break
+
+
+def _wishes(fault: Fault, traders: Collection[str]) -> Iterator[tuple[str, _Wish]]:
+    """What has to happen, in which process, that the market has got over the fault. `traders`: all that ever were."""
+    over = fault.at + fault.for_s if fault.for_s else fault.noticed_at
+    for name in fault.names:
+        if fault.hit_trader and fault.kind != "restart" and fault.noticed_at is not None:
+            for other in traders:  # a survivor sells
+                if other not in fault.names:
+                    yield other, _Wish(fault, ("traded",), fault.noticed_at)
+        elif over is None:
+            continue
+        elif name not in (WAREHOUSE, MONGOD):  # it goes on itself
+            own = ("sold", "registered") if is_seller(name) else ("purchased", "found_unavailable")
+            yield name, _Wish(fault, ("traded", *own), over)
+        else:  # the warehouse, MongoDB: goods go out again
+            yield WAREHOUSE, _Wish(fault, ("shipped",), over)

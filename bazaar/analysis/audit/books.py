@@ -1,0 +1,311 @@
+"""The ledger, counted again from its lines: stock, seats, and what was decided of each order.
+
+Everything that the ledger alone shows is judged here, in one pass; the histories are then held against what was counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from array import array
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Set
+from typing import NamedTuple
+
+from bazaar.analysis.audit.findings import Findings
+from bazaar.analysis.audit.lines import Adopt, AnyEntry, Appoint, Denial, Depose, Deposit, Grant, Return, Sale
+from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders
+
+ITEMS = ("fish", "salt", "boar")  # SPEC A4
+DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # SPEC C1
+Key = tuple[int, int, str]
+
+
+def rank(peer: str) -> int:
+    """Peers are compared by the number in their names (SPEC A4)."""
+    digits = re.search(r"[0-9]{1,9}$", peer)
+    return int(digits[0]) if digits else -1
+
+
+class Tenure:
+    """A trader's time in its seat; positions in the ledger. `adopted`: its queue was taken over."""
+
+    __slots__ = ("adopted", "by", "peer", "seat", "since", "until")
+
+    def __init__(self, peer: str, seat: int, since: int) -> None:
+        self.peer = peer
+        self.seat = seat
+        self.since = since
+        self.until: int | None = None
+        self.by = ""
+        self.adopted = False
+
+
+class Left(NamedTuple):
+    """How much of a product was left: `counts[i]` from the ledger's `positions[i]` on."""
+
+    positions: array[int]
+    counts: array[int]
+
+
+class Books:
+    """`read` takes each entry once, in the order of the file."""
+
+    def __init__(self, strong: bool, orders: Orders, findings: Findings) -> None:
+        self._strong = strong
+        self._orders = orders
+        self._findings = findings
+        self._expected = 0
+        self.deposits: dict[str, Deposit] = {}
+        self.left: dict[tuple[str, str], Left] = {}
+        """By product: a seller and an item."""
+        self.tenures: list[Tenure] = []
+        self._seated: dict[str, Tenure] = {}
+        self._open: dict[tuple[str, int], Tenure] = {}  # deposed, and nobody has taken over
+        self._stock: Counter[str] = Counter()  # by item
+        self._free: Counter[str] = Counter()  # by lot
+        self._granted: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by trader, then by lot
+        self._fallen: dict[tuple[str, int], Counter[str]] = {}  # by tenure: what waits for whoever takes over
+        self._shelves: defaultdict[str, list[Key]] = defaultdict(list)  # by item: lots that were free, lowest first
+        self._handlers = {
+            Deposit: self._deposit,
+            Sale: self._sale,
+            Denial: self._denial,
+            Appoint: self._appoint,
+            Depose: self._depose,
+            Adopt: self._adopt,
+            Grant: self._grant,
+            Return: self._return,
+        }
+
+    def read(self, entry: AnyEntry) -> None:
+        """The next entry of the ledger."""
+        if entry.position != self._expected:
+            self._tell("ledger_unbroken", entry, f"stands where {self._expected} should be")
+        self._expected = entry.position + 1
+        self._handlers[type(entry)](entry)  # type: ignore[operator] # each takes its own kind
+
+    def skip(self) -> None:
+        """An entry that cannot be read."""
+        self._expected += 1
+
+    def finish(self, mirror: Mapping[tuple[str, str], int] | None, dead: Set[str]) -> None:
+        """`mirror`: what the warehouse, stopping, said was left of each product; None if it said nothing."""
+        for product, said in sorted((mirror or {}).items()):
+            if product not in self.left and said:
+                self._findings.violated(
+                    "goods_add_up", f"{product[0]} never deposited {product[1]}, but {said} are left"
+                )
+        for (seller, item), left in sorted(self.left.items()):
+            said = (mirror or {}).get((seller, item), 0)
+            if mirror is not None and said != left.counts[-1]:
+                self._findings.violated(
+                    "goods_add_up",
+                    f"{seller} should have {left.counts[-1]} {item} left by the ledger, but the warehouse says {said}",
+                )
+        for tenure in self._open.values():
+            if self._seated.keys() - dead:
+                self._findings.violated(
+                    "queues_were_taken_over",
+                    f"nobody took over the queue of {tenure.peer} (trader since {tenure.since}), "
+                    f"deposed by ledger entry {tenure.until}",
+                )
+
+    def tenure(self, trader: str, position: int) -> Tenure | None:
+        """Of this trader, that to which an entry at this position belongs."""
+        return next(
+            (t for t in self.tenures if t.peer == trader and t.since <= position and (t.until or position) >= position),
+            None,
+        )
+
+    def left_after(self, product: tuple[str, str], position: int, said: int) -> int | None:
+        """How much was left right after `position`; `said`, if so much was left at any time since: None if of nothing."""
+        left = self.left.get(product)
+        if left is None:
+            return None
+        now = bisect_right(left.positions, position) - 1
+        if now < 0:
+            return None
+        try:
+            return said if left.counts[now] == said else left.counts[left.counts.index(said, now)]
+        except ValueError:
+            return left.counts[now]
+
+    def _tell(self, check: str, entry: AnyEntry, story: str) -> None:
+        self._findings.violated(check, f"ledger entry {entry.position} {story}")
+
+    # -------------------------------------------------------------------------------------------- goods
+    def _deposit(self, entry: Deposit) -> None:
+        self._by_a_trader(entry, entry.trader)
+        self._known_item(entry, entry.item)
+        if entry.count < 1:
+            self._tell(
+                "entries_make_sense", entry, f"books a deposit of {entry.count} {entry.item} ({entry.deposit_id})"
+            )
+        if not CHEAPEST_CENTS <= entry.price_cents <= DEAREST_CENTS or entry.price_cents % DOLLAR:
+            self._tell("entries_make_sense", entry, f"books {entry.deposit_id} at a price of {entry.price_cents} cents")
+        if entry.deposit_id in self.deposits:
+            before = self.deposits[entry.deposit_id].position
+            self._tell("deposits_are_booked_as_offered", entry, f"books {entry.deposit_id} again, after entry {before}")
+        self.deposits.setdefault(entry.deposit_id, entry)
+        self._put_on_shelf(entry.item, entry.deposit_id)
+        self._free[entry.deposit_id] += entry.count
+        self._stock[entry.item] += entry.count
+        self._count(entry, entry.seller, entry.item, entry.count)
+
+    def _sale(self, entry: Sale) -> None:
+        self._by_a_trader(entry, entry.trader)
+        if (row := self._decide(entry, SOLD)) is not None:
+            self._orders.price[row] = entry.price_cents
+            self._orders.seller[row] = self._orders.code(entry.seller)
+            self._orders.trader[row] = self._orders.code(entry.trader)
+        lot = self.deposits.get(entry.deposit_id)
+        if lot is None:
+            self._tell(
+                "no_product_below_zero", entry, f"sells {entry.order_id} from {entry.deposit_id}, which does not exist"
+            )
+        elif (lot.seller, lot.item, lot.price_cents) != (entry.seller, entry.item, entry.price_cents):
+            self._tell(
+                "entries_make_sense",
+                entry,
+                f"sells {entry.item} of {entry.seller} for {entry.price_cents} cents ({entry.order_id}), but "
+                f"{entry.deposit_id} is {lot.item} of {lot.seller} for {lot.price_cents}",
+            )
+        granted = self._granted[entry.trader] if entry.cached else self._free
+        if not entry.cached:
+            self._lowest_first(entry, entry.item, entry.deposit_id, entry.order_id)
+        pool = granted if granted[entry.deposit_id] > 0 else self._free  # who was granted nothing promises what is free
+        pool[entry.deposit_id] -= 1
+        if pool[entry.deposit_id] < 0 and lot is not None:
+            self._none_left(entry, entry.item, f"{entry.trader} sold it to {entry.buyer} ({entry.order_id})")
+        self._stock[entry.item] -= 1
+        self._count(entry, entry.seller, entry.item, -1)
+
+    def _grant(self, entry: Grant) -> None:
+        self._by_a_trader(entry, entry.trader)
+        self._of_its_lot(entry)
+        self._lowest_first(entry, entry.item, entry.deposit_id, f"a grant to {entry.trader}")
+        self._free[entry.deposit_id] -= entry.count
+        self._granted[entry.trader][entry.deposit_id] += entry.count
+        if self._free[entry.deposit_id] < 0:
+            self._none_left(entry, entry.item, f"{entry.count} are granted to {entry.trader}")
+
+    def _return(self, entry: Return) -> None:
+        self._by_a_trader(entry, entry.trader)
+        self._of_its_lot(entry)
+        self._put_on_shelf(entry.item, entry.deposit_id)
+        self._free[entry.deposit_id] += entry.count
+        self._granted[entry.trader][entry.deposit_id] -= entry.count
+        if self._granted[entry.trader][entry.deposit_id] < 0:
+            self._none_left(entry, entry.item, f"{entry.trader} gives {entry.count} back")
+
+    def _none_left(self, entry: Sale | Grant | Return, item: str, what: str) -> None:
+        self._tell(
+            "no_product_below_zero", entry, f"takes {item} out of {entry.deposit_id}, where none was left: {what}"
+        )
+
+    def _of_its_lot(self, entry: Grant | Return) -> None:
+        lot = self.deposits.get(entry.deposit_id)
+        if lot is None:
+            self._tell("no_product_below_zero", entry, f"is about {entry.deposit_id}, which does not exist")
+        elif lot.item != entry.item or entry.count < 1:
+            self._tell(
+                "entries_make_sense", entry, f"moves {entry.count} {entry.item} of {entry.deposit_id} ({lot.item})"
+            )
+
+    def _known_item(self, entry: Deposit | Denial, item: str) -> None:
+        if item not in ITEMS:
+            self._tell("entries_make_sense", entry, f"is about {item}, which nobody trades in")
+
+    def _count(self, entry: Deposit | Sale, seller: str, item: str, change: int) -> None:
+        left = self.left.get((seller, item))
+        if left is None:
+            left = self.left[seller, item] = Left(array("q"), array("q"))
+        left.counts.append((left.counts[-1] if left.counts else 0) + change)
+        left.positions.append(max(entry.position, left.positions[-1] if left.positions else 0))
+
+    def _put_on_shelf(self, item: str, deposit_id: str) -> None:
+        """Before its units are counted in."""
+        if self._free[deposit_id] <= 0 and (lot := self.deposits.get(deposit_id)) is not None:
+            heapq.heappush(self._shelves[item], (lot.clock, rank(lot.seller), deposit_id))
+
+    def _lowest_first(self, entry: Sale | Grant, item: str, deposit_id: str, what: str) -> None:
+        shelf = self._shelves[item]
+        while shelf and self._free[shelf[0][2]] <= 0:
+            heapq.heappop(shelf)
+        if not shelf or shelf[0][2] != deposit_id:
+            first = f"{shelf[0][2]} (clock {shelf[0][0]})" if shelf else "nothing"
+            self._tell("lowest_deposit_first", entry, f": {what} was taken from {deposit_id}, first was {first}")
+
+    # ------------------------------------------------------------------------------------------- orders
+    def _denial(self, entry: Denial) -> None:
+        self._by_a_trader(entry, entry.trader)
+        self._known_item(entry, entry.item)
+        self._decide(entry, DENIED | OVERSOLD if entry.reason == "oversold" else DENIED)
+        if self._strong and self._stock[entry.item] > 0:
+            self._tell(
+                "strong_caches_refuse_nothing_in_stock",
+                entry,
+                f"refuses {entry.order_id} ({entry.reason}) although there was stock: "
+                f"{self._stock[entry.item]} {entry.item}; the policy lost count, or promised one unit twice",
+            )
+
+    def _decide(self, entry: Sale | Denial, decision: int) -> int | None:
+        """The order's row, if this is the first decision: what the market is held against, since it is final."""
+        orders = self._orders
+        row = orders.row(entry.order_id)
+        if orders.flags[row] & DECIDED:
+            self._findings.violated(
+                "each_order_decided_once",
+                f"{entry.order_id} was decided by ledger entry {orders.position[row]} and again by {entry.position}",
+            )
+            return None
+        orders.flags[row] |= decision
+        orders.position[row] = entry.position
+        orders.item[row] = orders.code(entry.item)
+        orders.buyer[row] = orders.code(entry.buyer)
+        return row
+
+    # -------------------------------------------------------------------------------------------- seats
+    def _by_a_trader(self, entry: AnyEntry, trader: str) -> None:
+        if trader not in self._seated:
+            self._tell("only_traders_trade", entry, f"is by {trader}, who held no seat then ({self._bench()})")
+
+    def _bench(self) -> str:
+        return ", ".join(f"trader{t.seat} {peer}" for peer, t in self._seated.items()) or "nobody did"
+
+    def _appoint(self, entry: Appoint) -> None:
+        if entry.peer in self._seated or any(entry.seat == tenure.seat for tenure in self._seated.values()):
+            self._tell(
+                "only_traders_trade", entry, f"gives seat {entry.seat} to {entry.peer}; seated were {self._bench()}"
+            )
+        tenure = Tenure(entry.peer, entry.seat, entry.position)
+        self.tenures.append(tenure)
+        self._seated[entry.peer] = tenure
+
+    def _depose(self, entry: Depose) -> None:
+        tenure = self._seated.pop(entry.peer, None)
+        if tenure is None or (tenure.seat, tenure.since) != (entry.seat, entry.since):
+            had = f"seat {tenure.seat} since {tenure.since}" if tenure is not None else "none"
+            self._tell(
+                "only_traders_trade",
+                entry,
+                f"deposes {entry.peer} from seat {entry.seat} (since {entry.since}), but it had {had}",
+            )
+        if tenure is None:
+            return
+        tenure.until, tenure.by = entry.position, entry.by
+        self._open[entry.peer, entry.since] = tenure
+        self._fallen[entry.peer, entry.since] = self._granted.pop(entry.peer, Counter())
+
+    def _adopt(self, entry: Adopt) -> None:
+        self._by_a_trader(entry, entry.trader)
+        tenure = self._open.pop((entry.peer, entry.since), None)
+        if tenure is None:
+            self._tell(
+                "queues_were_taken_over", entry, f": {entry.trader} takes over from {entry.peer} what was not open"
+            )
+        else:
+            tenure.adopted = True
+        self._granted[entry.trader].update(self._fallen.pop((entry.peer, entry.since), Counter()))

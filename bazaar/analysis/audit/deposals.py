@@ -1,0 +1,126 @@
+"""Who was deposed although nothing was wrong: the failure detector may be mistaken only if something gave it cause (SPEC E1).
+
+Cause is what the launcher did to the deposed or to its accuser, what befell them, or an absence that one of them noticed
+itself, if it fell into the silence: the time before the suspicion in which no sign of life was heard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+from bazaar.analysis.audit.books import Tenure
+from bazaar.analysis.audit.evidence import Case, FaultDone, Handler
+from bazaar.analysis.audit.lines import Absent, Line, Named, OfPeer
+
+FOREVER = float("inf")
+LONGEST_SILENCE = 5
+"""Times `suspect_after_s`: peers that are no traders are more patient, and heartbeats are some time apart."""
+
+
+class Hindrance(NamedTuple):
+    """Between these times a process could not give, or not hear, signs of life."""
+
+    since: float
+    until: float
+    proven: bool
+    """By the process itself: the machine did not let it run. Else something was done to it, or befell it."""
+
+
+class Deposals:
+    """Gathers suspicions, falls and absences, and then looks at each deposal by another."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._hindrances: defaultdict[str, list[Hindrance]] = defaultdict(list)
+        self._suspected: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # by accuser and accused
+        self._deposed: defaultdict[str, list[float]] = defaultdict(list)  # by accused
+        self._fell: dict[str, float] = {}
+        self._restarts: list[tuple[str, float, float]] = []  # who, when it fell, when it was started again
+        self._informed: defaultdict[str, list[float]] = defaultdict(
+            list
+        )  # when it was told who trades, and so of its seat
+        self.handlers: dict[str, Handler] = {
+            "suspected": self._suspect,
+            "deposed": self._depose,
+            "absent": self._absent,
+            "informed": self._inform,
+        }
+        self.launcher_handlers: dict[str, Handler] = {"fell": self._fall, "started": self._started}
+
+    # ------------------------------------------------------------------------------------ what is heard
+    def fault(self, fault: FaultDone) -> None:
+        """The launcher did something."""
+        for name in fault.names:
+            if fault.kind == "kill":
+                self._fell.setdefault(name, fault.at)
+            elif fault.kind not in ("restart", "resign"):
+                self._hindrances[name].append(Hindrance(fault.at, fault.at + fault.for_s, False))
+
+    def _fall(self, line: Line, facts: Named) -> None:
+        self._fell.setdefault(facts.name, line.at)
+        self._case.dead.add(facts.name)
+
+    def _started(self, line: Line, facts: Named) -> None:
+        self._case.dead.discard(facts.name)
+        fell_at = self._fell.pop(facts.name, None)
+        if fell_at is not None:
+            self._restarts.append((facts.name, fell_at, line.at))
+
+    def _inform(self, line: Line, facts: None) -> None:
+        self._informed[line.process].append(line.at)
+
+    def _absent(self, line: Line, facts: Absent) -> None:
+        self._hindrances[line.process].append(Hindrance(line.at - facts.for_s, line.at, True))
+
+    def _suspect(self, line: Line, facts: OfPeer) -> None:
+        self._suspected[line.process, facts.peer].append(line.at)
+
+    def _depose(self, line: Line, facts: OfPeer) -> None:
+        self._deposed[facts.peer].append(line.at)
+
+    # ------------------------------------------------------------------------------------ what it means
+    def finish(self, tenures: list[Tenure]) -> None:
+        """Tells of the deposals without cause, and counts them."""
+        for name, at in self._fell.items():
+            self._hindrances[name].append(Hindrance(at, FOREVER, False))
+        for name, fell_at, started_at in self._restarts:  # before it is told of its seat it does not beat
+            until = next((at for at in self._informed[name] if at >= started_at), FOREVER)
+            self._hindrances[name].append(Hindrance(fell_at, until, False))
+        falls: Counter[str] = Counter()
+        of_each = Counter(tenure.peer for tenure in tenures if tenure.until is not None)
+        for tenure in sorted((t for t in tenures if t.until is not None), key=lambda t: t.until or 0):
+            times = self._deposed[tenure.peer]
+            # The warehouse may have been killed before it wrote one down: then nobody knows which is which.
+            deposed_at = times[falls[tenure.peer]] if len(times) == of_each[tenure.peer] else FOREVER
+            falls[tenure.peer] += 1
+            if tenure.by != tenure.peer:
+                self._look_at(tenure, deposed_at)
+
+    def _look_at(self, tenure: Tenure, deposed_at: float) -> None:
+        findings, accuser = self._case.findings, tenure.by
+        who = f"{tenure.peer} (trader{tenure.seat} since {tenure.since}) was deposed by {accuser}, ledger entry {tenure.until}"
+        suspected = [at for at in self._suspected[accuser, tenure.peer] if at <= deposed_at]
+        if self._case.incomplete(accuser) or self._case.incomplete(tenure.peer):
+            return
+        if not suspected:
+            findings.exercised["deposed_alive"] += 1
+            findings.violated("the_living_keep_their_seats", f"{who}, which had not suspected it")
+            return
+        until = suspected[-1]
+        since = until - LONGEST_SILENCE * self._case.charter.settings.suspect_after_s
+        causes = [
+            hindrance
+            for name in (tenure.peer, accuser)
+            for hindrance in self._hindrances[name]
+            if hindrance.since <= until and hindrance.until >= since
+        ]
+        if not causes:
+            findings.exercised["deposed_alive"] += 1
+            findings.violated(
+                "the_living_keep_their_seats",
+                f"{who}, though neither of them was killed, stopped, cut off or absent in the {until - since:g} s before",
+            )
+        elif all(cause.proven for cause in causes):
+            findings.exercised["deposed_absent"] += 1
+            findings.notes.tell(f"{who}: the machine did not let one of them run")

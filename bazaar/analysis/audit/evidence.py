@@ -1,0 +1,182 @@
+"""What a run left behind, and what the judge notes while it reads it.
+
+Histories and ledger are read as lines, from the files as often as needed, or, in a simulation, from the records that it
+holds, written as they would stand in the files. Nothing of the market's code is used for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from bazaar.analysis.audit.findings import Findings
+from bazaar.analysis.audit.lines import AnyEntry, Line, Number, decode_entry, decode_facts, decode_line
+from bazaar.analysis.audit.orders import Orders
+
+if TYPE_CHECKING:
+    from bazaar.protocol.plan import Plan
+
+LAUNCHER, WAREHOUSE = "launcher", "warehouse"
+LINES_A_STEP = 5_000
+Progress = Callable[[float], None]
+Handler = Callable[[Line, Any], None]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What is to be judged. `entries` and each history are gone through more than once."""
+
+    plan: Plan
+    entries: Iterable[Any]
+    histories: Mapping[str, Iterable[Any]]
+    stock: Mapping[Any, int] | None
+    """What the warehouse, being stopped, said was left by seller and item; None if it did not come to that."""
+    dead: frozenset[str] = frozenset()
+    """Processes that are not there at the end: what they had not yet heard is excused."""
+    missed: Sequence[str] = ()
+    """Faults that were to be done and could not be, each with the reason."""
+
+
+class Terms(msgspec.Struct):
+    """Of a run's settings, what it is judged by."""
+
+    window: Number
+    suspect_after_s: float
+
+
+class Charter(msgspec.Struct):
+    """Of `bazaar.json`, what a run is judged by. `promises`: what its cache policy declares."""
+
+    settings: Terms
+    names: tuple[str, ...]
+    promises: Literal["strong", "weak"]
+
+
+class FaultDone:
+    """What was done to whom, and how many orders without an answer they had to do with."""
+
+    def __init__(self, at: float, kind: str, names: frozenset[str], for_s: float, hits_everybody: bool) -> None:
+        self.at = at
+        self.kind = kind
+        self.names = names
+        self.for_s = for_s
+        self.hits_everybody = hits_everybody
+        """All orders pass it: the warehouse, mongod."""
+        self.orders_hit = 0
+
+
+class Case:
+    """One run before the judge: what is known of it so far."""
+
+    def __init__(self, charter: Charter) -> None:
+        self.charter = charter
+        self.orders = Orders()
+        self.findings = Findings()
+        self.faults: list[FaultDone] = []
+        self.dead: set[str] = set()
+        self.damaged: set[str] = set()
+        """Processes whose history is not there, or not whole."""
+        self.missed: list[str] = []
+        """Faults that were to be done and were not, each with the reason."""
+        self.seated: set[tuple[str, int]] = set()
+        """Tenures that began, with a journal of their own: the peer, and since when."""
+        self.unread: dict[tuple[str, int], str] = {}
+        """Tenures whose queue could not be read, with the story."""
+
+    def lost_its_queue(self, trader: str) -> bool:
+        """Whether nobody could read what this trader had still to do: of what it promised nobody knew."""
+        return any(peer == trader for peer, _ in self.unread)
+
+    def incomplete(self, name: str) -> bool:
+        """Whether something may have happened to this process that nobody can read any more."""
+        return name in self.damaged
+
+    def may_lack(self, name: str) -> bool:
+        """Whether this process may have missed something, or its history may lack it."""
+        return name in self.dead or name in self.damaged
+
+
+class Recording:
+    """A file of lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Up to a last line that is cut short: a kill, or the next one who writes. Raises `OSError`."""
+        with self.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line
+
+
+def recording(source: Iterable[Any]) -> Iterator[bytes]:
+    """The lines of a source: of a file as they stand there; of records as they would."""
+    path = getattr(source, "path", None)
+    return iter(Recording(path)) if isinstance(path, Path) else map(msgspec.json.encode, source)
+
+
+class Reader:
+    """Reads histories and ledger line by line; tells which lines cannot be read, and how far it has come."""
+
+    def __init__(self, case: Case, progress: Progress | None, size: int) -> None:
+        """`size`: how many bytes there are to read in all."""
+        self._case = case
+        self._progress = progress
+        self._size = max(size, 1)
+        self._read = 0
+
+    def ledger(self, source: Iterable[Any]) -> Iterator[AnyEntry | None]:
+        """The entries; None where one cannot be read."""
+        for number, line in self._lines(source):
+            try:
+                entry = decode_entry(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self._case.findings.unknown.tell(f"ledger.jsonl, line {number}, cannot be read: {error}")
+                self._case.findings.ledger_is_whole = False
+                yield None
+            else:
+                yield entry
+
+    def history(self, name: str, source: Iterable[Any], handlers: Mapping[str, Sequence[Handler]]) -> None:
+        """Hands each event to those that handle its kind, and checks the clock of all."""
+        before, violated, messages = 0, self._case.findings.violated, 0
+        for number, raw in self._lines(source):
+            try:
+                line = decode_line(raw)
+                what, clock, sent = line.what, line.clock, line.sent
+                handling = handlers.get(what)
+                facts = decode_facts[what](line.facts) if handling and what in decode_facts else None
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self._damage(name, number, f"cannot be read: {error}")
+                continue
+            if line.process != name:
+                self._damage(name, number, f"is of {line.process}")
+                continue
+            if clock <= before:
+                violated("clocks_increase", f"{name}: the clock went from {before} to {clock} ({what})")
+            before = clock
+            if sent is not None:
+                messages += 1
+                if clock <= sent:
+                    violated(
+                        "clocks_increase",
+                        f"{name} acted at {clock} ({what}) on a message that {line.source} sent at {sent}",
+                    )
+            if handling:
+                for handle in handling:
+                    handle(line, facts)
+        self._case.findings.exercised["messages_checked"] += messages
+
+    def _damage(self, name: str, number: int, what: str) -> None:
+        self._case.damaged.add(name)
+        self._case.findings.unknown.tell(f"{name}/history.jsonl, line {number}, {what}")
+
+    def _lines(self, source: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
+        for number, line in enumerate(recording(source), 1):
+            self._read += len(line)
+            if self._progress is not None and not number % LINES_A_STEP:
+                self._progress(min(1.0, self._read / self._size))
+            yield number, line

@@ -1,0 +1,279 @@
+"""Judging a run: every line of its ledger and histories is read once, and held against what is known by then.
+
+First the launcher's history (what was done to whom), then the ledger (what was decided), then everybody's history.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bazaar.analysis.audit.books import Books
+from bazaar.analysis.audit.buyers import Buyer
+from bazaar.analysis.audit.clients import ClientsSide
+from bazaar.analysis.audit.deposals import Deposals
+from bazaar.analysis.audit.evidence import (
+    LAUNCHER,
+    WAREHOUSE,
+    Case,
+    Charter,
+    Evidence,
+    FaultDone,
+    Handler,
+    Progress,
+    Reader,
+    Recording,
+)
+from bazaar.analysis.audit.findings import Report
+from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Line, Sale, Stocked
+from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
+from bazaar.analysis.audit.sellers import Seller
+from bazaar.analysis.audit.traders import Trader
+
+
+class NoRun(Exception):
+    """A folder without a run; the text says what is not there."""
+
+
+def judge_run(folder: Path, progress: Progress | None = None) -> Report:
+    """Judges what a run has left in its folder, by nothing but that. `progress` is told a fraction now and then.
+
+    Raises `NoRun` if there is no run in the folder.
+    """
+    try:
+        charter = msgspec.json.decode((folder / "bazaar.json").read_bytes(), type=Charter)
+    except OSError as error:
+        raise NoRun(f"{folder} holds no run: bazaar.json cannot be read ({error.strerror})") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NoRun(f"{folder} holds no run: bazaar.json is not one of ours ({error})") from None
+    if not (folder / "ledger.jsonl").is_file():
+        raise NoRun(f"{folder} holds no run that got as far as a ledger: ledger.jsonl is not there")
+    names = (LAUNCHER, WAREHOUSE, *charter.names)
+    paths = {name: folder / name / "history.jsonl" for name in names}
+    histories = {name: Recording(path) for name, path in paths.items() if path.is_file()}
+    evidence = Evidence(charter, Recording(folder / "ledger.jsonl"), histories, None)  # type: ignore[arg-type] # its part
+    return judge(evidence, progress, names)
+
+
+def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterable[str] = ()) -> Report:
+    """Runs every check. Whatever the evidence is, there is a report.
+
+    `expected`: whose history must be there, beside those of whom the launcher says that it has started them.
+    """
+    case = Case(msgspec.convert(evidence.plan, Charter, from_attributes=True))
+    files = [
+        source.path for source in (evidence.entries, *evidence.histories.values()) if isinstance(source, Recording)
+    ]
+    reader = Reader(case, progress, sum(path.stat().st_size for path in files))
+    findings = case.findings
+    deposals = Deposals(case)
+    case.missed += evidence.missed
+    _launcher(case, deposals, reader, evidence, expected)
+    case.dead |= evidence.dead
+    if WAREHOUSE in case.dead:
+        case.dead |= set(case.charter.names)
+        findings.notes.tell(
+            "the warehouse was gone at the end: what was under way had nobody to decide it, for anybody"
+        )
+    books = Books(case.charter.promises == "strong", case.orders, findings)
+    _ledger(case, books, reader, evidence)
+    clients = ClientsSide(case)
+    parts = [
+        part
+        for name, history in evidence.histories.items()
+        if name != LAUNCHER
+        for part in _history(name, history, case, books, [deposals.handlers, clients.handlers], reader)
+    ]
+    _queues(case)
+    for part in parts:
+        part.finish()
+    clients.finish()
+    books.finish(evidence.stock, case.dead)
+    _accounts(case, books)
+    if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
+        deposals.finish(books.tenures)
+    return _report(case, tuple(dict.fromkeys(case.missed)))
+
+
+def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> None:
+    """What was done to whom, and what was not; who is there at the end, and whose history is not."""
+    started: set[str] = set()
+    ended: list[bool] = []
+
+    def fault(line: Line, facts: Fault) -> None:
+        names = frozenset(facts.names or (facts.name,))
+        everybody = not names & set(case.charter.names)
+        case.faults.append(FaultDone(line.at, facts.kind, names, facts.for_s, everybody))
+        deposals.fault(case.faults[-1])
+        if facts.kind == "kill":
+            case.dead |= names
+        elif facts.kind == "restart":
+            case.dead -= names
+
+    handlers: dict[str, list[Handler]] = {
+        "fault": [fault],
+        "missed": [lambda line, facts: case.missed.append(f"{facts.fault}: {facts.reason}")],
+        "started": [lambda line, facts: started.add(facts.name)],
+        "ended": [lambda line, facts: ended.append(True)],
+    }
+    for what, handle in deposals.launcher_handlers.items():
+        handlers.setdefault(what, []).append(handle)
+    if LAUNCHER in evidence.histories:
+        reader.history(LAUNCHER, evidence.histories[LAUNCHER], handlers)
+        if started and not ended:
+            case.dead |= started
+            case.findings.notes.tell("the launcher was killed: whoever it had started counts as not there at the end")
+    case.faults.sort(key=lambda done: done.at)
+    expected = {*expected, *(started & {WAREHOUSE, *case.charter.names})}
+    for name in sorted(expected - evidence.histories.keys()):
+        case.damaged.add(name)
+        case.findings.unknown.tell(f"the history of {name} is not there")
+
+
+def _ledger(case: Case, books: Books, reader: Reader, evidence: Evidence) -> None:
+    counted = {Deposit: "deposits", Sale: "sales", Denial: "denials", Appoint: "elections_won"}
+    counted |= {Depose: "traders_deposed", Adopt: "queues_taken_over"}
+    exercised = case.findings.exercised
+    for entry in reader.ledger(evidence.entries):
+        if entry is None:
+            books.skip()
+            continue
+        books.read(entry)
+        if (what := counted.get(type(entry))) is not None:
+            exercised[what] += 1
+            exercised["sales_from_cache"] += isinstance(entry, Sale) and entry.cached
+
+
+def _history(
+    name: str,
+    history: Iterable[object],
+    case: Case,
+    books: Books,
+    of_all: Sequence[Mapping[str, Handler]],
+    reader: Reader,
+) -> list[Buyer | Seller | Trader]:
+    handlers: defaultdict[str, list[Handler]] = defaultdict(list)
+    parts: list[Buyer | Seller | Trader] = []
+    if name == WAREHOUSE:
+        handlers["stocked"].append(_Stock(case, books).stocked)
+    else:
+        parts = [Buyer(name, case, books), Seller(name, case, books), Trader(name, case)]
+    by_kind = [*of_all, *(part.handlers for part in parts)]
+    for what, handle in itertools.chain.from_iterable(part.items() for part in by_kind):
+        handlers[what].append(handle)
+    reader.history(name, history, dict(handlers))
+    return parts
+
+
+def _queues(case: Case) -> None:
+    """A queue that could not be read is no loss if there never was one: the trader died before its tenure began."""
+    for (peer, since), story in list(case.unread.items()):
+        if (peer, since) in case.seated or case.incomplete(peer):
+            case.findings.unknown.tell(story)
+        else:
+            case.findings.notes.tell(f"{story}; it had died before it began one")
+            del case.unread[peer, since]
+
+
+class _Stock:
+    """What the warehouse says that it took in: each of it is in the ledger."""
+
+    def __init__(self, case: Case, books: Books) -> None:
+        self._case = case
+        self._booked: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        for lot in books.deposits.values():
+            self._booked[lot.seller, lot.item, lot.count] += 1
+
+    def stocked(self, line: Line, facts: Stocked) -> None:
+        product = (facts.seller, facts.item, facts.count)
+        self._booked[product] -= 1
+        if self._booked[product] < 0:
+            self._case.findings.violated(
+                "deposits_are_booked_as_offered",
+                f"the warehouse took in {facts.count} {facts.item} of {facts.seller} at clock {line.clock}, "
+                "which the ledger does not know",
+            )
+
+
+def _accounts(case: Case, books: Books) -> None:
+    """Of each order that was decided: somebody asked for it; of each sale: the seller has its share, a trader the rest."""
+    orders, violated = case.orders, case.findings.violated
+    complete = SOLD | ASKED | CREDITED | KEPT
+    for order, row in orders:
+        flags = orders.flags[row]
+        if not flags & DECIDED or flags & complete == complete:
+            continue
+        position = orders.position[row]
+        buyer = orders.text(orders.buyer[row])
+        if not flags & ASKED and not case.incomplete(buyer):
+            item = orders.text(orders.item[row])
+            violated(
+                "only_what_was_asked",
+                f"ledger entry {position} decides {order} ({item} for {buyer}), but what was asked under this name is None",
+            )
+        if not flags & SOLD:
+            continue
+        seller, trader = orders.text(orders.seller[row]), orders.text(orders.trader[row])
+        worth = f"{order} is worth {orders.price[row]} cents in the ledger (entry {position})"
+        if not flags & CREDITED and not case.may_lack(seller) and not _is_unread(case, books, trader, position):
+            violated("money_adds_up", f"{worth}, but {seller} was never credited its share")
+        if not flags & KEPT and not _may_be_untold(case, books, trader, position):
+            violated(
+                "money_adds_up", f"{worth}, but neither {trader} nor who took over from it kept the trader's share"
+            )
+
+
+def _is_unread(case: Case, books: Books, trader: str, position: int) -> bool:
+    """Whether this was carried out in a tenure whose queue nobody could read: nobody knew whom to tell."""
+    tenure = books.tenure(trader, position)
+    return tenure is not None and (trader, tenure.since) in case.unread
+
+
+def _may_be_untold(case: Case, books: Books, trader: str, position: int) -> bool:
+    """Whether a trader is gone that carried this out, and nobody has taken over what it had to do, or could read it."""
+    tenure = books.tenure(trader, position)
+    if case.incomplete(trader) or tenure is None or _is_unread(case, books, trader, position):
+        return True
+    return not tenure.adopted and (trader in case.dead or tenure.until is not None)
+
+
+def _report(case: Case, missed: tuple[str, ...]) -> Report:
+    findings = case.findings
+    violations = findings.violations()
+    hits = [fault.orders_hit for fault in case.faults]
+    exercised = {what: findings.exercised[what] for what in EXERCISED}
+    exercised |= {
+        "faults": len(hits),
+        "faults_that_hit_the_busy": sum(hit > 0 for hit in hits),
+        "orders_hit_by_faults": sum(hits),
+    }
+    unknown = findings.unknown.all()
+    verdict: Literal["held", "violated", "unknown"]
+    shown = exercised["orders_answered"] and not missed and not unknown
+    verdict = "violated" if violations else "held" if shown else "unknown"
+    held = {name: name not in violations for name in findings.judged()}
+    told = findings.notes.all(), findings.counter_examples.all()
+    return Report(verdict, held, violations, exercised, missed, unknown, *told)
+
+
+EXERCISED = (
+    "deposits",
+    "sales",
+    "denials",
+    "elections_won",
+    "traders_deposed",
+    "deposed_alive",
+    "deposed_absent",
+    "queues_taken_over",
+    "orders_asked",
+    "orders_answered",
+    "orders_repeated",
+    "orders_unanswered",
+    "sales_from_cache",
+    "messages_checked",
+)

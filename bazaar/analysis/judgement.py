@@ -1,0 +1,123 @@
+"""Judges a run from its folder, and nothing else.
+
+`python -m bazaar.analysis.judgement RUN` writes `audit.json` and `summary.json`.
+
+Anybody can, at any time, as often as they like, on any machine: what it takes is all in the folder, and the same folder is
+judged with the same bytes. Also a run whose launcher was killed. One whose files somebody has changed since it was judged
+first is not, unless its seal is taken away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from bazaar.analysis.audit import Evidence, NoRun, Report, judge_run
+from bazaar.analysis.seal import SEAL_FILE, broken, seal
+from bazaar.analysis.summary import Summary, summarize
+from bazaar.protocol.plan import Plan, load
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import process
+from bazaar.runtime.history import Happening, Recorded, histories_of
+from bazaar.runtime.ledger_file import KeptLedger
+from bazaar.runtime.run_folder import in_one_piece
+from bazaar.runtime.runclock import clock_of
+
+NOT_JUDGED = 2
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What came out, and which files could not be made, each with the reason."""
+
+    summary: Summary
+    report: Report
+    unmade: tuple[str, ...] = ()
+
+
+class Sound:
+    """Of a history, what can be read of it; gone through anew each time."""
+
+    def __init__(self, history: Recorded) -> None:
+        self._history = history
+
+    def __iter__(self) -> Iterator[Happening]:
+        return self._history.sound()
+
+
+def plan_of(run: Path) -> Plan:
+    """The plan in a run's folder. Raises `UsageError` if that is none."""
+    try:
+        return load(run / "bazaar.json")
+    except OSError as error:
+        reason = f"its bazaar.json cannot be read: {error.strerror}"
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = f"its bazaar.json is none: {error}"
+    raise UsageError(f"{run} is no run's folder ({reason}); give one, such as runs/latest")
+
+
+def judged(run: Path) -> Judgement:
+    """Judges, and writes. Raises `UsageError`, in one line, if it cannot be judged; then nothing was changed."""
+    plan = plan_of(run)
+    if (change := broken(run)) is not None:
+        raise UsageError(
+            f"{run} is not as the run left it: {change}; restore that, or delete {run / SEAL_FILE} to judge what is there"
+        )
+    try:
+        report = judge_run(run, _say)
+    except NoRun as error:
+        raise UsageError(str(error)) from None
+    histories = histories_of(run, plan.names)
+    try:
+        summary = _summary(run, plan, report, histories)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        summary = _summary(run, plan, report, {name: Sound(history) for name, history in histories.items()})
+    unmade = tuple(_written(run, [("audit.json", report), ("summary.json", summary)]))
+    seal(run)
+    return Judgement(summary, report, unmade)
+
+
+def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iterable[Happening]]) -> Summary:
+    return summarize(Evidence(plan, KeptLedger(run), histories, None), report, _launched_at(run, histories))
+
+
+def _launched_at(run: Path, histories: Mapping[str, Iterable[Happening]]) -> float:
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return clock_of(run).wall
+    return min(
+        (happened.at for history in histories.values() for happened in itertools.islice(history, 1)), default=0.0
+    )
+
+
+def _say(share: float) -> None:
+    """How much of the evidence was read."""
+    print(f"{share:.3f}", flush=True)
+
+
+def _written(run: Path, records: Iterable[tuple[str, msgspec.Struct]]) -> Iterator[str]:
+    """Writes each file in one piece; tells what could not be written."""
+    for name, record in records:
+        try:
+            with in_one_piece(run / name) as draft:
+                draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        except OSError as error:
+            yield f"{name} could not be written: {error.strerror}"
+
+
+def main() -> int:
+    """Prints how far it is, a share a line, and the judgement as JSON; else 2, and one line of complaint."""
+    try:
+        judgement = judged(Path(sys.argv[1]))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return NOT_JUDGED
+    print(msgspec.json.encode(judgement).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    process.run(main)

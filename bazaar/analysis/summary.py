@@ -1,0 +1,239 @@
+"""The figures of a run, from its ledger and histories: `summary.json` (SPEC H, and more beyond `audit`).
+
+Trading is counted from the opening, when the first trader says that it can begin, until the launcher ends it; where it was
+asked for a number of orders, until the last of them is answered. An order is answered
+when its buyer hears of it first; what corrects that answer later changes what became of the order, not how long it took.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from bazaar.analysis.aftermath import faults_of
+from bazaar.analysis.audit import ANSWERS, Evidence, Report
+from bazaar.core.names import Names
+from bazaar.protocol.records import (
+    WAREHOUSE,
+    AnyEntry,
+    Appoint,
+    Denial,
+    DeposeEntry,
+    DepositEntry,
+    Item,
+    Sale,
+    sellers_share,
+)
+from bazaar.runtime.history import LAUNCHER, only
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """What became of the buyers' orders. asked = purchased + unavailable + oversold + unanswered."""
+
+    asked: int
+    purchased: int
+    unavailable: int
+    oversold: int
+    undersold: int
+    """Of those refused (unavailable or oversold): how many although the warehouse had stock of the item then."""
+    unanswered: int
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """From a buyer's placing an order to its first answer, in milliseconds."""
+
+    p50: float
+    p99: float
+
+
+class Earnings(msgspec.Struct, frozen=True):
+    """What each trader kept and each seller earned of the sales in the ledger, in cents: a fifth and four fifths (SPEC C5)."""
+
+    traders: dict[str, int]
+    sellers: dict[str, int]
+
+
+class Deposal(msgspec.Struct, frozen=True):
+    """A trader lost its seat."""
+
+    peer: str
+    seat: int
+    at_s: float | None
+    """Seconds since the opening; None if the warehouse was killed before it could write that down."""
+    why: Literal["killed", "resigned", "silent"]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """`summary.json`."""
+
+    verdict: str
+    seed: int
+    peers: int
+    traders: list[str]
+    """In the order of their election, also those who do not trade any more."""
+    cache: str
+    pace: str
+    requests: Requests
+    goods_shipped: int
+    trading_s: float
+    throughput_per_s: float
+    latency_ms: Latency
+    startup_s: float
+    elections: int
+    faults: list[dict[str, Any]]
+    audit: dict[str, bool]
+    traders_at_end: list[str]
+    """By seat."""
+    deposed: list[Deposal]
+    deposed_alive: int
+    """Of those: how many with nothing wrong that anybody could see."""
+    earnings: Earnings
+
+
+def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
+    """`launched_at`: seconds since the epoch."""
+    settings = evidence.plan.settings
+    orders = _Orders(evidence.histories.values())
+    opened = (happened.at for history in evidence.histories.values() for happened in only(history, "opened"))
+    opening = min(opened, default=orders.first_at or launched_at)
+    trading_s = max(0.0, (_end_of_trading(evidence, orders) or opening) - opening)
+    shipped, undersold, earnings = _sales(evidence.entries)
+    return Summary(
+        verdict=report.verdict,
+        seed=settings.seed,
+        peers=settings.peers,
+        traders=[entry.peer for entry in evidence.entries if isinstance(entry, Appoint)],
+        cache=settings.cache,
+        pace=settings.pace,
+        requests=Requests(
+            asked=orders.asked,
+            purchased=orders.outcomes["purchased"],
+            unavailable=orders.outcomes["found_unavailable"],
+            oversold=orders.outcomes["revoked"],
+            undersold=undersold,
+            unanswered=orders.unanswered,
+        ),
+        goods_shipped=shipped,
+        trading_s=round(trading_s, 3),
+        throughput_per_s=round(shipped / trading_s, 2) if trading_s else 0.0,
+        latency_ms=Latency(*(round(1000 * percentile(orders.waits, percent), 3) for percent in (50, 99))),
+        startup_s=round(orders.first_at - launched_at, 3) if orders.first_at is not None else 0.0,
+        elections=sum(1 for history in evidence.histories.values() for _ in only(history, "election_started")),
+        faults=[fault.told(opening) for fault in faults_of(evidence.histories)],
+        audit=report.audit,
+        traders_at_end=_bench(evidence.entries),
+        deposed=_deposed(evidence, opening),
+        deposed_alive=report.exercised.get("deposed_alive", 0),
+        earnings=earnings,
+    )
+
+
+def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:
+    """None: it has not begun. Of a launcher that was killed nobody knows when it would have ended: the last answer counts."""
+    requests = evidence.plan.settings.requests
+    if orders.first_at is None or (requests is not None and orders.asked - orders.unanswered >= requests):
+        return orders.last_answer_at
+    closing = (happened.at for happened in only(evidence.histories.get(LAUNCHER, ()), "closing"))
+    return next(closing, orders.last_answer_at)
+
+
+class _Orders:
+    """What the buyers asked and were told. Its memory is bounded: a number for each order, and three bits."""
+
+    def __init__(self, histories: Iterable[Iterable[Any]]) -> None:
+        self.asked = self.unanswered = 0
+        self.outcomes: Counter[str] = Counter()
+        self.first_at: float | None = None
+        self.last_answer_at: float | None = None
+        waits = array("d")
+        for history in histories:
+            self._read(history, waits)
+        self.waits: Sequence[float] = sorted(waits)
+        """Of each answered order, how long its first answer took, in seconds, ascending."""
+
+    def _read(self, history: Iterable[Any], waits: array[float]) -> None:
+        placed = Names()
+        open_since: dict[str, float] = {}
+        refused = {"found_unavailable": Names(), "revoked": Names()}  # by their latest answer; the rest is purchased
+        for happened in only(history, "ordered", *ANSWERS):
+            order, at = happened.facts["order"], happened.at
+            if happened.what == "ordered":
+                self.asked += 1
+                placed.add(order)
+                open_since[order] = at
+                self.first_at = min(at, self.first_at or at)
+            if order not in placed or happened.what == "ordered":
+                continue
+            before = next((answer for answer, names in refused.items() if order in names), "purchased")
+            if order in open_since:
+                waits.append(at - open_since.pop(order))
+                self.last_answer_at = max(at, self.last_answer_at or at)
+            else:
+                self.outcomes[before] -= 1
+            self.outcomes[happened.what] += 1
+            if happened.what != before:
+                for answer, names in refused.items():
+                    (names.add if answer == happened.what else names.discard)(order)
+        self.unanswered += len(open_since)
+
+
+def _sales(entries: Iterable[AnyEntry]) -> tuple[int, int, Earnings]:
+    """How many goods were sold, how many orders under-sold, and what was earned."""
+    left: Counter[Item] = Counter()
+    traders: Counter[str] = Counter()
+    sellers: Counter[str] = Counter()
+    shipped = undersold = 0
+    for entry in entries:
+        match entry:
+            case DepositEntry():
+                left[entry.item] += entry.count
+            case Sale():
+                left[entry.item] -= 1
+                shipped += 1
+                share = sellers_share(entry.price_cents)
+                sellers[entry.seller] += share
+                traders[entry.trader] += entry.price_cents - share
+            case Denial():
+                undersold += left[entry.item] > 0
+    return shipped, undersold, Earnings(dict(sorted(traders.items())), dict(sorted(sellers.items())))
+
+
+# ------------------------------------------------------------------------------------------------ the bench
+def _bench(entries: Iterable[AnyEntry]) -> list[str]:
+    """Who held the seats at the end, by seat."""
+    seats: dict[int, str] = {}
+    for entry in entries:
+        if isinstance(entry, Appoint):
+            seats[entry.seat] = entry.peer
+        elif isinstance(entry, DeposeEntry):
+            seats.pop(entry.seat, None)
+    return [peer for _, peer in sorted(seats.items())]
+
+
+def _deposed(evidence: Evidence, opening: float) -> list[Deposal]:
+    """Who lost its seat, in order."""
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for happened in only(evidence.histories.get(WAREHOUSE, ()), "deposed"):
+        times[happened.facts["peer"]].append(happened.at)
+    fell = [(h.at, h.facts["name"]) for h in only(evidence.histories.get(LAUNCHER, ()), "fell")] if times else []
+    deposed: list[Deposal] = []
+    for entry in evidence.entries:
+        if not isinstance(entry, DeposeEntry):
+            continue
+        at = times[entry.peer].pop(0) if times[entry.peer] else None
+        killed = any(name == entry.peer and (at is None or when <= at) for when, name in fell)
+        why: Literal["killed", "resigned", "silent"]
+        why = "resigned" if entry.by == entry.peer else "killed" if killed else "silent"
+        deposed.append(Deposal(entry.peer, entry.seat, None if at is None else round(at - opening, 3), why))
+    return deposed
+
+
+def percentile(ascending: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile; 0 of nothing."""
+    if not ascending:
+        return 0.0
+    return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]

@@ -1,0 +1,1 @@
+"""One run: its processes are started, watched, broken on request, and ended."""

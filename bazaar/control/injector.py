@@ -1,0 +1,100 @@
+"""Does to the processes of a run what its faults say, each in its time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bazaar.protocol.faults import MONGOD, Fault
+from bazaar.protocol.records import WAREHOUSE
+from bazaar.runtime.history import Recorded, by_time, only
+
+if TYPE_CHECKING:
+    from bazaar.control.launcher import Bazaar
+
+
+class Injector:
+    """`schedule`, then `begin` when trading begins; `act` whenever there is time; `end` in the end."""
+
+    def __init__(self, bazaar: Bazaar) -> None:
+        self._bazaar = bazaar
+        self._scheduled: list[Fault] = []  # the clock for these has not begun
+        self._due: list[tuple[float, Fault]] = []  # when (monotonic)
+        self._paused: list[tuple[float, Callable[[], object]]] = []  # when it is to go on, and how
+        self.missed: list[str] = []
+        """Faults that could not be carried out, each with the reason."""
+
+    def schedule(self, faults: Iterable[Fault]) -> None:
+        """To be done while the bazaar trades."""
+        self._scheduled += faults
+
+    def begin(self) -> None:
+        """Trading has begun: from now on the times of the faults count."""
+        now = time.monotonic()
+        self._due = sorted(((now + fault.at_s, fault) for fault in self._scheduled), key=lambda due: due[0])
+        self._scheduled.clear()
+
+    def act(self) -> None:
+        """Does what is due."""
+        now = time.monotonic()
+        for at, go_on in list(self._paused):
+            if at <= now:
+                self._paused.remove((at, go_on))
+                go_on()
+        while self._due and self._due[0][0] <= now:
+            self.inflict(self._due.pop(0)[1])
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that has yet to be done."""
+        return bool(self._due or self._scheduled)
+
+    def end(self) -> None:
+        """What has not been done will not be."""
+        for fault in [*(fault for _, fault in self._due), *self._scheduled]:
+            self._miss(fault, "the run ended before")
+        self._due.clear()
+        self._scheduled.clear()
+
+    def _miss(self, fault: Fault, reason: str) -> None:
+        self.missed.append(f"{fault}: {reason}")
+        self._bazaar.note("missed", fault=str(fault), reason=reason)
+
+    def inflict(self, fault: Fault) -> None:
+        """Does it, now; what cannot be done is put down in `missed`, and in the launcher's history."""
+        bazaar = self._bazaar
+        name = self._peer_behind(fault.name)
+        there = bazaar.mongod.pid is not None if name == MONGOD else name in bazaar.processes
+        if there == (fault.kind == "restart"):
+            self._miss(fault, f"{name} was {'there' if there else 'not there'}")
+            return
+        bazaar.note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
+        match fault.kind:
+            case "restart":
+                bazaar.restart(name)
+            case "resign":
+                bazaar.processes[name].tell("resign")
+            case "kill":
+                self._signaller(name)(signal.SIGKILL)
+            case "pause":
+                signaller = self._signaller(name)
+                signaller(signal.SIGSTOP)
+                self._paused.append((time.monotonic() + fault.for_s, partial(signaller, signal.SIGCONT)))
+
+    def _signaller(self, name: str) -> Callable[[signal.Signals], object]:
+        """Sends signals to the process that bears this name now, whoever bears it later."""
+        if name != MONGOD:
+            return self._bazaar.processes[name].signal
+        pid = self._bazaar.mongod.pid
+        return partial(self._bazaar.mongod.signal, pid) if pid is not None else lambda number: None
+
+    def _peer_behind(self, name: str) -> str:
+        """Who was given the seat `traderI` last; other names are their own."""
+        if name in (WAREHOUSE, MONGOD, *self._bazaar.plan.names):
+            return name
+        histories = [Recorded(self._bazaar.out / peer) for peer in self._bazaar.plan.names]
+        elected = by_time(only(history, "elected") for history in histories)
+        return {f"trader{happened.facts['seat']}": happened.process for happened in elected}[name]

@@ -1,0 +1,163 @@
+"""What is done with a run when it is over: it is judged, told and drawn, by three processes side by side.
+
+Each reads the run's folder, and nothing else; so whoever has only the folder can do the same (`bash run.sh judge`). Somebody
+may end one of them too: it is started again, once. Only the judge is needed; what could not be told or drawn is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bazaar.analysis.judgement import NOT_JUDGED, Judgement
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime.process import LAUNCHER, ROOT
+
+DRAWING_PATIENCE_S = 15.0  # when all else is done
+POLL_S = 0.05
+AT_ONCE = 65536  # bytes: what a pipe holds
+LIVES = 2
+
+
+class Task:
+    """One of the three: a program that is given the run's folder. What it says takes no room on a disk, which may be full."""
+
+    def __init__(self, run: Path, module: str, makes: str) -> None:
+        """`makes`: what is missing without it, in words."""
+        self._run = run
+        self._module = module
+        self.makes = makes
+        self.lives = 0
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._said, self._complained = bytearray(), bytearray()
+
+    def start(self) -> None:
+        """Starts it. What it draws, it draws on paper: a notebook's screen is not for it."""
+        self.close()
+        self.lives += 1
+        self._said, self._complained = bytearray(), bytearray()
+        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", self._module, str(self._run)],
+            cwd=self._run,
+            env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path, LAUNCHER: str(os.getpid())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for pipe in (self._popen.stdout, self._popen.stderr):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+
+    def begin(self) -> None:
+        """All histories are there: now it can do its work. Starts it, unless it was started and is there."""
+        if self._popen is None or self._popen.poll() is not None:
+            self.start()
+        assert self._popen is not None
+        assert self._popen.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._popen.stdin.fileno(), b"\n")
+
+    def over(self) -> bool:
+        """Whether it has done its work, or cannot. Whoever was stopped goes on."""
+        assert self._popen is not None
+        status = self._popen.poll()
+        self._hear()
+        if status is None:
+            self._popen.send_signal(signal.SIGCONT)
+        elif status < 0 and self.lives < LIVES:
+            self.begin()
+            return False
+        return status is not None
+
+    @property
+    def status(self) -> int | None:
+        """As `Popen.returncode`."""
+        return None if self._popen is None else self._popen.returncode
+
+    def last_line(self) -> bytes:
+        """The last whole line that it printed; none, if it has printed none."""
+        return bytes(self._said.rpartition(b"\n")[0].rpartition(b"\n")[2])
+
+    def reason(self) -> str:
+        """Why it could not do its work."""
+        words = self._complained.decode(errors="replace").strip()
+        if words:
+            return words.rpartition("\n")[2]
+        return "it was killed" if self.status is not None and self.status < 0 else f"status {self.status}"
+
+    def _hear(self) -> None:
+        """What it has said since the last time."""
+        assert self._popen is not None
+        for pipe, heard in ((self._popen.stdout, self._said), (self._popen.stderr, self._complained)):
+            assert pipe is not None
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(pipe.fileno(), AT_ONCE):
+                    heard += data
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._popen is not None:
+            with self._popen:
+                self._popen.kill()
+
+
+class Judging:
+    """`prepare` while the run goes on, `run` when it is over, `close` in any case."""
+
+    def __init__(self, run: Path, tells: bool = True, draws: bool = True) -> None:
+        """Without `tells` there are no texts, without `draws` no pictures."""
+        self._judge = Task(run, "bazaar.analysis.judgement", "the judgement")
+        self._artist = Task(run, "bazaar.views.pictures", "a picture")
+        self._others = [Task(run, "bazaar.views.narration", "a text")] * tells + [self._artist] * draws
+
+    def prepare(self) -> None:
+        """The artist's libraries take longer to import than the whole bazaar to start."""
+        if self._artist in self._others:
+            self._artist.start()
+
+    def run(self, look: Callable[[float], None]) -> Judgement:
+        """Does it all. Raises `UsageError` if there can be no judgement.
+
+        `look` is called now and then, with the share that the judge has read.
+        """
+        tasks = [self._judge, *self._others]
+        for task in tasks:
+            task.begin()
+        deadline = float("inf")
+        while open_ := [task for task in tasks if not task.over()]:
+            if open_ != [self._artist]:
+                deadline = time.monotonic() + DRAWING_PATIENCE_S
+            if time.monotonic() > deadline:
+                break
+            look(self._share())
+            time.sleep(POLL_S)
+        if self._judge.status == NOT_JUDGED:
+            raise UsageError(self._judge.reason())
+        if self._judge.status != 0:
+            raise UsageError(f"the run was not judged: {self._judge.reason()}; `bash run.sh judge` tries again")
+        judgement = msgspec.json.decode(self._judge.last_line(), type=Judgement)
+        unmade = [f"{task.makes} could not be made: {task.reason()}" for task in self._others if task.status != 0]
+        return msgspec.structs.replace(judgement, unmade=(*judgement.unmade, *unmade))
+
+    def _share(self) -> float:
+        """How much the judge has read; all, when it has judged."""
+        if self._judge.status is not None:
+            return 1.0
+        with contextlib.suppress(ValueError):
+            return float(self._judge.last_line() or 0)
+        return 1.0
+
+    def close(self) -> None:
+        """Leaves nobody behind."""
+        for task in (self._judge, *self._others):
+            task.close()

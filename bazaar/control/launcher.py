@@ -1,0 +1,372 @@
+"""A run: starts every process of a bazaar, watches over them, ends them, and has the run judged.
+
+`Bazaar` is a context manager: however its block is left, no process and no port remains. Every process is its own, in a
+folder of its own (SPEC A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
+ends by itself when its standard input does: even a launcher that is killed leaves nobody behind.
+
+Whoever ends a process, it is noticed within a tenth of a second and told, in the launcher's own history: `started`, `fell`.
+The warehouse and MongoDB are started again, and so is a peer that has not begun; a peer that trades is missed; without the
+name server, or with a process that gives up by itself, the run is brought to its end and judged. `ended` says that it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bazaar.analysis.audit import Report
+from bazaar.analysis.judgement import Judgement
+from bazaar.analysis.summary import Summary
+from bazaar.control import patience
+from bazaar.control.crew import Crew
+from bazaar.control.injector import Injector
+from bazaar.control.interrupts import whole
+from bazaar.control.judging import Judging
+from bazaar.control.logbook import Logbook
+from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
+from bazaar.protocol import plan as plans
+from bazaar.protocol.faults import MONGOD
+from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.settings import Settings, UsageError
+from bazaar.runtime import run_folder
+from bazaar.runtime.ledger_file import LEDGER_FILE
+from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
+from bazaar.runtime.rpc import make_key
+
+NAME_SERVER = "nameserver"
+POLL_S = 0.1
+
+
+class ProcessDied(Exception):
+    """Something that the run cannot go on without has ended, though nobody had told it to; the text says what, and how."""
+
+
+class Bazaar:
+    """One run. `start`, then any of `wait_until` and `finish`, then `collect`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        mongo_uri: str | None = None,
+        watch: Callable[[Bazaar], None] = lambda bazaar: None,
+        pictures: bool = True,
+    ) -> None:
+        """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
+
+        Without `pictures` the run is judged, but neither drawn nor told: that takes seconds of a processor.
+        """
+        self.settings = settings
+        self.plan = plans.draw_plan(settings)
+        self.out = out
+        self.phase = "starting"
+        self._crew = Crew(out)
+        self.processes = self._crew.members
+        self._mongo_uri = mongo_uri
+        self.mongod = Mongod(out / "mongodb")
+        self.injector = Injector(self)
+        self._database = database_of(out)
+        self._watch = watch
+        self._judging = Judging(out, tells=pictures, draws=pictures)
+        self._lock: int | None = None
+        self._logbook: Logbook | None = None
+        self._port = ""
+        self._begun = self._finishing = self._ends_expected = False
+        self.failure: ProcessDied | UsageError | None = None
+        """Why the run cannot go on, as long as nobody was told (it was raised)."""
+        self._crippled = False
+        self._lost_answers = 0  # those that killed processes had reported
+        self._answered_at = time.monotonic()  # when the number of answers has grown last
+        self.killed: set[str] = set()
+
+    def __enter__(self) -> Bazaar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------------------------------- starting
+    def start(self) -> None:
+        """Starts everything, and lets trading begin. Raises `ProcessDied`.
+
+        Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
+        """
+        made = run_folder.make(self.out)
+        try:
+            self._start_all()
+        except (UsageError, OSError) as error:
+            self.close()
+            run_folder.unmake(self.out, made)
+            if isinstance(error, UsageError):
+                raise
+            raise run_folder.cannot_write(self.out, error) from None
+
+    def _start_all(self) -> None:
+        plans.save(self.plan, self.out / "bazaar.json")
+        self._lock = run_folder.lock(self.out)
+        make_key(self.out / "key")
+        (self.out / LEDGER_FILE).touch()  # empty, it is one: there may never be a warehouse
+        self._logbook = Logbook(self.out, self._disk_full)
+        owns_mongod = self._mongo_uri is None
+        if owns_mongod:
+            self._logbook.started(MONGOD)
+            self.mongod.start()  # side by side with the name server
+        host, port = self.settings.host, str(self.settings.port)
+        self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, str(self.out / "key")])
+        self._await_ready([NAME_SERVER])
+        self._port = str(self.processes[NAME_SERVER].said.port)
+        if owns_mongod:
+            self.phase = "starting MongoDB"
+            self.wait_until(lambda: self.mongod.ready)  # if it takes too long, that is told by `look`
+            self._mongo_uri = self.mongod.uri()
+        self.phase = "opening the warehouse"
+        self._start_warehouse()
+        self._await_ready([WAREHOUSE])
+        self.phase = "starting the peers"
+        for name in self.plan.names:
+            self._start_peer(name)
+        self._await_ready([WAREHOUSE, *self.plan.names])
+        self.note("drawn")
+        self.phase = "electing the traders"
+        self._begun = True
+        self._crew.tell("begin")
+        self._judging.prepare()
+
+    def _start(self, name: str, arguments: Sequence[str]) -> Process:
+        environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
+        if self._logbook is not None:
+            self._logbook.started(name)
+        lock = () if self._lock is None else (self._lock,)
+        process = self._crew.start(name, arguments, environment, lock)
+        if self._begun:
+            process.tell("begin")
+        if self._finishing:
+            self._tell_to_finish([process])
+        return process
+
+    def _start_warehouse(self) -> None:
+        known = ["known"] if self.mongod.ready or WAREHOUSE in self.killed else []
+        self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database, *known])
+
+    def _start_peer(self, name: str) -> None:
+        self._start(name, ["-m", "peers", name, str(self.out), self._port])
+
+    def note(self, what: str, **facts: Any) -> None:
+        """Writes into the launcher's own history."""
+        if self._logbook is not None:
+            self._logbook.note(what, **facts)
+
+    def _disk_full(self, error: OSError) -> None:
+        self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
+
+    def _await_ready(self, names: Sequence[str]) -> None:
+        def ready() -> bool:  # somebody who was killed meanwhile is another process now
+            return all(name in self.processes and self.processes[name].said.ready for name in names)
+
+        self._await(ready, *names)
+
+    def _await(self, ready: Callable[[], bool], *names: str) -> None:
+        if not self.wait_until(ready, START_PATIENCE_S):
+            late = [name for name in names if name not in self.processes or not self.processes[name].said.ready]
+            raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
+
+    # ---------------------------------------------------------------------------------------- watching
+    def _pump(self) -> None:
+        """Hears what the processes say, for a tenth of a second at the most; sees who has ended."""
+        speaking = self._crew.speaking(POLL_S)
+        with whole():  # Ctrl-C comes while it waits
+            before = self.answered
+            for process in self._crew.ended(speaking):
+                if not self._ends_expected:
+                    self._fell(process, process.status())
+            if self.answered > before:
+                self._answered_at = time.monotonic()
+            self._look_after_mongod()
+            self.injector.act()
+            self._watch(self)
+
+    def _look_after_mongod(self) -> None:
+        if self._ends_expected or self._crippled:
+            return
+        try:
+            for name in self.mongod.look():
+                self.note("fell", name=name)
+                self.note("started", name=name, again=True)
+        except UsageError as error:
+            self._fail(ProcessDied(str(error)) if self._begun else error, cripples=True)
+
+    @property
+    def answered(self) -> int:
+        """Orders that have their answer, as last reported."""
+        return self._lost_answers + sum(process.said.answered for process in self.processes.values())
+
+    @property
+    def peers(self) -> list[Process]:
+        """The processes of the peers that are there."""
+        return [self.processes[name] for name in self.plan.names if name in self.processes]
+
+    # ------------------------------------------------------------------------------------------ faults
+    def restart(self, name: str) -> None:
+        """Starts a peer again that was killed, in its own folder."""
+        self._start_peer(name)
+
+    def _fell(self, process: Process, status: int) -> None:
+        """A process has ended: killed (`status` below zero), by a fault or by anybody; or it has given up."""
+        name = process.name
+        how = "was killed" if status < 0 else f"ended by itself with status {status}"
+        self.note("fell", name=name, how=how)
+        self.killed.add(name)
+        self._lost_answers += process.said.answered
+        self._crew.dismiss(process)
+        if status >= 0:
+            words = process.last_words() or ("it cannot write to its folder" if status == CANNOT_WRITE else "")
+            refused = status == 2 and not self._begun
+            self._fail(UsageError(words) if refused else ProcessDied(f"{name} {how}: {words}"), name == WAREHOUSE)
+        elif name == NAME_SERVER:
+            self._fail(ProcessDied("the name server was killed; nobody can find anybody any more"), cripples=True)
+        elif name == WAREHOUSE:
+            self._start_warehouse()
+        elif not self._begun:
+            self._start_peer(name)
+        elif not self.peers and not self.injector.waiting:
+            self._fail(ProcessDied("all peers were killed; there is nobody left to trade"), cripples=True)
+        if self._finishing:  # nobody is to wait for it
+            self._tell_to_finish(self._market)
+
+    def _fail(self, failure: ProcessDied | UsageError, cripples: bool) -> None:
+        """The run cannot go on: `wait_until` raises this. `cripples`: much of what is under way will not come to its end."""
+        self.failure = self.failure or failure
+        self._crippled = self._crippled or cripples
+
+    # ---------------------------------------------------------------------------------------- waiting
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Watches over the run until `condition` holds (True) or the time is over (False). Raises `ProcessDied`."""
+        held = self._watch_until(lambda: self.failure is not None or condition(), timeout_s)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return held
+
+    def _watch_until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+        deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            self._pump()
+        return True
+
+    def trade(self) -> None:
+        """Runs the market for as long as the settings say: the time counts from the first answer.
+
+        A market in which nobody is answered any more since somebody was killed ends too.
+        """
+        self.wait_until(lambda: self.answered > 0 or self._all_asked() or self._stands_still())
+        self.phase = "trading"
+        self.injector.begin()
+        self.wait_until(lambda: self._all_asked() or self._stands_still(), self.settings.duration_s)
+        if self._stands_still():
+            gone = ", ".join(sorted(self._gone))
+            raise ProcessDied(f"nobody has been answered for a long time; gone are {gone}")
+
+    def _all_asked(self) -> bool:
+        return self.settings.requests is not None and all(peer.said.done for peer in self.peers)
+
+    @property
+    def _gone(self) -> set[str]:
+        return self.killed - self.processes.keys()
+
+    def _stands_still(self) -> bool:
+        """Whether somebody is missed for so long that the others would long have gone on if they could."""
+        return bool(self._gone) and time.monotonic() > self._answered_at + patience.standstill_s(self.settings)
+
+    # ------------------------------------------------------------------------------------------ ending
+    def exercised(self) -> bool:
+        """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
+        self._wake()
+        return self._watch_until(lambda: self.answered > 0, patience.LAST_REPORTS_S)
+
+    def finish(self) -> None:
+        """Nothing new begins; what is under way is brought to its end, as far as that happens in time.
+
+        Whatever goes wrong meanwhile is the `failure`.
+        """
+        if not self._begun:
+            return
+        self.phase = "finishing"
+        self.note("closing")
+        self.injector.end()
+        self._wake()
+        self._finishing = True
+        self._tell_to_finish(self._market)
+        end_s = time.monotonic() + patience.finishing_s(self.settings)
+        crippled_s = time.monotonic() + patience.CRIPPLED_S
+
+        def over() -> bool:
+            return (
+                all(process.idle for process in self._market)
+                or time.monotonic() > (crippled_s if self._crippled else end_s)
+            )  # fmt: skip
+
+        self._watch_until(over, None)
+
+    @property
+    def _market(self) -> list[Process]:
+        return [process for name, process in self.processes.items() if name != NAME_SERVER]
+
+    def _tell_to_finish(self, processes: Iterable[Process]) -> None:
+        for process in processes:
+            process.tell(" ".join(["finish", *sorted(self._gone)]))
+
+    def _stop_all(self) -> None:
+        self._ends_expected = True
+        self._wake()
+        # The peers go first, then what they need; a traveller's last words should find somebody home.
+        for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
+            self._crew.stop(names)
+
+    def close(self) -> None:
+        """Ends every process; those that do not listen are killed."""
+        self.phase = "ending"
+        self._stop_all()
+        self._judging.close()
+        self._crew.close()
+        self.mongod.stop()
+        if self._logbook is not None:
+            self._logbook.end()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _wake(self) -> None:
+        """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
+        self._crew.wake()
+        if (pid := self.mongod.pid) is not None:
+            self.mongod.signal(pid, signal.SIGCONT)
+
+    # -------------------------------------------------------------------------------------- collecting
+    def judgement(self) -> Judgement:
+        """Stops everybody, and has the run judged, told and drawn from what it left behind. Raises `ProcessDied`."""
+        self.phase = "judging"
+        self._stop_all()
+        if self._logbook is not None:
+            self._logbook.end()
+        try:
+            return self._judging.run(self._show)
+        except UsageError as error:
+            raise ProcessDied(str(error)) from None
+
+    def collect(self) -> tuple[Summary, Report]:
+        """The figures and the verdict of `judgement`. Raises `ProcessDied`, also for what has died while the run finished."""
+        judgement = self.judgement()
+        if self.failure is not None:
+            raise self.failure
+        return judgement.summary, judgement.report
+
+    def _show(self, share: float) -> None:
+        self.phase = f"judging ({share:.0%})"
+        with whole():
+            self._watch(self)

@@ -1,0 +1,263 @@
+"""The warehouse: the one actor that decides (SPEC D1). Its store is the ledger.
+
+An actor like the peers: letters in, effects out. All that arrives while the last entries are being made durable is
+decided in the next turn and appended in one go, so batches of several traders merge by themselves. A decision is
+believed here at once, but told to nobody before its entry is durable; if that fails the process ends, and its
+successor rebuilds the projection from what the ledger really holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from bazaar.core.clock import LamportClock
+from bazaar.core.ledger import Ledger, nowhere
+from bazaar.core.turn import Turn
+from bazaar.protocol.records import (
+    ITEMS,
+    WAREHOUSE,
+    Adopt,
+    Adopted,
+    AnyEntry,
+    Ask,
+    BenchIs,
+    CallBack,
+    Claim,
+    Denial,
+    Denied,
+    Depose,
+    Deposed,
+    Draw,
+    Freed,
+    GiveBack,
+    Item,
+    Letter,
+    Read,
+    Recovered,
+    Reopened,
+    Reply,
+    Request,
+    Sale,
+    Scarce,
+    Seat,
+    Shelves,
+    Ship,
+    Stock,
+    Stocked,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.records import Answer as AnswerMessage
+from bazaar.protocol.settings import Settings
+
+LEAST_SHARE = 4  # of less, more would be lost by calling it back than is won by not asking for it
+LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth
+FOREVER = float("inf")
+
+
+class Warehouse:
+    """Built from the entries that the ledger holds already."""
+
+    name = WAREHOUSE
+    answered = 0
+    done = True
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        settings: Settings,
+        entries: Iterable[AnyEntry] = (),
+        entry_of: Callable[[str], Sale | Denial] = nowhere,
+    ) -> None:
+        """`entry_of` finds, in the store, the entry by which an order was answered long ago."""
+        self.clock = LamportClock()
+        self.ledger = Ledger(names, settings.traders, settings.election == "simultaneous", entry_of)
+        for entry in entries:
+            self.ledger.apply(entry)
+        self._lease_s = settings.lease_s * LEASE_MARGIN
+        self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
+        self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
+        self._began_at = FOREVER  # letters may come before `begin`: no lease is over before it is known when it began
+        self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
+        """Traders that were told `Scarce` and have not asked again; whether they were told `Freed`."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no queue waits for somebody to take it over."""
+        return not self.ledger.orphans
+
+    @property
+    def deadline(self) -> float:
+        """When the next queue can be handed on."""
+        return min((self._over_at(seat) for seat in self._held_up), default=FOREVER)
+
+    def begin(self, turn: Turn) -> None:
+        """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
+        self._began_at = turn.now
+        turn.note("connected", entries=self.ledger.position)
+        for trader in self.ledger.bench.traders:
+            turn.send(trader, Reopened())
+        self._pass_on(turn, None)
+
+    def finish(self, turn: Turn) -> None:
+        """Nothing: the warehouse only answers."""
+
+    def resign(self, turn: Turn) -> None:
+        """Nothing: the warehouse has no seat."""
+
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
+        """Nothing: the warehouse reads no journals."""
+
+    def tick(self, turn: Turn) -> None:
+        """Hands on the queues of those whose lease has run out by now."""
+        for seat in [seat for seat in self._held_up if self._over_at(seat) <= turn.now]:
+            self._held_up.discard(seat)
+            self._pass_on(turn, None)
+
+    def receive(self, turn: Turn, source: str, letter: Letter) -> None:
+        """Decides what a peer asks."""
+        turn.witness(source, letter)
+        body = letter.body
+        handler = self.handles.get(type(body))
+        if handler is None:
+            turn.note("unexpected", message=type(body).__name__)
+        else:
+            handler(self, turn, source, body)
+
+    def _who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
+        turn.send(source, BenchIs(self.ledger.bench))
+        self._pass_on(turn, source)
+
+    def _claim(self, turn: Turn, source: str, body: Claim) -> None:
+        appoint = self.ledger.decide_seat(source, body.round, body.seat)
+        if appoint is not None:
+            self._append(turn, appoint)
+            turn.note("appointed", peer=source, seat=appoint.seat)
+        turn.send(source, BenchIs(self.ledger.bench))
+
+    def _depose(self, turn: Turn, source: str, body: Depose) -> None:
+        fall = self.ledger.decide_fall(body.seat, source)
+        if fall is None:
+            turn.send(source, BenchIs(self.ledger.bench))
+            return
+        self._append(turn, fall)
+        turn.note("deposed", peer=fall.peer, seat=fall.seat)
+        for waiting in self._waiting.values():
+            waiting.pop(fall.peer, None)
+        turn.send(source, Deposed(body.seat, self.ledger.bench))
+        self._pass_on(turn, None)
+
+    def _pass_on(self, turn: Turn, heir: str | None) -> None:
+        """Tells `heir` (None: all of them) whose queues are theirs to take over. Told twice, they do it once.
+
+        Not before whoever has fallen can no longer be selling what it was granted: its journal is read only then.
+        """
+        for seat, trader in self.ledger.orphans.items():
+            if trader is None or heir not in (None, trader):
+                continue
+            if self._over_at(seat) <= turn.now:
+                turn.send(trader, TakeOver(seat))
+            else:
+                self._held_up.add(seat)
+
+    def _over_at(self, seat: Seat) -> float:
+        """When a tenure's lease has run out. What a former life of the warehouse granted began before this one."""
+        return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.holds(seat) else 0.0
+
+    def _ask(self, turn: Turn, source: str, body: Ask) -> None:
+        if not self.ledger.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
+            turn.note("fenced", peer=source, requests=len(body.requests))
+            turn.send(source, BenchIs(self.ledger.bench))
+            return
+        before = self.ledger.position
+        replies = tuple(self._reply(turn, source, request) for request in body.requests)
+        written = self.ledger.position > before
+        seat = self.ledger.bench.seat_of(source)
+        if written and seat is not None and self.ledger.holds(seat):
+            self._leases[seat] = turn.now + self._lease_s
+        turn.send(source, AnswerMessage(body.number, replies, written, self.ledger.position))
+        self._relieve(turn)
+
+    def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:
+        match request:
+            case Ship():
+                return self._ship(turn, trader, request)
+            case Stock(lot):
+                deposit = self.ledger.decide_deposit(lot, trader)
+                if deposit is not None:
+                    self._append(turn, deposit)
+                    turn.note("stocked", item=lot.item, count=lot.count, seller=lot.seller)
+                return Stocked(lot.deposit_id)
+            case Adopt(seat):
+                adoption = self.ledger.decide_adoption(seat, trader)
+                if adoption is not None:
+                    self._append(turn, adoption)
+                    turn.note("adopted", peer=seat.peer, by=trader)
+                return Adopted()
+            case Read(items):
+                return self.ledger.shelves(items)
+            case Draw(item, count):
+                return self._grant(turn, trader, item, count)
+            case GiveBack(item):
+                while (back := self.ledger.decide_return(item, trader)) is not None:
+                    self._append(turn, back)
+                    turn.note("returned", item=item, count=back.count, trader=trader)
+                return Shelves((item,), ())
+
+    def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
+        """Grants what the trader lacks to `count` units: of what is free, its share. The last goods stay free for all."""
+        holds = sum(lot.count for lot in self.ledger.holdings(trader, item))
+        share = self.ledger.free(item) // (2 * len(self.ledger.bench.traders))
+        spared = share >= LEAST_SHARE and self._waiting[item].keys() <= {trader}
+        wanted = min(count - holds, share) if spared else 0
+        while wanted > 0 and (grant := self.ledger.decide_grant(item, wanted, trader)) is not None:
+            self._append(turn, grant)
+            turn.note("granted", item=item, count=grant.count, trader=trader)
+            wanted -= grant.count
+        return Shelves((item,), self.ledger.holdings(trader, item))
+
+    def _relieve(self, turn: Turn) -> None:
+        """Tells those who wait for an item that there is some, or that there will be none; else calls back what is held."""
+        for item, waiting in self._waiting.items():
+            if all(waiting.values()):
+                continue
+            holders = self.ledger.holders(item)
+            if self.ledger.free(item) or not holders:
+                for trader in waiting:
+                    turn.send(trader, Freed(item))
+                self._waiting[item] = dict.fromkeys(waiting, True)
+            else:
+                for seat in holders:
+                    if seat in self.ledger.bench.seats:
+                        turn.send(seat.peer, CallBack(item))
+
+    def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
+        order = request.order
+        if request.deposit_id is None and not self.ledger.answered(order.order_id):
+            waiting = self._waiting[order.item]
+            waiting.pop(trader, None)
+            if self.ledger.holders(order.item) and not self.ledger.free(order.item):
+                waiting[trader] = False
+                return Scarce()
+        decision = self.ledger.decide_order(order, request.deposit_id, trader)
+        if decision is not None:
+            self._append(turn, decision)
+        answer = self.ledger.answer(order.order_id)
+        if decision is not None:
+            if isinstance(answer, Denied):
+                turn.note(answer.reason, order=order.order_id, item=order.item, buyer=order.buyer)
+            else:
+                turn.note("shipped", order=order.order_id, item=order.item)
+        return answer
+
+    def _append(self, turn: Turn, entry: AnyEntry) -> None:
+        self.ledger.apply(entry)
+        turn.keep(entry)
+
+    handles: ClassVar[dict[type, Callable[[Any, Turn, str, Any], None]]] = {
+        WhoTrades: _who_trades,
+        Claim: _claim,
+        Depose: _depose,
+        Ask: _ask,
+    }

@@ -1,0 +1,208 @@
+"""Who may say what to whom: what no honest process says is refused before it is acted on, and counted.
+
+A letter that has come this far bears the key's signature, and each of its fields is within its range (`records.py`). Here it
+is asked whether this sender can have said this to this receiver: one table, and the names within that must be each
+other's. It is no proof against a holder of the key who speaks in another's name; it is one against ending anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
+
+from bazaar.protocol.records import (
+    WAREHOUSE,
+    Adopt,
+    Adopted,
+    Answer,
+    AnyMessage,
+    Ask,
+    AskAgain,
+    Bench,
+    BenchIs,
+    Buy,
+    CacheUpdate,
+    CallBack,
+    Claim,
+    Denied,
+    Depose,
+    Deposed,
+    Deposit,
+    Deposited,
+    Election,
+    Freed,
+    Heartbeat,
+    Letter,
+    Lot,
+    MarketOpen,
+    Ok,
+    Order,
+    OutOfStock,
+    Oversold,
+    Purchased,
+    Registered,
+    Reopened,
+    Reply,
+    Request,
+    Scarce,
+    Shelves,
+    Ship,
+    Shipped,
+    Sold,
+    Stock,
+    Stocked,
+    TakeOver,
+    TraderDead,
+    Unavailable,
+    WhoTrades,
+    Won,
+    buyer_of,
+    is_seller,
+)
+
+FURTHEST_AHEAD = 2**40  # of the receiver's Lamport clock: a hundred thousand events a second for four months
+
+
+class Parties(NamedTuple):
+    """Of one letter. `peers`: everybody who is there, but the warehouse."""
+
+    source: str
+    target: str
+    peers: frozenset[str]
+
+
+Kind = Callable[[str], bool]
+
+
+def _warehouse(name: str) -> bool:
+    return name == WAREHOUSE
+
+
+def _peer(name: str) -> bool:
+    return name != WAREHOUSE
+
+
+def _anybody(name: str) -> bool:
+    return True
+
+
+def _buyer(name: str) -> bool:
+    return _peer(name) and not is_seller(name)
+
+
+# ---------------------------------------------------------------------- the names within must be each other's
+def _nothing_more(body: Any, parties: Parties) -> bool:
+    return True
+
+
+def _bench(bench: Bench, peers: Collection[str]) -> bool:
+    seats = bench.traders
+    return len(set(seats)) == len(seats) and all(name in peers for name in seats)
+
+
+def _lots(lots: Iterable[Lot], peers: Collection[str]) -> bool:
+    return all(lot.seller in peers and is_seller(lot.seller) and _is_of(lot.deposit_id, lot.seller) for lot in lots)
+
+
+def _is_of(name: str, owner: str) -> bool:
+    """Whether an order or a deposit is called after `owner`: `buyer0-7`, `seller1-d7`."""
+    return buyer_of(name) == owner
+
+
+def _order(order: Order, peers: Collection[str]) -> bool:
+    return order.buyer in peers and _buyer(order.buyer) and _is_of(order.order_id, order.buyer)
+
+
+def _request(request: Request, peers: Collection[str]) -> bool:
+    match request:
+        case Ship(order):
+            return _order(order, peers)
+        case Stock(lot):
+            return _lots([lot], peers)
+        case Adopt(seat):
+            return seat.peer in peers
+        case _:
+            return True
+
+
+def _reply(reply: Reply, peers: Collection[str]) -> bool:
+    match reply:
+        case Shipped(lot):
+            return _lots([lot], peers)
+        case Shelves(items, lots):
+            return _lots(lots, peers) and all(lot.item in items for lot in lots)
+        case _:
+            return True
+
+
+RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]] = {
+    # message: who says it, to whom, and what must be so besides
+    Election: (_peer, _peer, _nothing_more),
+    Ok: (_peer, _peer, _nothing_more),
+    Won: (_peer, _peer, lambda body, of: _bench(body.bench, of.peers)),
+    WhoTrades: (_peer, _anybody, _nothing_more),
+    Claim: (_peer, _warehouse, _nothing_more),
+    BenchIs: (_anybody, _peer, lambda body, of: _bench(body.bench, of.peers)),
+    Heartbeat: (_peer, _peer, _nothing_more),
+    Depose: (_peer, _warehouse, lambda body, of: body.seat.peer in of.peers),
+    Deposed: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers and _bench(body.bench, of.peers)),
+    TraderDead: (_peer, _peer, lambda body, of: body.peer in of.peers and _bench(body.bench, of.peers)),
+    TakeOver: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers),
+    CallBack: (_warehouse, _peer, _nothing_more),
+    Freed: (_warehouse, _peer, _nothing_more),
+    Reopened: (_warehouse, _peer, _nothing_more),
+    AskAgain: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
+    Deposit: (is_seller, _peer, lambda body, of: _is_of(body.deposit_id, of.source)),
+    Deposited: (_peer, is_seller, lambda body, of: _is_of(body.deposit_id, of.target)),
+    Registered: (_peer, _peer, lambda body, of: body.seller in of.peers and is_seller(body.seller)),
+    Buy: (_buyer, _peer, lambda body, of: _is_of(body.order_id, of.source)),
+    MarketOpen: (_peer, _buyer, _nothing_more),
+    Purchased: (
+        _peer,
+        _buyer,
+        lambda body, of: _is_of(body.order_id, of.target) and body.seller in of.peers and is_seller(body.seller),
+    ),
+    Unavailable: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
+    Oversold: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
+    Sold: (
+        _peer,
+        is_seller,
+        lambda body, of: body.buyer in of.peers and _buyer(body.buyer) and _is_of(body.order_id, body.buyer),
+    ),
+    OutOfStock: (_peer, is_seller, _nothing_more),
+    CacheUpdate: (_peer, _peer, lambda body, of: _lots(body.lots, of.peers)),
+    Ask: (_peer, _warehouse, lambda body, of: all(_request(request, of.peers) for request in body.requests)),
+    Answer: (_warehouse, _peer, lambda body, of: all(_reply(reply, of.peers) for reply in body.replies)),
+}
+
+
+def admits(source: str, target: str, letter: Letter, clock: int, peers: frozenset[str]) -> bool:
+    """Whether `source` can have said this to `target`, whose Lamport clock it is."""
+    says, hears, names_fit = RULES[type(letter.body)]
+    return (
+        letter.clock <= clock + FURTHEST_AHEAD
+        and says(source)
+        and hears(target)
+        and names_fit(letter.body, Parties(source, target, peers))
+    )
+
+
+def fits(requests: tuple[Request, ...], replies: tuple[Reply, ...]) -> bool:
+    """Whether these can be the replies to those requests."""
+    return len(requests) == len(replies) and all(map(_replies_to, requests, replies))
+
+
+def _replies_to(request: Request, reply: Reply) -> bool:
+    match request, reply:
+        case Ship(order), Shipped(lot):
+            return lot.item == order.item
+        case Ship(_, deposit_id), Scarce():
+            return deposit_id is None
+        case Stock(lot), Stocked(deposit_id):
+            return lot.deposit_id == deposit_id
+        case (Ship(), Denied()) | (Adopt(), Adopted()):
+            return True
+        case _, Shelves(items):
+            return items == getattr(request, "items", (getattr(request, "item", None),))
+        case _:
+            return False

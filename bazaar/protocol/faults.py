@@ -1,0 +1,105 @@
+"""Faults: what can be done to a running bazaar, and how a person says it (`--fault`, SPEC H).
+
+`kill:trader1@5` kills -9 five seconds after trading began; `pause:buyer7@5+8` stops for eight seconds; `restart:NAME@AT`
+starts what was killed (the warehouse and mongod are restarted at once, by themselves); `resign:trader0@5` asks a trader to
+give up its seat; `random:N` stands for N of these, drawn from the run's seed. NAME is a peer, `traderI` (whoever was
+given that seat last), `warehouse` or `mongod`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Literal
+
+import msgspec
+
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.settings import UsageError
+
+MONGOD = "mongod"
+Kind = Literal["kill", "pause", "restart", "resign"]
+SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,9})?"
+FORM = "kill:NAME@AT, pause:NAME@AT+FOR, restart:NAME@AT, resign:NAME@AT or random:N"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing done to one process, `at_s` seconds after trading began."""
+
+    kind: Kind
+    name: str
+    at_s: float
+    for_s: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}@{self.at_s:g}" + (f"+{self.for_s:g}" if self.for_s else "")
+
+
+def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
+    """The faults in the order of their time. Raises `UsageError` for what cannot be done to this plan's bazaar."""
+    faults: list[Fault] = []
+    for text in texts:
+        if drawn := re.fullmatch(r"random:([0-9]{1,3})", text):
+            faults += _draw(int(drawn[1]), plan)
+        else:
+            faults.append(_parse(text, plan))
+    faults.sort(key=lambda fault: fault.at_s)
+    dead: set[str] = set()
+    for fault in faults:
+        if fault.kind == "kill" and fault.name in dead:
+            raise UsageError(f"--fault {fault}: {fault.name} is dead already; restart it before you kill it again")
+        if fault.kind == "restart" and fault.name not in dead:
+            raise UsageError(f"--fault {fault}: {fault.name} was not killed; there is nothing to restart")
+        if fault.name in plan.names:
+            (dead.add if fault.kind == "kill" else dead.discard)(fault.name)
+    return faults
+
+
+def _parse(text: str, plan: Plan) -> Fault:
+    match = re.fullmatch(
+        r"(kill|pause|restart|resign):(\w{1,60})@([0-9]{1,6}(?:\.[0-9]{1,9})?)(?:\+([0-9]{1,6}(?:\.[0-9]{1,9})?))?",
+        text,
+    )
+    if match is None:
+        raise UsageError(f"--fault {text[:100]}: give {FORM}, with times below 1,000,000 s and up to 999 random ones")
+    kind, name, at_s, for_s = match[1], match[2], float(match[3]), float(match[4] or 0)
+    settings = plan.settings
+    seat = re.fullmatch(r"trader([0-9]+)", name)
+    if seat and int(seat[1]) >= settings.traders:
+        raise UsageError(
+            f"--fault {text}: there will be {settings.traders} traders, trader0 to trader{settings.traders - 1}"
+        )
+    if not seat and name not in (*plan.names, "warehouse", MONGOD):
+        raise UsageError(
+            f"--fault {text}: there is no {name}; there are {', '.join(plan.names)}, traderI, warehouse, mongod"
+        )
+    if (kind == "pause") != bool(for_s):
+        raise UsageError(f"--fault {text}: a pause, and only a pause, has a length: pause:{name}@{at_s:g}+SECONDS")
+    if kind in ("restart", "resign") and name in ("warehouse", MONGOD):
+        raise UsageError(f"--fault {text}: {name} cannot {kind}; after a kill it is restarted by itself")
+    if kind == "restart" and seat:
+        raise UsageError(f"--fault {text}: who was {name} is known only by its own name then; give that")
+    if settings.duration_s is not None and at_s >= settings.duration_s:
+        raise UsageError(f"--fault {text}: the run is over after {settings.duration_s:g} s")
+    return Fault(kind, name, at_s, for_s)  # type: ignore[arg-type] # the pattern lets no other kind through
+
+
+def _draw(count: int, plan: Plan) -> list[Fault]:
+    """Random faults: of traders mostly, spread over the run (over ten seconds, if it has no end)."""
+    rng = random.Random(f"faults/{plan.settings.seed}")
+    end_s = plan.settings.duration_s or 10.0
+    traders = [f"trader{seat}" for seat in range(plan.settings.traders)]
+    faults: list[Fault] = []
+    for number in range(count):
+        at_s = round(end_s * (number + rng.random()) / (count + 1), 2)
+        name = rng.choice([*traders, *traders, "warehouse", MONGOD])
+        if name in traders and rng.random() < 0.5:
+            faults.append(Fault("kill", name, at_s))
+            traders.remove(name)
+            traders = traders or ["warehouse"]
+        elif rng.random() < 0.5 and name not in ("warehouse", MONGOD):
+            faults.append(Fault("pause", name, at_s, round(rng.uniform(0.5, 2.5) * plan.settings.suspect_after_s, 2)))
+        else:
+            kind: Kind = "kill" if name in ("warehouse", MONGOD) else "resign"
+            faults.append(Fault(kind, name, at_s))
+    return faults

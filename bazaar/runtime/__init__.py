@@ -1,0 +1,1 @@
+"""One process: sockets, files, threads and clocks around a pure core."""

@@ -1,0 +1,106 @@
+"""A process's door: where Pyro4's own clients come in, with the run's key and their default serialiser (SPEC N).
+
+A daemon of its own, in threads of its own, beside the fast path (`rpc.py`) and not in its way; the same doorman stands before
+it. A Pyro4 client signs with the run's key alone, so whatever it says could be said again by somebody who overheard it. That
+is why one comes in by ticket: whoever looks `buyer7` up is told an object of this name and of this life of the process
+that nobody else was told (`ticketed`), and the door takes each but once, in the greeting. A visit that a stranger plays
+again ends at its greeting, and without a greeting nobody is listened to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import Pyro4
+
+from bazaar.runtime.doorman import MOST_GUESTS, Connection, Doorman, post_a
+
+MOST_BYTES = 64 * 1024  # of one call
+NONCE_CHARACTERS = 16
+
+exposed = Pyro4.expose
+"""Marks a class whose public methods answer at a door."""
+
+
+def ticketed(object_id: str, key: bytes) -> str:
+    """What to call this object once."""
+    return _signed(object_id, secrets.token_hex(NONCE_CHARACTERS // 2), key)
+
+
+def _signed(object_id: str, nonce: str, key: bytes) -> str:
+    return f"{object_id}.{nonce}{hmac.digest(key, f'ticket {object_id}.{nonce}'.encode(), 'sha256').hex()}"
+
+
+class _Porter(Doorman):
+    """Lets in whoever has a ticket, and has each call answered by a thread of the pool: one that waits holds up nobody."""
+
+    most_bytes = MOST_BYTES
+    object_id: str
+    face: object
+    pool: ThreadPoolExecutor
+    told: dict[Connection, str]  # by which name the guest calls the face
+
+    def _welcome(self, stranger: Connection, greeting: dict[str, Any]) -> Any:
+        object_id, known = str(greeting.get("object")), self.daemon.objectsById
+        nonce = object_id.removeprefix(self.object_id + ".")[:NONCE_CHARACTERS]
+        if not hmac.compare_digest(object_id, _signed(self.object_id, nonce, self.key)) or object_id in known:
+            name = self.object_id.partition("-")[0]
+            raise PermissionError(f"each look-up lets you in once: come by Pyro4.Proxy('PYRONAME:{name}')")
+        assert self.guests is not None
+        known[object_id] = self.face
+        self.told[stranger] = object_id
+        return self._let_in(stranger, self.guests)
+
+    def _handle(self, connection: Connection, kind: int, flags: int, size: int) -> bool:
+        call = Connection(connection.sock)
+        call.keep_open = True
+        call.data += connection.recv(size)
+        self.pool.submit(self._answer, call)
+        return True
+
+    def _answer(self, call: Connection) -> None:
+        if not self.handleRequest(call):
+            with contextlib.suppress(OSError):
+                call.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it parts with it
+
+    def _part(self, connection: Connection) -> None:
+        if (object_id := self.told.pop(connection, None)) is not None:
+            self.daemon.objectsById[object_id] = None  # used, and nobody's any more
+        super()._part(connection)
+
+
+class Door:
+    """Open until `close`, in threads of its own."""
+
+    def __init__(self, daemon: Pyro4.Daemon, name: str, face: object, key: bytes, refused: Callable[[], None]) -> None:
+        """`face` answers; its class is `exposed`, and its methods are called by several threads at once."""
+        self._daemon = daemon
+        self._daemon._pyroHmacKey = key
+        self._porter = post_a(_Porter, daemon, key, refused, guests=True)
+        assert isinstance(self._porter, _Porter)
+        self._porter.object_id = f"{name}-{secrets.token_hex(8)}"  # of another life no ticket fits
+        self._porter.face, self._porter.told = face, {}
+        self._porter.pool = ThreadPoolExecutor(MOST_GUESTS, thread_name_prefix="visitor")
+        self.uri = str(daemon.uriFor(self._porter.object_id))
+        self._is_open = True
+        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.closing(self._daemon):
+            while self._is_open:
+                self._porter.look(None)
+
+    def close(self) -> None:
+        """Lets nobody in any more; who waits for an answer gets none."""
+        self._is_open = False
+        self._porter.wakeup()
+        self._thread.join()
+        self._porter.pool.shutdown(wait=False)

@@ -1,0 +1,133 @@
+"""The journal: a peer's orders on disk, so that they outlive the process (SPEC E2).
+
+One JSON line a record, appended; `write` returns when the lines are on the disk. A `Closed` line needs no wait of its
+own: if it is lost, the order is only put to the warehouse again, which gives the same answer. When most of the file is
+closed orders it is written anew beside itself and renamed, so that at every moment one whole file is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from bazaar.protocol.records import Closed, JournalLine, Opened, Promised, Queued, Recovered
+
+COMPACT_ABOVE = 20_000  # lines
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(JournalLine)
+
+
+def journal_file(folder: Path, since: int) -> Path:
+    """The journal of the tenure that began at this ledger position."""
+    return folder / f"queue-{since}.jsonl"
+
+
+def read_journal(path: Path) -> Recovered:
+    """What of a journal, also of one that is not our own, can be read: sound lines are used, damage is told by line."""
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return Recovered(None, [f"{name}: {error.strerror}"])
+    lines.pop()  # empty after a whole last line, else the line that a kill cut short
+    sound: list[JournalLine] = []
+    damage: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            sound.append(_decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            damage.append(f"{name}, line {number}: {error}")
+    return Recovered(sound, damage)
+
+
+def to_disk(file: int) -> None:
+    """Returns when what was written to this descriptor is on the disk, by what the system has for it.
+
+    macOS has no `fdatasync`, and its `fsync` leaves the data in the drive's own cache; F_FULLFSYNC empties that, where the
+    file system knows it.
+    """
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    getattr(os, "fdatasync", os.fsync)(file)
+
+
+class Journal:
+    """The journals of one peer: an `Opened` record begins, or goes on with, that tenure's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder  # until a tenure begins
+        self._file = -1
+        self._live: dict[str, list[JournalLine]] = {}  # of every open order, its lines
+        self._lines = 0
+
+    def write(self, records: Sequence[JournalLine]) -> None:
+        """Appends the records; they are on the disk when this returns."""
+        for opens, group in groupby(records, key=lambda record: isinstance(record, Opened)):
+            for record in (lines := list(group)):
+                self._fold(record)
+            if not opens:
+                self._append(lines)
+                if any(not isinstance(record, Closed) for record in lines):
+                    to_disk(self._file)
+        if self._lines > COMPACT_ABOVE and self._lines > 4 * len(self._live):
+            os.close(self._file)
+            self._rewrite()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file >= 0:
+            os.close(self._file)
+
+    def _open(self, since: int) -> None:
+        self.close()
+        self._path = journal_file(self._folder, since)
+        self._live.clear()
+        found = read_journal(self._path)
+        if found.lines is None and self._path.exists():
+            raise OSError(found.damage[0])  # written anew, it would be lost
+        for line in found.lines or ():
+            self._fold(line)
+        if found.lines is not None and found.damage:  # stays as it is, for whoever reads it next
+            self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
+        else:
+            self._rewrite()  # drops the torn tail, if there is one
+
+    def _append(self, records: Iterable[JournalLine]) -> None:
+        data = b"".join(_encoder.encode(record) + b"\n" for record in records)
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def _fold(self, line: JournalLine) -> None:
+        self._lines += 1
+        match line:
+            case Opened(since):
+                self._open(since)
+            case Queued(order):
+                self._live[order.order_id] = [line]
+            case Promised(order):
+                self._live.setdefault(order.order_id, []).append(line)
+            case Closed(order_id):
+                self._live.pop(order_id, None)
+
+    def _rewrite(self) -> None:
+        lines = [line for lines in self._live.values() for line in lines]
+        beside = self._path.with_suffix(".new")
+        self._file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        self._append(lines)
+        to_disk(self._file)
+        beside.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+        self._lines = len(lines)

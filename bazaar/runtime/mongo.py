@@ -1,0 +1,284 @@
+"""MongoDB: where the ledger is kept, and the only file that knows pymongo.
+
+Collection `ledger`: `_id` 0, 1, 2, … without a gap, so two writers cannot both succeed: the second hits a duplicate
+key, knows that it was replaced, and stops. Written with majority and journal, so an acknowledged entry survives a
+kill -9 of the server (with `w=1`, the default for one that stands alone, the last tenth of a second's are lost).
+Collection `stock` mirrors what is left, in the shape that the seed's figure shows, for people to look at; nothing
+reads it. Its prices are decimals: money is never a binary fraction.
+
+What a replica set's primary holds may still be lost with it: an insert that was not acknowledged in time is on the
+primary, and yet not durable. So before anything that was not acknowledged is believed, a write of our own to the
+collection `fence` is made durable. It comes later in the primary's oplog, so all that came before is durable with it.
+What is read then, with read concern `majority`, in a session that is causally consistent (a primary that was just
+elected does not know yet how much of what it has is durable; such a session has it wait until it does), stays.
+(https://www.mongodb.com/docs/manual/core/read-isolation-consistency-recency/)
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+from bson.decimal128 import Decimal128
+from bson.errors import BSONError
+from msgspec import ValidationError
+from pymongo import ASCENDING, MongoClient, ReadPreference, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import (
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from bazaar.protocol.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.settings import UsageError
+
+SELECTION_TIMEOUT_MS = 3_000
+PATIENCE_S = 60.0  # how long to wait for a server that was there and has gone
+RETRY_AFTER_S = 0.05  # one that is just starting refuses at once, and says nothing when it is ready
+DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+DUPLICATE_KEY, NOT_DURABLE_IN_TIME = 11000, 64  # the server's codes
+BY_POSITION = [("_id", ASCENDING)]
+R = TypeVar("R")
+
+
+class Replaced(Exception):
+    """Another warehouse has written to this ledger: this one must not decide anything any more."""
+
+
+class Damaged(ValueError):
+    """The ledger holds what no warehouse writes: a gap, an order answered twice, a document of another shape."""
+
+
+class Gone(Exception):
+    """MongoDB was there, and for `PATIENCE_S` could not do what was asked; what was not acknowledged may be lost."""
+
+
+def without_password(uri: str) -> str:
+    """A MongoDB URI that may be shown."""
+    return re.sub(r"//.*@", "//***@", uri)
+
+
+class MongoLedger:
+    """The ledger of one run, in a database of its own."""
+
+    def __init__(self, uri: str, database: str, known: bool = False) -> None:
+        """Connects. Raises `UsageError`, in one line, if there is no MongoDB behind the URI that lets us write.
+
+        One that is `known` to be there is waited for: it may have been killed, and be starting again.
+        """
+        shown = without_password(uri)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # of a misspelt `tls=ture` the driver would only warn
+                self._client: MongoClient[dict[str, object]] = MongoClient(
+                    uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
+                )
+            # Whatever the URI has to say of it.
+            self._ledger: Collection[dict[str, object]] = self._client[database].get_collection(
+                "ledger",
+                write_concern=DURABLE,
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.PRIMARY,
+            )
+            self._stock = self._client[database].get_collection("stock", write_concern=WriteConcern(w=1))
+            self._fences = self._client[database]["fence"]
+            self._session = self._client.start_session(causal_consistency=True)
+            self._shown = shown
+            index = partial(self._ledger.create_index, [("order_id", ASCENDING)], unique=True, sparse=True)
+            _patiently(index, time.monotonic() + PATIENCE_S if known else 0.0)
+        except OSError as error:
+            raise UsageError(
+                f"a file that the MongoDB URI {shown} names cannot be used ({error}); mend BAZAAR_MONGO_URI"
+            ) from None
+        except (InvalidURI, ConfigurationError, ValueError, UserWarning) as error:
+            raise UsageError(f"the MongoDB URI {shown} is wrong ({error}); mend BAZAAR_MONGO_URI") from None
+        except ServerSelectionTimeoutError as error:
+            raise UsageError(
+                f"no MongoDB answers at {shown} as this URI asks it to ({_reason(error)}); "
+                "start it, mend BAZAAR_MONGO_URI, or unset it to have one started"
+            ) from None
+        except DuplicateKeyError:
+            raise Damaged("the ledger answers an order twice") from None
+        except OperationFailure as error:
+            if error.code == NOT_DURABLE_IN_TIME:
+                raise UsageError(
+                    f"the MongoDB at {shown} makes nothing durable: a majority of its replica set does not answer; "
+                    "start its members, or unset BAZAAR_MONGO_URI to have one started"
+                ) from None
+            needs = "needs a user and password that may write" if error.code in (13, 18) else "refuses"
+            raise UsageError(
+                f"the MongoDB at {shown} {needs} ({error.details and error.details.get('codeName')}); "
+                "give it in BAZAAR_MONGO_URI as mongodb://user:password@host/"
+            ) from None
+        except PyMongoError as error:
+            raise UsageError(
+                f"the MongoDB at {shown} cannot be used ({_reason(error)}); mend BAZAAR_MONGO_URI"
+            ) from None
+
+    def entries(self) -> Iterator[AnyEntry]:
+        """All entries in their order, and all of them durable. Raises `Damaged`, `Gone`."""
+        with self._given_up():
+            position = 0
+            deadline = time.monotonic() + PATIENCE_S
+            _patiently(self._fence, deadline)
+            while True:
+                try:
+                    for document in self._ledger.find(sort=BY_POSITION, skip=position, session=self._session):
+                        yield _entry_at(position, document)
+                        position += 1
+                        deadline = time.monotonic() + PATIENCE_S
+                    return
+                except BSONError as error:
+                    raise Damaged(f"the ledger cannot be read from entry {position} on: {error}") from error
+                except PyMongoError as error:
+                    _wait(deadline, error)
+
+    def entry_of(self, order_id: str) -> Sale | Denial:
+        """The entry by which this order was answered. Raises `LookupError` if it was not, `Damaged`, `Gone`."""
+        with self._given_up():
+            find = partial(self._ledger.find_one, {"order_id": order_id}, session=self._session)
+            found = _patiently(find, time.monotonic() + PATIENCE_S)
+        entry = _entry_at(found["_id"], found) if found is not None else None
+        if not isinstance(entry, (Sale, Denial)):
+            raise LookupError(f"the ledger has no answer to {order_id}")
+        return entry
+
+    def write(self, entries: Sequence[AnyEntry]) -> None:
+        """Appends the entries; they are durable when this returns. Raises `Replaced`, `Gone`.
+
+        A server that goes away is waited for. Whether an insert that it took with it was carried out, and will stay, is
+        settled by a fence and by reading the ledger's tail behind it, before it is tried again.
+        """
+        documents = [entry_to_document(entry) for entry in entries]
+        deadline = time.monotonic() + PATIENCE_S
+        with self._given_up():
+            while documents:
+                try:
+                    self._insert(documents)
+                    return
+                except PyMongoError as error:
+                    done = self._carried_out(documents, deadline)
+                    if isinstance(error, DuplicateKeyError) and not done:
+                        raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
+                    documents = documents[done:]
+                    if documents:
+                        _wait(deadline, error)
+
+    def _insert(self, documents: list[dict[str, object]]) -> None:
+        """What `insert_many` sends, without the half of its time that goes into what only bulks of mixed writes need."""
+        self._durably("insert", self._ledger.name, documents=documents, ordered=True)
+
+    def _fence(self) -> None:
+        """When this returns, what the server held before it was called is durable, and `self._session` sees it."""
+        self._durably(
+            "update", self._fences.name, updates=[{"q": {"_id": 0}, "u": {"$inc": {"fences": 1}}, "upsert": True}]
+        )
+
+    def _durably(self, what: str, collection: str, **how: Any) -> None:
+        """Has a write done. Raises `OperationFailure` also if it was done and did not become durable in time."""
+        done = self._ledger.database.command(
+            what, collection, **how, writeConcern=DURABLE.document, session=self._session
+        )
+        for failure in (*done.get("writeErrors", ()), *filter(None, (done.get("writeConcernError"),))):
+            kind = DuplicateKeyError if failure["code"] == DUPLICATE_KEY else OperationFailure
+            raise kind(failure["errmsg"], failure["code"])
+
+    def _carried_out(self, documents: list[dict[str, object]], deadline: float) -> int:
+        """How many of these documents, from the first on, the ledger holds for good.
+
+        Raises `Replaced` if it holds others.
+        """
+        _patiently(self._fence, deadline)
+        tail = partial(
+            self._ledger.find, {"_id": {"$gte": documents[0]["_id"]}}, sort=BY_POSITION, session=self._session
+        )
+        held = _patiently(lambda: list(tail()), deadline)
+        if held != documents[: len(held)]:
+            raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
+        return len(held)
+
+    @contextmanager
+    def _given_up(self) -> Iterator[None]:
+        try:
+            yield
+        except PyMongoError as error:
+            raise Gone(
+                f"the MongoDB at {self._shown} has made nothing durable and told nothing for {PATIENCE_S:g} s "
+                f"({_reason(error)})"
+            ) from error
+
+    def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> bool:
+        """Writes what is left into `stock`, for people to look at; False if the server is not there for it."""
+        updates = [
+            UpdateOne(
+                {"seller_id": seller, "item": item},
+                {"$set": {"count": count, "price": Decimal128(Decimal(price_cents).scaleb(-2))}},
+                upsert=True,
+            )
+            for (seller, item), (count, price_cents) in stock.items()
+        ]
+        if updates:
+            try:
+                self._stock.bulk_write(updates, ordered=False)
+            except PyMongoError:
+                return False  # the ledger is the truth; this picture of it can wait for the next occasion
+        return True
+
+    def mirrored(self) -> dict[tuple[str, Item], int]:
+        """How many of each product the mirror shows."""
+        products: dict[tuple[str, Item], int] = {}
+        for document in self._stock.find():
+            seller, item, count = (document[field] for field in ("seller_id", "item", "count"))
+            products[seller, item] = count  # type: ignore[index,assignment] # as `mirror` wrote them
+        return products
+
+    def close(self) -> None:
+        """Lets go of the server."""
+        self._client.close()
+
+
+def _entry_at(position: object, document: dict[str, object]) -> AnyEntry:
+    """Raises `Damaged` if this is not the entry of that position."""
+    if document["_id"] != position:
+        raise Damaged(f"the ledger has no entry {position}")
+    try:
+        return document_to_entry(document)
+    except ValidationError as error:
+        raise Damaged(f"the ledger's entry {position} is none: {error}") from error
+
+
+def _reason(error: PyMongoError) -> str:
+    """In a line, without how the driver sees all its servers."""
+    return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
+
+
+def _patiently(act: Callable[[], R], deadline: float) -> R:
+    while True:
+        try:
+            return act()
+        except PyMongoError as error:
+            _wait(deadline, error)
+
+
+def _wait(deadline: float, error: PyMongoError) -> None:
+    if time.monotonic() >= deadline:
+        raise error
+    time.sleep(RETRY_AFTER_S)
+
+
+def server_version(uri: str) -> str:
+    """Such as `6.0.5`."""
+    with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:
+        return str(client.server_info()["version"])

@@ -1,0 +1,242 @@
+"""What a person sees: the sentences, coloured by kind, a progress line, and the summary table; plain text when piped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bazaar.analysis.judgement import Judgement
+from bazaar.analysis.summary import Summary
+from bazaar.control.launcher import Bazaar
+from bazaar.protocol.records import WAREHOUSE
+from bazaar.runtime.history import HISTORY_FILE, Happening, decode_line
+from bazaar.views.narration import Narrator
+from bazaar.views.screen import Screen
+
+NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
+READING_PATIENCE_S = 3.0  # for a reader who is behind when all is over
+MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a second
+MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
+
+TELL_ALWAYS = tuple(
+    f'"{what}"'.encode() for what in ("elected", "trader_died", "resigned", "stepped_down", "took_over")
+)
+
+COLOURS = {
+    "election": (
+        "election_started",
+        "reelection",
+        "elected",
+        "recognized",
+        "ready_for_registration",
+        "opened",
+    ),
+    "purchase": ("purchased", "sold"),
+    "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
+    "goods": ("registered", "picked", "seller_loop", "left"),
+    "cache": ("pushed", "pulled"),
+    "fault": (
+        *(
+            "fault",
+            "missed",
+            "fell",
+            "started",
+            "absent",
+            "trader_died",
+            "heard_death",
+            "resigned",
+            "nothing_to_resign",
+        ),
+        *("stepped_down", "took_over", "unreadable"),
+    ),
+}
+STYLES = {
+    "election": "cyan",
+    "purchase": "green",
+    "refusal": "red",
+    "goods": "yellow",
+    "cache": "magenta",
+    "fault": "bold red",
+}
+STYLE_OF = {what: STYLES[kind] for kind, whats in COLOURS.items() for what in whats}
+
+
+class Follower:
+    """Reads the histories of a run while they grow."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._read: dict[str, int] = {}
+
+    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Happening]], int]:
+        """What happened since the last call, by process; and how many lines were left out, being more than anyone reads."""
+        happenings: list[list[Happening]] = []
+        skipped = 0
+        for name in names:
+            path = self._out / name / HISTORY_FILE
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                start = file.seek(self._read.get(name, 0))
+                data = file.read(MOST_AT_ONCE)  # a launcher that was stopped finds more; it catches up
+            data = data[: data.rfind(b"\n") + 1]
+            self._read[name] = start + len(data)
+            lines = data.splitlines()
+            if len(data) > most_bytes:
+                keep = [line for line in lines if any(what in line for what in TELL_ALWAYS)]
+                skipped += len(lines) - len(keep)
+                lines = keep
+            happenings.append([decode_line(line) for line in lines])
+        return happenings, skipped
+
+
+class Terminal:
+    """Shows a run while it goes on, and what came of it."""
+
+    def __init__(self) -> None:
+        self._screen, self._complaints = Screen(sys.stdout), Screen(sys.stderr)
+        # Nothing that is printed here is markup: names and paths are people's own, and may hold brackets.
+        self._console, self._errors = (
+            Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
+            for file in (self._screen, self._complaints)
+        )
+        for console in (self._console, self._errors):  # COLUMNS=0, or a terminal of one column: the table would be lost
+            console.width = max(console.width, NARROWEST)
+        self._narrator = Narrator()
+        self._follower: Follower | None = None
+        self._skipped = 0
+        self._fetching = ""
+        self._blind = ""  # why the histories cannot be followed any more
+        self._out: Path | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None, count="")
+
+    def show(self, bazaar: Bazaar) -> None:
+        """Called ten times a second. Whatever goes wrong with showing is said at the end: it is not the run's business."""
+        if self._follower is None:
+            self._out = bazaar.out
+            self._follower = Follower(bazaar.out)
+            self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
+            self._progress.start()
+        if bazaar.mongod.fetching not in ("", self._fetching):
+            self._fetching = bazaar.mongod.fetching
+            self._console.print(self._fetching)
+        if not self._blind:
+            try:
+                self._tell(*self._follower.new(("launcher", *bazaar.plan.names, WAREHOUSE), MOST_BYTES))
+            except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them
+                self._blind = f"what happened could not be followed to the end ({error})"
+        requests = bazaar.settings.requests
+        self._progress.update(
+            self._task,
+            description=bazaar.phase,
+            total=requests,
+            completed=bazaar.answered,
+            count=f"{bazaar.answered}{f' of {requests}' if requests else ''} answered" if bazaar.answered else "",
+        )
+
+    def _tell(self, happenings: Sequence[Sequence[Happening]], skipped: int) -> None:
+        for sentence in self._narrator.tell(*happenings):
+            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
+        if skipped and not self._skipped:
+            self._console.print(
+                f"(faster than one can read: from here on what is left out is in {self._out}/output.txt)"
+            )
+        self._skipped += skipped
+
+    def judging(self, run: Path, share: float) -> None:
+        """How far the judging of a run's folder is."""
+        self._out = run
+        self._progress.start()
+        self._progress.update(self._task, description="judging", total=1.0, completed=share)
+
+    def conclude(self, run: Path, judgement: Judgement) -> None:
+        """The summary table, each violation's story, and which files there are not."""
+        summary, report = judgement.summary, judgement.report
+        self._progress.stop()
+        requests = summary.requests
+        table = Table(title=f"The bazaar of seed {summary.seed}: {summary.verdict}", show_header=False)
+        for name, value in (
+            ("traders", ", ".join(summary.traders)),
+            *_deposed(summary),
+            ("cache, pace", f"{summary.cache}, {summary.pace}"),
+            ("orders", f"{requests.asked} asked, {requests.purchased} purchased, {requests.unavailable} unavailable, "
+                       f"{requests.oversold} oversold, {requests.unanswered} unanswered"),
+            ("undersold", f"{requests.undersold} refused though in stock"),
+            ("goods shipped", f"{summary.goods_shipped} in {summary.trading_s:.2f} s, {summary.throughput_per_s:g} a second"),
+            ("earned", _earned(summary)),
+            ("time to an answer", f"p50 {summary.latency_ms.p50:g} ms, p99 {summary.latency_ms.p99:g} ms"),
+            ("start to first order", f"{summary.startup_s:g} s, {summary.elections} election(s)"),
+            ("audit", f"{sum(summary.audit.values())} of {len(summary.audit)} checks held"),
+            ("files", str(run)),
+        ):  # fmt: skip
+            table.add_row(name, value)
+        self._console.print(table)
+        for fault in summary.faults:
+            self._console.print(_what_it_cost(fault))
+        for missed in report.missed:
+            self._console.print(f"not done: {missed}")
+        for unknown in report.unknown:
+            self._console.print(f"unknown: {unknown}")
+        for note in report.notes:
+            self._console.print(f"note: {note}")
+        for example in report.counter_examples:
+            self._console.print(f"not one stock: {example}")
+        for check, stories in report.violations.items():
+            self._console.print(f"violated: {check}")
+            for story in stories:
+                self._console.print(f"  {story}")
+        for unmade in judgement.unmade:
+            self.complain(unmade)
+
+    def complain(self, line: str) -> None:
+        """One line on standard error."""
+        self._progress.stop()
+        self._errors.print(f"bazaar: {line}")
+
+    def close(self) -> None:
+        """Waits a moment for whoever reads, and says on standard error what could not be shown."""
+        self._progress.stop()
+        where = f"; all of it is in {self._out}" if self._out is not None else ""
+        for problem in (self._screen.unshown(READING_PATIENCE_S), self._blind):
+            if problem:
+                self.complain(f"{problem}{where}")
+        self._complaints.unshown(READING_PATIENCE_S)
+
+
+def _deposed(summary: Summary) -> list[tuple[str, str]]:
+    """The table's row for those who lost their seat, if anybody did."""
+    if not summary.deposed:
+        return []
+    deposed = ", ".join(
+        f"{fall.peer} ({fall.why}{'' if fall.at_s is None else f' at {fall.at_s:g} s'})" for fall in summary.deposed
+    )
+    return [("deposed", deposed), ("traders at the end", ", ".join(summary.traders_at_end) or "none")]
+
+
+def _earned(summary: Summary) -> str:
+    sellers, traders = (sum(earned.values()) / 100 for earned in (summary.earnings.sellers, summary.earnings.traders))
+    return f"sellers {sellers:.2f} $, traders kept {traders:.2f} $"
+
+
+def _what_it_cost(fault: dict[str, Any]) -> str:
+    detected_s, recovered_s = fault["detected_s"], fault["recovered_s"]
+    noticed = "nobody noticed" if detected_s is None else f"noticed after {detected_s:g} s"
+    went_on = "" if recovered_s is None else f", trade went on after {recovered_s:g} s"
+    return f"fault {fault['what']} at {fault['at_s']:g} s: {noticed}{went_on}"

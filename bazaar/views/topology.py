@@ -1,0 +1,53 @@
+"""The picture of the bazaar's graph, `network.png` (SPEC A1): who has whom for a neighbour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import networkx as nx
+
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.records import is_seller
+from bazaar.runtime.run_folder import in_one_piece
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def graph_of(plan: Plan) -> nx.Graph:
+    """The plan's adjacency list as a graph."""
+    return nx.Graph({name: list(neighbours) for name, neighbours in plan.neighbours.items()})
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Draws the graph; sellers are squares, buyers circles (told apart in black and white), labels are names."""
+    graph = graph_of(plan)
+    places = nx.spring_layout(graph, seed=plan.settings.seed % 2**32, iterations=300)
+    side = max(6.0, len(plan.names) ** 0.5 * 2)
+    figure, axes = pyplot.subplots(figsize=(side, side * 0.75), layout="constrained")
+    nx.draw_networkx_edges(graph, places, ax=axes, edge_color="#888888")
+    for selling, shape, colour in ((False, "o", "#ffffff"), (True, "s", "#d9d9d9")):
+        names = [name for name in plan.names if is_seller(name) == selling]
+        nx.draw_networkx_nodes(
+            graph,
+            places,
+            names,
+            ax=axes,
+            node_shape=shape,
+            node_color=colour,
+            edgecolors="black",
+            node_size=1500,
+        )
+    labels = {name: f"{name}\n{plan.goods[name]}" for name in plan.names}
+    nx.draw_networkx_labels(graph, places, labels, ax=axes, font_size=8)
+    axes.set_title(
+        f"A bazaar of {len(plan.names)} peers, seed {plan.settings.seed}: buyers (circles) and what they first "
+        "look for, sellers (squares) and what they first sell",
+        fontsize=9,
+        wrap=True,
+    )
+    axes.set_axis_off()
+    with in_one_piece(path) as draft:
+        figure.savefig(draft, format="png", dpi=120)
+    pyplot.close(figure)
