@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.entries import AnyEntry, DepositEntry, Sale
+from bazaar.protocol.goods import WAREHOUSE, Item
 from bazaar.protocol.plan import Plan, load
-from bazaar.protocol.records import WAREHOUSE, AnyEntry, DepositEntry, Item, Sale
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.history import History

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from bazaar.protocol.records import WAREHOUSE, is_seller
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import only
 from experiments.plots import picture

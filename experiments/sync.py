@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bazaar.protocol.records import ITEMS
+from bazaar.protocol.goods import ITEMS
 from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values

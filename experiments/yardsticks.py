@@ -22,7 +22,9 @@ import Pyro4
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from bazaar.protocol.records import Delivery, Letter, Purchased, Sale, encode, entry_to_document
+from bazaar.protocol.entries import Sale, entry_to_document
+from bazaar.protocol.messages import Purchased
+from bazaar.protocol.wire import Delivery, Letter, encode
 from bazaar.runtime.journal import to_disk
 from bazaar.runtime.process import ROOT
 

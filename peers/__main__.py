@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.plan import load
-from bazaar.protocol.records import WAREHOUSE, Recovered, Seat
 from bazaar.runtime import process
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host

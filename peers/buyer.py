@@ -16,18 +16,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    FIRST_LIFE,
-    ITEMS,
-    AskAgain,
-    Buy,
-    FormerLife,
-    Item,
-    MarketOpen,
-    Oversold,
-    Purchased,
-    Unavailable,
-)
+from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
+from bazaar.protocol.goods import ITEMS, Item
+from bazaar.protocol.messages import AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading, one_of_the_items
 

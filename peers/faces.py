@@ -14,8 +14,8 @@ import msgspec
 
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.goods import is_seller
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import is_seller
 from bazaar.runtime.door import exposed
 from bazaar.runtime.history import HISTORY_FILE, last_lines
 from bazaar.runtime.ledger_file import entries_of

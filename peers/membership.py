@@ -18,21 +18,8 @@ from typing import ClassVar
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    WAREHOUSE,
-    Bench,
-    BenchIs,
-    Depose,
-    Deposed,
-    Election,
-    Heartbeat,
-    Ok,
-    Seat,
-    TraderDead,
-    WhoTrades,
-    Won,
-    index_of,
-)
+from bazaar.protocol.goods import WAREHOUSE, Bench, Seat, index_of
+from bazaar.protocol.messages import BenchIs, Depose, Deposed, Election, Heartbeat, Ok, TraderDead, WhoTrades, Won
 from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Role
 

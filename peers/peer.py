@@ -10,8 +10,11 @@ from typing import Any
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
+from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
+from bazaar.protocol.goods import Item, Seat, is_seller
+from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import FIRST_LIFE, FormerLife, Item, Letter, Recovered, Seat, is_seller
+from bazaar.protocol.wire import Letter
 from peers.buyer import Buyer, ByHand
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import ITEMS, Item
+from bazaar.protocol.goods import ITEMS, Item
 
 FOREVER = float("inf")
 

@@ -9,17 +9,9 @@ import msgspec
 
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    FIRST_LIFE,
-    ITEMS,
-    Deposit,
-    Deposited,
-    FormerLife,
-    Item,
-    OutOfStock,
-    Sold,
-    sellers_share,
-)
+from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
+from bazaar.protocol.goods import ITEMS, Item, sellers_share
+from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
 from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading, one_of_the_items
 

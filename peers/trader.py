@@ -20,9 +20,9 @@ from bazaar.core.cache import POLICIES
 from bazaar.core.orders import TradeQueue
 from bazaar.core.turn import Turn
 from bazaar.protocol.admission import fits
-from bazaar.protocol.records import (
-    ITEMS,
-    WAREHOUSE,
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
     Answer,
@@ -31,31 +31,21 @@ from bazaar.protocol.records import (
     Buy,
     CacheUpdate,
     CallBack,
-    Closed,
     Denied,
     Deposit,
     Deposited,
     Draw,
     Freed,
     GiveBack,
-    Item,
-    JournalLine,
-    Lot,
     MarketOpen,
-    Opened,
-    Order,
     OutOfStock,
     Oversold,
-    Promised,
     Purchased,
-    Queued,
     Read,
-    Recovered,
     Registered,
     Reopened,
     Request,
     Scarce,
-    Seat,
     Shelves,
     Ship,
     Shipped,
@@ -65,7 +55,6 @@ from bazaar.protocol.records import (
     TakeOver,
     Unavailable,
     WhoTrades,
-    is_seller,
 )
 from bazaar.protocol.settings import Settings
 from peers.role import FOREVER, Trading

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from bazaar.analysis.audit import Evidence
+from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry
+from bazaar.protocol.goods import Item
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import AnyEntry, Appoint, Denial, DeposeEntry, Item
 from bazaar.runtime.history import Happening
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
 

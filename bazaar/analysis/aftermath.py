@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bazaar.protocol.faults import MONGOD
-from bazaar.protocol.records import WAREHOUSE, is_seller
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.runtime.history import Happening, by_time, only
 
 RARE = ("fault", "fell", "started", "joined", "connected", "elected", "trader_died", "heard_death", "stepped_down")

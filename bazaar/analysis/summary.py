@@ -17,17 +17,8 @@ import msgspec
 from bazaar.analysis.aftermath import faults_of
 from bazaar.analysis.audit import ANSWERS, Evidence, Report
 from bazaar.core.names import Names
-from bazaar.protocol.records import (
-    WAREHOUSE,
-    AnyEntry,
-    Appoint,
-    Denial,
-    DeposeEntry,
-    DepositEntry,
-    Item,
-    Sale,
-    sellers_share,
-)
+from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, DepositEntry, Sale
+from bazaar.protocol.goods import WAREHOUSE, Item, sellers_share
 from bazaar.runtime.history import LAUNCHER, only
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bazaar.protocol.faults import MONGOD, Fault
-from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import Recorded, by_time, only
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from bazaar.control.logbook import Logbook
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
-from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
 from bazaar.runtime.ledger_file import LEDGER_FILE

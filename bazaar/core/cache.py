@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.protocol.records import ITEMS, Draw, GiveBack, Item, Lot, Read, Request
+from bazaar.protocol.goods import ITEMS, Item, Lot
+from bazaar.protocol.messages import Draw, GiveBack, Read, Request
 
 if TYPE_CHECKING:  # which ask the table below whether there is such a policy
     from bazaar.protocol.settings import Settings

@@ -17,7 +17,8 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Any
 
-from bazaar.protocol.records import LEISURELY, Delivery, Heartbeat, Letter
+from bazaar.protocol.messages import LEISURELY, Heartbeat
+from bazaar.protocol.wire import Delivery, Letter
 
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
 MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged

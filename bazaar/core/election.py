@@ -17,7 +17,8 @@ from __future__ import annotations
 from typing import Literal
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import WAREHOUSE, Claim, Election, Ok, index_of
+from bazaar.protocol.goods import WAREHOUSE, index_of
+from bazaar.protocol.messages import Claim, Election, Ok
 
 FOREVER = float("inf")
 NEVER_CALLED = -2  # rounds are numbered from -1

@@ -13,27 +13,19 @@ from typing import Literal
 
 from bazaar.core.names import Names
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.protocol.records import (
-    ITEMS,
+from bazaar.protocol.entries import (
     AdoptEntry,
     AnyEntry,
     Appoint,
-    Bench,
     Denial,
-    Denied,
     DeposeEntry,
     DepositEntry,
     Grant,
-    Item,
-    Lot,
-    Order,
     Return,
     Sale,
-    Seat,
-    Shelves,
-    Shipped,
-    is_seller,
 )
+from bazaar.protocol.goods import ITEMS, Bench, Item, Lot, Order, Seat, is_seller
+from bazaar.protocol.messages import Denied, Shelves, Shipped
 
 MOST_ANSWERS = 50_000  # seconds of full load; who asks again does so sooner
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from bazaar.protocol.records import Order, index_of
+from bazaar.protocol.goods import Order, index_of
 
 
 class TradeQueue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from bazaar.protocol.records import Lot, index_of
+from bazaar.protocol.goods import Lot, index_of
 
 
 class Shelf:

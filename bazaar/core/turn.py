@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
-from bazaar.protocol.records import AnyMessage, Letter, Recovered, Seat
+from bazaar.protocol.goods import Seat
+from bazaar.protocol.journal_lines import Recovered
+from bazaar.protocol.messages import AnyMessage
+from bazaar.protocol.wire import Letter
 
 Facts = dict[str, Any]
 

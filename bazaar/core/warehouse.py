@@ -14,33 +14,27 @@ from typing import Any, ClassVar
 from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger, nowhere
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    ITEMS,
-    WAREHOUSE,
+from bazaar.protocol.entries import AnyEntry, Denial, Sale
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
+from bazaar.protocol.journal_lines import Recovered
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
-    AnyEntry,
     Ask,
     BenchIs,
     CallBack,
     Claim,
-    Denial,
     Denied,
     Depose,
     Deposed,
     Draw,
     Freed,
     GiveBack,
-    Item,
-    Letter,
     Read,
-    Recovered,
     Reopened,
     Reply,
     Request,
-    Sale,
     Scarce,
-    Seat,
     Shelves,
     Ship,
     Stock,
@@ -48,8 +42,9 @@ from bazaar.protocol.records import (
     TakeOver,
     WhoTrades,
 )
-from bazaar.protocol.records import Answer as AnswerMessage
+from bazaar.protocol.messages import Answer as AnswerMessage
 from bazaar.protocol.settings import Settings
+from bazaar.protocol.wire import Letter
 
 LEAST_SHARE = 4  # of less, more would be lost by calling it back than is won by not asking for it
 LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth

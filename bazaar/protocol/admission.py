@@ -1,6 +1,6 @@
 """Who may say what to whom: what no honest process says is refused before it is acted on, and counted.
 
-A letter that has come this far bears the key's signature, and each of its fields is within its range (`records.py`). Here it
+A letter that has come this far bears the key's signature, and each of its fields is within its range (`messages.py`). Here it
 is asked whether this sender can have said this to this receiver: one table, and the names within that must be each
 other's. It is no proof against a holder of the key who speaks in another's name; it is one against ending anybody.
 """
@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-from bazaar.protocol.records import (
-    WAREHOUSE,
+from bazaar.protocol.goods import WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
     Answer,
     AnyMessage,
     Ask,
     AskAgain,
-    Bench,
     BenchIs,
     Buy,
     CacheUpdate,
@@ -32,11 +31,8 @@ from bazaar.protocol.records import (
     Election,
     Freed,
     Heartbeat,
-    Letter,
-    Lot,
     MarketOpen,
     Ok,
-    Order,
     OutOfStock,
     Oversold,
     Purchased,
@@ -56,9 +52,8 @@ from bazaar.protocol.records import (
     Unavailable,
     WhoTrades,
     Won,
-    buyer_of,
-    is_seller,
 )
+from bazaar.protocol.wire import Letter
 
 FURTHEST_AHEAD = 2**40  # of the receiver's Lamport clock: a hundred thousand events a second for four months
 

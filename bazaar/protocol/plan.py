@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bazaar.core.cache import POLICIES, Promise
-from bazaar.protocol.records import ITEMS, Item
+from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.settings import Settings
 
 MOST_NEIGHBOURS = 3

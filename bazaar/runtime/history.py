@@ -20,7 +20,9 @@ import msgspec
 
 from bazaar.core.names import Names
 from bazaar.core.turn import Event
-from bazaar.protocol.records import WAREHOUSE, Deposit, FormerLife, Unanswered
+from bazaar.protocol.former_life import FormerLife, Unanswered
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.messages import Deposit
 
 HISTORY_FILE = "history.jsonl"
 LAUNCHER = "launcher"

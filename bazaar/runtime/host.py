@@ -24,7 +24,9 @@ from typing import Any, Protocol
 from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
 from bazaar.protocol.admission import admits
-from bazaar.protocol.records import WAREHOUSE, MalformedMessage, Recovered, Seat, decode, encode
+from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.journal_lines import Recovered
+from bazaar.protocol.wire import MalformedMessage, decode, encode
 from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
 from bazaar.runtime.process import Status

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bazaar.protocol.records import Closed, JournalLine, Opened, Promised, Queued, Recovered
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
 
 COMPACT_ABOVE = 20_000  # lines
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bazaar.protocol.records import AnyEntry
+from bazaar.protocol.entries import AnyEntry
 
 LEDGER_FILE = "ledger.jsonl"
 BLOCK = 1 << 20

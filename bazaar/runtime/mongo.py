@@ -41,7 +41,8 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from bazaar.protocol.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.entries import AnyEntry, Denial, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.goods import Item
 from bazaar.protocol.settings import UsageError
 
 SELECTION_TIMEOUT_MS = 3_000

@@ -1,6 +1,6 @@
 """All of Pyro4: a mailbox that takes deliveries, a post that makes them, the name server, and the key.
 
-Pyro4 carries nothing but `bytes` (a `Delivery`, see `records.py`), so none of its class conversions is involved. Every
+Pyro4 carries nothing but `bytes` (a `Delivery`, see `wire.py`), so none of its class conversions is involved. Every
 message is signed (HMAC) with a key that only holders of the run's key can derive, and only for this one connection
 (`doorman.py`); one that is not, or not rightly, is refused before it is looked at.
 Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has

@@ -17,8 +17,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, NamedTuple
 
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.plan import load
-from bazaar.protocol.records import WAREHOUSE
 from bazaar.runtime import process
 from bazaar.runtime.history import Happening, by_time, histories_of, only
 

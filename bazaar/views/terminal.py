@@ -15,7 +15,7 @@ from rich.text import Text
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.summary import Summary
 from bazaar.control.launcher import Bazaar
-from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import HISTORY_FILE, Happening, decode_line
 from bazaar.views.narration import Narrator
 from bazaar.views.screen import Screen

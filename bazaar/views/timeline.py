@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import matplotlib
 
 from bazaar.analysis.aftermath import Fault, faults_of
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.plan import load
-from bazaar.protocol.records import WAREHOUSE, is_seller
 from bazaar.runtime.history import LAUNCHER, Happening, by_time, histories_of, only
 from bazaar.runtime.run_folder import in_one_piece
 

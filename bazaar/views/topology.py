@@ -7,8 +7,8 @@ from pathlib import Path
 import matplotlib
 import networkx as nx
 
+from bazaar.protocol.goods import is_seller
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import is_seller
 from bazaar.runtime.run_folder import in_one_piece
 
 matplotlib.use("Agg")

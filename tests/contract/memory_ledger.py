@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bazaar.protocol.records import AnyEntry, Denial, Item, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.entries import AnyEntry, Denial, Sale, document_to_entry, entry_to_document
+from bazaar.protocol.goods import Item
 from bazaar.runtime.mongo import Damaged, Replaced
 
 Stock = dict[tuple[str, Item], tuple[int, int]]

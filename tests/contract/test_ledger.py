@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.protocol.records import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry
 from bazaar.runtime.mongo import Damaged, Replaced
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
 from tests.contract.conftest import Connect

@@ -21,7 +21,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 from pymongo.write_concern import WriteConcern
 
-from bazaar.protocol.records import AnyEntry, entry_to_document
+from bazaar.protocol.entries import AnyEntry, entry_to_document
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import mongo as mongo_module
 from bazaar.runtime.mongo import Damaged, MongoLedger, Replaced, server_version

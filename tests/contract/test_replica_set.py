@@ -11,7 +11,7 @@ import pytest
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from bazaar.protocol.records import AnyEntry, entry_to_document
+from bazaar.protocol.entries import AnyEntry, entry_to_document
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import mongo as mongo_module
 from bazaar.runtime.mongo import Gone, MongoLedger, server_version

@@ -12,8 +12,8 @@ import msgspec
 from bazaar.analysis.audit import Report
 from bazaar.analysis.summary import Summary
 from bazaar.control.launcher import Bazaar
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.runtime.history import Happening, Recorded
 from bazaar.views.narration import narrate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bazaar.control.launcher import Bazaar
-from bazaar.protocol.records import index_of
+from bazaar.protocol.goods import index_of
 from tests.processes.command import processes_of
 from tests.processes.market import PATIENCE_S, left_behind, quick, trade
 

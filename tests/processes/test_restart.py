@@ -11,8 +11,9 @@ import pytest
 
 from bazaar.control.launcher import Bazaar
 from bazaar.core.cache import POLICIES
+from bazaar.protocol.entries import Denial, Sale
 from bazaar.protocol.faults import Fault
-from bazaar.protocol.records import WAREHOUSE, Denial, Sale
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import Recorded
 from tests.processes.market import PATIENCE_S, left_behind, quick
 from tests.waiting import wait_until

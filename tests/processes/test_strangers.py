@@ -17,24 +17,9 @@ import Pyro4.message
 import pytest
 
 from bazaar.control.launcher import NAME_SERVER, Bazaar
-from bazaar.protocol.records import (
-    WAREHOUSE,
-    Ask,
-    Buy,
-    Claim,
-    Deposit,
-    Election,
-    Letter,
-    Lot,
-    Order,
-    Purchased,
-    Ship,
-    Sold,
-    Stock,
-    WhoTrades,
-    encode,
-    is_seller,
-)
+from bazaar.protocol.goods import WAREHOUSE, Lot, Order, is_seller
+from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Ship, Sold, Stock, WhoTrades
+from bazaar.protocol.wire import Letter, encode
 from bazaar.runtime.history import Recorded
 from bazaar.runtime.rpc import Directory, Post, Unreachable, read_key
 from tests.builders import a_delivery

@@ -15,7 +15,9 @@ import msgspec
 import pytest
 
 from bazaar.protocol.admission import RULES, admits
-from bazaar.protocol.records import WAREHOUSE, AnyMessage, Delivery, Letter, MalformedMessage, decode, encode
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.messages import AnyMessage
+from bazaar.protocol.wire import Delivery, Letter, MalformedMessage, decode, encode
 from tests.builders import a_delivery
 from tests.simulation import World, draw_faults, draw_world
 

@@ -17,8 +17,11 @@ from bazaar.analysis.audit import judge
 from bazaar.core.detector import Detector
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.protocol import records
-from bazaar.protocol.records import FIRST_LIFE, DepositEntry, Lot, Purchased
+from bazaar.protocol import goods
+from bazaar.protocol.entries import DepositEntry
+from bazaar.protocol.former_life import FIRST_LIFE
+from bazaar.protocol.goods import Lot
+from bazaar.protocol.messages import Purchased
 from peers import seller
 from peers.buyer import Buyer
 from peers.seller import Seller
@@ -67,7 +70,7 @@ def with_fields(**fields: Any) -> Callable[[DepositEntry], DepositEntry]:
 
 
 def the_share_is_less(patch: Patch) -> None:
-    patch.setattr(records, "SELLER_SHARE_PERCENT", 79)
+    patch.setattr(goods, "SELLER_SHARE_PERCENT", 79)
 
 
 def prices_are_too_high(patch: Patch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bazaar.analysis.audit import Evidence, Report
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import ITEMS, is_seller
+from bazaar.protocol.goods import ITEMS, is_seller
 from peers.peer import Peer
 from tests.simulation import World
 from tests.simulation.trial import KINDS, judged

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bazaar.protocol.records import Denial, Sale
+from bazaar.protocol.entries import Denial, Sale
 from tests.simulation import history_bytes, replay_command, simulate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,9 @@ from bazaar.analysis.audit import judge
 from bazaar.core import warehouse
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import WAREHOUSE, Promised, Return
+from bazaar.protocol.entries import Return
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.journal_lines import Promised
 from peers.trader import Trader
 from tests.simulation import World, draw_world
 

@@ -16,7 +16,10 @@ from bazaar.core.ledger import Ledger
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.records import AdoptEntry, Answer, Ask, DeposeEntry, Promised, Queued, Recovered, Sale, Seat
+from bazaar.protocol.entries import AdoptEntry, DeposeEntry, Sale
+from bazaar.protocol.goods import Seat
+from bazaar.protocol.journal_lines import Promised, Queued, Recovered
+from bazaar.protocol.messages import Answer, Ask
 from peers.trader import Trader
 from tests.simulation import World, draw_world
 

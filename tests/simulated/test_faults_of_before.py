@@ -11,7 +11,9 @@ from bazaar.core.channel import Channel
 from bazaar.core.detector import Detector
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.records import Bench, FormerLife, Recovered, Seat
+from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.goods import Bench, Seat
+from bazaar.protocol.journal_lines import Recovered
 from peers.membership import Membership
 from peers.trader import Trader
 from tests.simulation import draw_any_faults, draw_any_world, judged

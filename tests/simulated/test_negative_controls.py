@@ -21,24 +21,9 @@ from bazaar.core.orders import TradeQueue
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.records import (
-    ITEMS,
-    AnyEntry,
-    Appoint,
-    Buy,
-    Denial,
-    DepositEntry,
-    Item,
-    Lot,
-    Order,
-    OutOfStock,
-    Oversold,
-    Purchased,
-    Sale,
-    Seat,
-    Sold,
-    Unavailable,
-)
+from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DepositEntry, Sale
+from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
+from bazaar.protocol.messages import Buy, OutOfStock, Oversold, Purchased, Sold, Unavailable
 from peers import seller, trader
 from peers.buyer import Buyer
 from peers.peer import Peer

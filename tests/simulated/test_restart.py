@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.audit import Report, judge
-from bazaar.protocol.records import Denial, DeposeEntry, Queued, Sale
+from bazaar.protocol.entries import Denial, DeposeEntry, Sale
+from bazaar.protocol.journal_lines import Queued
 from tests.simulation import World, draw_world
 
 SEEDS = 100

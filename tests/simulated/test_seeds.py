@@ -10,7 +10,7 @@ import pytest
 from bazaar.analysis.audit import judge
 from bazaar.core import ledger
 from bazaar.core.cache import POLICIES
-from bazaar.protocol.records import Denial, Sale
+from bazaar.protocol.entries import Denial, Sale
 from tests.simulation import World, draw_world, replay_command
 
 SEEDS = 1_000

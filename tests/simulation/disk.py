@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from bazaar.protocol.records import Closed, JournalLine, Opened, Recovered, Seat
+from bazaar.protocol.goods import Seat
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Recovered
 
 
 class Disk:

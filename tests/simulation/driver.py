@@ -16,20 +16,12 @@ from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Actor, Event, Turn
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.entries import AnyEntry, Denial, Sale
+from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.plan import Plan, draw_plan
-from bazaar.protocol.records import (
-    WAREHOUSE,
-    AnyEntry,
-    Delivery,
-    Denial,
-    FormerLife,
-    MalformedMessage,
-    Sale,
-    Seat,
-    decode,
-    encode,
-)
 from bazaar.protocol.settings import Settings
+from bazaar.protocol.wire import Delivery, MalformedMessage, decode, encode
 from bazaar.runtime.history import Happening, happening, recall
 from bazaar.runtime.host import FURTHER_LIFE
 from peers.peer import Peer

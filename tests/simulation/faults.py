@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from bazaar.protocol.records import WAREHOUSE, Appoint
+from bazaar.protocol.entries import Appoint
+from bazaar.protocol.goods import WAREHOUSE
 from tests.simulation.world import World
 
 SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (SPEC E2)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
-from bazaar.protocol.records import (
-    ITEMS,
-    WAREHOUSE,
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
     Answer,
@@ -19,14 +18,11 @@ from bazaar.protocol.records import (
     Deposit,
     Draw,
     Heartbeat,
-    Letter,
-    MalformedMessage,
     Purchased,
     Read,
     Reply,
     Request,
     Scarce,
-    Seat,
     Shelves,
     Ship,
     Shipped,
@@ -34,9 +30,8 @@ from bazaar.protocol.records import (
     Stock,
     Stocked,
     WhoTrades,
-    decode,
-    encode,
 )
+from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
 from bazaar.runtime.host import FURTHER_LIFE
 from tests.builders import a_bench, a_delivery, a_lot, an_order
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.analysis.audit import CHECKS, MOST_STORIES, Report, judge
-from bazaar.protocol.records import AdoptEntry, Appoint, Denial, DeposeEntry, Grant, Return
+from bazaar.protocol.entries import AdoptEntry, Appoint, Denial, DeposeEntry, Grant, Return
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
 from tests.trial import (
     DEATH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.analysis.audit import judge
-from bazaar.protocol.records import AdoptEntry, Denial, DeposeEntry
+from bazaar.protocol.entries import AdoptEntry, Denial, DeposeEntry
 from tests.trial import (
     DEATH,
     NAMES,

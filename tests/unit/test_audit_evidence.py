@@ -78,15 +78,15 @@ def test_that_walk_would_find_the_market(tmp_path: Path) -> None:
     """The negative control: also in a function, and through another module."""
     spy = tmp_path / "spy.py"
     spy.write_text("def share():\n    from bazaar.runtime.history import Recorded\n")
-    assert {"bazaar.runtime.history", "bazaar.protocol.records", "bazaar.core.turn"} <= reached([spy])
+    assert {"bazaar.runtime.history", "bazaar.protocol.goods", "bazaar.core.turn"} <= reached([spy])
 
 
-def test_another_share_in_the_markets_records_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_share_in_the_markets_goods_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the market believes the sellers' share to be: it is 80 % (SPEC C5)."""
-    from bazaar.protocol import records
+    from bazaar.protocol import goods
 
-    monkeypatch.setattr(records, "SELLER_SHARE_PERCENT", 79)
-    earned = records.sellers_share(800)
+    monkeypatch.setattr(goods, "SELLER_SHARE_PERCENT", 79)
+    earned = goods.sellers_share(800)
     assert earned == 632
     told = all_of(*(event("seller1", "sold", f"buyer0-{n}", earned=earned) for n in (0, 1)))
     assert set(judge(told(a_market())).violations) == {"money_adds_up"}

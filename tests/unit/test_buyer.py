@@ -5,19 +5,9 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    ITEMS,
-    AnyMessage,
-    AskAgain,
-    Buy,
-    FormerLife,
-    Item,
-    MarketOpen,
-    Oversold,
-    Purchased,
-    Unanswered,
-    Unavailable,
-)
+from bazaar.protocol.former_life import FormerLife, Unanswered
+from bazaar.protocol.goods import ITEMS, Item
+from bazaar.protocol.messages import AnyMessage, AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.history import Happening, recall
 from peers.buyer import Buyer, ByHand

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
-from bazaar.protocol.records import ITEMS, Draw, GiveBack, Item, Lot, Read
+from bazaar.protocol.goods import ITEMS, Item, Lot
+from bazaar.protocol.messages import Draw, GiveBack, Read
 from tests.builders import a_lot, some_settings
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from bazaar.core import channel
 from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Afterwards, Channel
-from bazaar.protocol.records import Delivery, Heartbeat, Letter, Sold, WhoTrades
+from bazaar.protocol.messages import Heartbeat, Sold, WhoTrades
+from bazaar.protocol.wire import Delivery, Letter
 from tests.builders import a_delivery
 
 REPEAT_AFTER_S = 3.0

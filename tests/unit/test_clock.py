@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import Letter, WhoTrades
+from bazaar.protocol.messages import WhoTrades
+from bazaar.protocol.wire import Letter
 
 
 def test_each_event_has_a_later_time() -> None:

@@ -13,25 +13,12 @@ import pytest
 
 import database
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, Grant, Return
+from bazaar.protocol.goods import WAREHOUSE, Bench
+from bazaar.protocol.messages import AnyMessage, BenchIs, Claim, WhoTrades
 from bazaar.protocol.plan import save
-from bazaar.protocol.records import (
-    WAREHOUSE,
-    AdoptEntry,
-    AnyEntry,
-    AnyMessage,
-    Appoint,
-    Bench,
-    BenchIs,
-    Claim,
-    Denial,
-    Grant,
-    Letter,
-    Return,
-    WhoTrades,
-    decode,
-    encode,
-)
 from bazaar.protocol.settings import UsageError
+from bazaar.protocol.wire import Letter, decode, encode
 from bazaar.runtime.ledger_file import KeptLedger, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, Replaced
 from bazaar.runtime.rpc import Directory, Mailbox, NameServer, Post, Unreachable, make_key

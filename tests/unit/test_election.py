@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.election import FOREVER, Bully
-from bazaar.protocol.records import WAREHOUSE, Claim, Election, Ok, index_of
+from bazaar.protocol.goods import WAREHOUSE, index_of
+from bazaar.protocol.messages import Claim, Election, Ok
 from tests.builders import a_turn, sent
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller9", "buyer10")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.summary import Earnings, Latency, Requests, Summary
-from bazaar.protocol.records import WAREHOUSE
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import check
 from bazaar.runtime.history import Happening
 from experiments import (

@@ -10,8 +10,9 @@ import pytest
 
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol.entries import AnyEntry, Appoint
+from bazaar.protocol.messages import Buy, Purchased
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import AnyEntry, Appoint, Buy, Purchased
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.ledger_file import LedgerFile
 from peers.faces import PeerFace, WarehouseFace

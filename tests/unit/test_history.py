@@ -9,7 +9,8 @@ import pytest
 
 import bazaar.runtime.history
 from bazaar.core.turn import Event
-from bazaar.protocol.records import FIRST_LIFE, Deposit, FormerLife, Unanswered
+from bazaar.protocol.former_life import FIRST_LIFE, FormerLife, Unanswered
+from bazaar.protocol.messages import Deposit
 from bazaar.runtime.history import (
     HISTORY_FILE,
     Happening,

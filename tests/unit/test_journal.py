@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.protocol.records import Closed, JournalLine, Opened, Promised, Queued
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued
 from bazaar.runtime import journal as journal_module
 from bazaar.runtime.journal import Journal, journal_file, read_journal, to_disk
 from tests.builders import a_lot, an_order

@@ -11,22 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bazaar.core import ledger as ledger_module
 from bazaar.core.ledger import Ledger
-from bazaar.protocol.records import (
-    ITEMS,
-    AdoptEntry,
-    AnyEntry,
-    Appoint,
-    Bench,
-    Denial,
-    Denied,
-    DeposeEntry,
-    Grant,
-    Item,
-    Return,
-    Sale,
-    Seat,
-    Shipped,
-)
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry, Grant, Return, Sale
+from bazaar.protocol.goods import ITEMS, Bench, Item, Seat
+from bazaar.protocol.messages import Denied, Shipped
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order
 
 SEATS = 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.protocol.records import AnyEntry, Appoint
+from bazaar.protocol.entries import AnyEntry, Appoint
 from bazaar.runtime.ledger_file import LEDGER_FILE, Behind, KeptLedger, LedgerFile
 
 ENTRIES: list[AnyEntry] = [Appoint(position, f"buyer{position}", position) for position in range(5)]

@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    WAREHOUSE,
+from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
+from bazaar.protocol.messages import (
     AnyMessage,
-    Bench,
     BenchIs,
     Claim,
     Depose,
@@ -14,7 +13,6 @@ from bazaar.protocol.records import (
     Election,
     Heartbeat,
     Ok,
-    Seat,
     TraderDead,
     WhoTrades,
     Won,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core.orders import TradeQueue
-from bazaar.protocol.records import Order, index_of
+from bazaar.protocol.goods import Order, index_of
 from tests.builders import an_order
 
 LANES = ("fish", "salt", "sure")

@@ -7,28 +7,25 @@ import pytest
 
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.plan import Plan
-from bazaar.protocol.records import (
-    WAREHOUSE,
+from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
+from bazaar.protocol.journal_lines import Opened, Recovered
+from bazaar.protocol.messages import (
     Answer,
     AnyMessage,
     Ask,
-    Bench,
     BenchIs,
     Buy,
     Deposit,
     Election,
-    FormerLife,
-    Letter,
     MarketOpen,
-    Opened,
     Purchased,
-    Recovered,
-    Seat,
     Sold,
     Won,
 )
+from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
+from bazaar.protocol.wire import Letter
 from peers.buyer import Buyer
 from peers.membership import Membership
 from peers.peer import Peer

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bazaar.core.turn import Event
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.plan import save
-from bazaar.protocol.records import WAREHOUSE
 from bazaar.runtime.history import History
 from tests.builders import a_plan
 from tests.unit.test_topology import size_of

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bazaar.protocol.goods import ITEMS, index_of, is_seller
 from bazaar.protocol.plan import MOST_NEIGHBOURS, Plan, draw_plan, load, save
-from bazaar.protocol.records import ITEMS, index_of, is_seller
 from bazaar.protocol.settings import check
 from bazaar.views.topology import graph_of
 from tests.builders import a_plan, some_settings

@@ -5,7 +5,9 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import ITEMS, Deposit, Deposited, FormerLife, Item, OutOfStock, Sold, sellers_share
+from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.goods import ITEMS, Item, sellers_share
+from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
 from bazaar.protocol.settings import Settings
 from peers.role import FOREVER
 from peers.seller import Seller

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.protocol.records import Lot, index_of
+from bazaar.protocol.goods import Lot, index_of
 from tests.builders import a_lot
 
 

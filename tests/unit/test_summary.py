@@ -7,7 +7,7 @@ import pytest
 
 from bazaar.analysis.audit import Evidence, Report
 from bazaar.analysis.summary import Deposal, Summary, summarize
-from bazaar.protocol.records import AnyEntry, Appoint, Denial, DeposeEntry, Sale
+from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, Sale
 from bazaar.runtime.history import Happening
 from tests.builders import a_deposit_entry, a_lot, a_plan, a_sale, an_order
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bazaar.core.turn import Turn
-from bazaar.protocol.records import (
-    ITEMS,
-    WAREHOUSE,
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Seat
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
     Answer,
@@ -18,30 +18,21 @@ from bazaar.protocol.records import (
     Buy,
     CacheUpdate,
     CallBack,
-    Closed,
     Denied,
     Deposit,
     Deposited,
     Draw,
     Freed,
     GiveBack,
-    Item,
-    JournalLine,
-    Lot,
     MarketOpen,
-    Opened,
     OutOfStock,
     Oversold,
-    Promised,
     Purchased,
-    Queued,
     Read,
-    Recovered,
     Registered,
     Reopened,
     Reply,
     Scarce,
-    Seat,
     Shelves,
     Ship,
     Shipped,

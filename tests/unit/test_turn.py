@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bazaar.protocol.records import Freed
+from bazaar.protocol.messages import Freed
 from tests.builders import a_turn
 
 

@@ -2,36 +2,27 @@ from __future__ import annotations
 
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
-from bazaar.protocol.records import (
-    WAREHOUSE,
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, Grant, Return, Sale
+from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
+from bazaar.protocol.messages import (
     Adopt,
     Adopted,
-    AdoptEntry,
     Answer,
-    AnyEntry,
     AnyMessage,
-    Appoint,
     Ask,
-    Bench,
     BenchIs,
     CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
-    DeposeEntry,
     Draw,
     Freed,
     GiveBack,
-    Grant,
-    Letter,
     Ok,
     Read,
     Reopened,
-    Return,
-    Sale,
     Scarce,
-    Seat,
     Shelves,
     Ship,
     Shipped,
@@ -40,6 +31,7 @@ from bazaar.protocol.records import (
     TakeOver,
     WhoTrades,
 )
+from bazaar.protocol.wire import Letter
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4", "buyer5", "seller6", "buyer7")

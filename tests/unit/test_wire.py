@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bazaar.protocol.records import (
-    AnyEntry,
-    Buy,
-    Delivery,
-    JournalLine,
-    Letter,
-    MalformedMessage,
-    Won,
-    decode,
-    document_to_entry,
-    encode,
-    entry_to_document,
-)
+from bazaar.protocol.entries import AnyEntry, document_to_entry, entry_to_document
+from bazaar.protocol.journal_lines import JournalLine
+from bazaar.protocol.messages import Buy, Won
+from bazaar.protocol.wire import Delivery, Letter, MalformedMessage, decode, encode
 from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot
 
 

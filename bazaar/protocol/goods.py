@@ -1,0 +1,117 @@
+"""The nouns of the market: goods, orders, lots, and who trades.
+
+Rules of the file: records are frozen and hold no behaviour beyond naming; money is integer cents; a peer's
+index is compared as a number (`buyer10` outranks `seller9`); `clock` is always a Lamport clock (Lamport,
+"Time, Clocks, and the Ordering of Events in a Distributed System", CACM 21(7), 1978).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Item = Literal["fish", "salt", "boar"]
+ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
+
+# What no honest process exceeds; a message that does is refused as it is decoded.
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Of a peer, an order or a deposit."""
+Number = Annotated[int, Meta(ge=-1, le=2**62)]
+"""A clock, a position, a serial number; -1: before the first."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+SomeUnits = Annotated[int, Meta(ge=1, le=10**9)]
+Price = Annotated[int, Meta(ge=1, le=10**5)]
+"""In cents."""
+MANY = Meta(max_length=100_000)
+
+WAREHOUSE = "warehouse"
+SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
+
+
+@cache
+def index_of(name: str) -> int:
+    """The number in a peer's name, by which peers are compared: `buyer10` -> 10."""
+    match = re.fullmatch(r"(?:buyer|seller)(\d+)", name)
+    if match is None:
+        raise ValueError(f"{name!r} is no peer: peers are called buyer0, seller1, …")
+    return int(match[1])
+
+
+def is_seller(name: str) -> bool:
+    """Whether a peer's civil role (what it does when it is not a trader) is selling."""
+    return name.startswith("seller")
+
+
+def buyer_of(order_id: str) -> str:
+    """Who placed an order: a buyer's orders are called `buyer0-0`, `buyer0-1`, …"""
+    return order_id.rpartition("-")[0]
+
+
+def sellers_share(price_cents: int) -> int:
+    """What the seller earns of a sale, in cents; the trader keeps the rest, so no cent is lost by rounding."""
+    return price_cents * SELLER_SHARE_PERCENT // 100
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A value on the wire."""
+
+
+class Seat(Record, frozen=True):
+    """A trader's tenure: who, and since which ledger position. The same peer elected again has another one."""
+
+    peer: Name
+    since: Number
+
+
+class Bench(Record, frozen=True):
+    """Who trades, as of the ledger position of its newest change: a higher one is newer."""
+
+    seats: Annotated[tuple[Seat | None, ...], MANY] = ()
+    """trader0, trader1, …; None where one has died or resigned."""
+    vacant: Count = 0
+    """How many traders have yet to be elected before trading begins, or goes on."""
+    position: Number = -1
+    round: Number = -1
+    """The election that fills, or has filled, the vacant seats: the position of the bench that it began against."""
+
+    @property
+    def traders(self) -> tuple[str, ...]:
+        """Those who hold a seat, by seat."""
+        return tuple(seat.peer for seat in self.seats if seat is not None)
+
+    def seat_of(self, peer: str) -> Seat | None:
+        """The tenure of `peer`, if it is a trader."""
+        return next((seat for seat in self.seats if seat is not None and seat.peer == peer), None)
+
+    def free(self, seats: int) -> list[int]:
+        """The numbers of those of so many seats that nobody holds."""
+        taken = (*self.seats, *[None] * seats)[:seats]
+        return [number for number, seat in enumerate(taken) if seat is None]
+
+    def number_of(self, peer: str) -> int:
+        """The number in `traderI`. Raises `ValueError` if `peer` is no trader."""
+        return [seat.peer if seat is not None else None for seat in self.seats].index(peer)
+
+
+class Order(Record, frozen=True):
+    """A purchase request as a trader holds it; `clock` is that of the message that brought it."""
+
+    order_id: Name
+    buyer: Name
+    item: Item
+    clock: Number
+
+
+class Lot(Record, frozen=True):
+    """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (SPEC C4)."""
+
+    deposit_id: Name
+    seller: Name
+    item: Item
+    price_cents: Price
+    clock: Number
+    count: Count
