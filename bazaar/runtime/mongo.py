@@ -22,7 +22,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from functools import partial
 from typing import Any, TypeVar
 
 from bson.decimal128 import Decimal128
@@ -79,26 +78,16 @@ class MongoLedger:
 
         One that is `known` to be there is waited for: it may have been killed, and be starting again.
         """
-        shown = without_password(uri)
+        shown = self._shown = without_password(uri)
+        self._uri, self._database = uri, database
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # of a misspelt `tls=ture` the driver would only warn
-                self._client: MongoClient[dict[str, object]] = MongoClient(
-                    uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
-                )
-            # Whatever the URI has to say of it.
-            self._ledger: Collection[dict[str, object]] = self._client[database].get_collection(
-                "ledger",
-                write_concern=DURABLE,
-                read_concern=ReadConcern("majority"),
-                read_preference=ReadPreference.PRIMARY,
+                self._connect()
+            self._patiently(
+                lambda: self._ledger.create_index([("order_id", ASCENDING)], unique=True, sparse=True),
+                time.monotonic() + PATIENCE_S if known else 0.0,
             )
-            self._stock = self._client[database].get_collection("stock", write_concern=WriteConcern(w=1))
-            self._fences = self._client[database]["fence"]
-            self._session = self._client.start_session(causal_consistency=True)
-            self._shown = shown
-            index = partial(self._ledger.create_index, [("order_id", ASCENDING)], unique=True, sparse=True)
-            _patiently(index, time.monotonic() + PATIENCE_S if known else 0.0)
         except OSError as error:
             raise UsageError(
                 f"a file that the MongoDB URI {shown} names cannot be used ({error}); mend BAZAAR_MONGO_URI"
@@ -128,12 +117,39 @@ class MongoLedger:
                 f"the MongoDB at {shown} cannot be used ({_reason(error)}); mend BAZAAR_MONGO_URI"
             ) from None
 
+    def _connect(self) -> None:
+        self._client: MongoClient[dict[str, object]] = MongoClient(
+            self._uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
+        )
+        # Whatever the URI has to say of it.
+        self._ledger: Collection[dict[str, object]] = self._client[self._database].get_collection(
+            "ledger",
+            write_concern=DURABLE,
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        self._stock = self._client[self._database].get_collection("stock", write_concern=WriteConcern(w=1))
+        self._fences = self._client[self._database]["fence"]
+        self._session = self._client.start_session(causal_consistency=True)
+
+    def _connect_anew(self) -> None:
+        """Lets go of all connections, and not of what the session has seen.
+
+        A server that is just starting says, for some milliseconds, that it knows no sessions. The driver believes it
+        for as long as it keeps a connection that was made then, and would so refuse all that comes after.
+        """
+        client, seen = self._client, self._session.operation_time
+        self._connect()
+        if seen is not None:
+            self._session.advance_operation_time(seen)
+        client.close()
+
     def entries(self) -> Iterator[AnyEntry]:
         """All entries in their order, and all of them durable. Raises `Damaged`, `Gone`."""
         with self._given_up():
             position = 0
             deadline = time.monotonic() + PATIENCE_S
-            _patiently(self._fence, deadline)
+            self._patiently(self._fence, deadline)
             while True:
                 try:
                     for document in self._ledger.find(sort=BY_POSITION, skip=position, session=self._session):
@@ -144,13 +160,15 @@ class MongoLedger:
                 except BSONError as error:
                     raise Damaged(f"the ledger cannot be read from entry {position} on: {error}") from error
                 except PyMongoError as error:
-                    _wait(deadline, error)
+                    self._wait(deadline, error)
 
     def entry_of(self, order_id: str) -> Sale | Denial:
         """The entry by which this order was answered. Raises `LookupError` if it was not, `Damaged`, `Gone`."""
         with self._given_up():
-            find = partial(self._ledger.find_one, {"order_id": order_id}, session=self._session)
-            found = _patiently(find, time.monotonic() + PATIENCE_S)
+            found = self._patiently(
+                lambda: self._ledger.find_one({"order_id": order_id}, session=self._session),
+                time.monotonic() + PATIENCE_S,
+            )
         entry = _entry_at(found["_id"], found) if found is not None else None
         if not isinstance(entry, (Sale, Denial)):
             raise LookupError(f"the ledger has no answer to {order_id}")
@@ -175,7 +193,7 @@ class MongoLedger:
                         raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse") from error
                     documents = documents[done:]
                     if documents:
-                        _wait(deadline, error)
+                        self._wait(deadline, error)
 
     def _insert(self, documents: list[dict[str, object]]) -> None:
         """What `insert_many` sends, without the half of its time that goes into what only bulks of mixed writes need."""
@@ -201,14 +219,26 @@ class MongoLedger:
 
         Raises `Replaced` if it holds others.
         """
-        _patiently(self._fence, deadline)
-        tail = partial(
-            self._ledger.find, {"_id": {"$gte": documents[0]["_id"]}}, sort=BY_POSITION, session=self._session
-        )
-        held = _patiently(lambda: list(tail()), deadline)
+        self._patiently(self._fence, deadline)
+        tail = {"_id": {"$gte": documents[0]["_id"]}}
+        held = self._patiently(lambda: list(self._ledger.find(tail, sort=BY_POSITION, session=self._session)), deadline)
         if held != documents[: len(held)]:
             raise Replaced(f"the ledger has an entry {documents[0]['_id']} of another warehouse")
         return len(held)
+
+    def _patiently(self, act: Callable[[], R], deadline: float) -> R:
+        while True:
+            try:
+                return act()
+            except PyMongoError as error:
+                self._wait(deadline, error)
+
+    def _wait(self, deadline: float, error: PyMongoError) -> None:
+        if time.monotonic() >= deadline:
+            raise error
+        time.sleep(RETRY_AFTER_S)
+        if isinstance(error, ConfigurationError):
+            self._connect_anew()
 
     @contextmanager
     def _given_up(self) -> Iterator[None]:
@@ -263,20 +293,6 @@ def _entry_at(position: object, document: dict[str, object]) -> AnyEntry:
 def _reason(error: PyMongoError) -> str:
     """In a line, without how the driver sees all its servers."""
     return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
-
-
-def _patiently(act: Callable[[], R], deadline: float) -> R:
-    while True:
-        try:
-            return act()
-        except PyMongoError as error:
-            _wait(deadline, error)
-
-
-def _wait(deadline: float, error: PyMongoError) -> None:
-    if time.monotonic() >= deadline:
-        raise error
-    time.sleep(RETRY_AFTER_S)
 
 
 def server_version(uri: str) -> str:

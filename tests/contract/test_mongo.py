@@ -87,6 +87,28 @@ def test_killed_in_the_midst_of_writing_it_holds_everything_once(
     assert list(ledger.entries()) == acknowledged
 
 
+def connected_while_it_started(ledger: MongoLedger) -> None:
+    """Makes the driver's connections what those are that were made in a server's first milliseconds."""
+    servers = ledger._client._topology._servers.values()
+    connections = [connection for server in servers for connection in server.pool.conns]
+    assert connections
+    for connection in connections:
+        connection.supports_sessions = False  # as `logicalSessionTimeoutMinutes` is not in such a server's hello
+
+
+def test_a_server_that_was_just_starting_is_not_taken_to_know_no_sessions(
+    ledger: MongoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo_module, "PATIENCE_S", 2.0)
+    batch = a_batch(0)
+    connected_while_it_started(ledger)
+    ledger.write(batch)
+    connected_while_it_started(ledger)
+    assert list(ledger.entries()) == batch
+    connected_while_it_started(ledger)
+    assert ledger.entry_of("buyer0-3") == batch[3]
+
+
 @pytest.mark.parametrize(
     ("concern", "loses"), [(mongo_module.DURABLE, False), (WriteConcern(w=1), True)], ids=["durable", "w=1"]
 )
