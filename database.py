@@ -20,9 +20,10 @@ from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
+from bazaar.runtime.key import read_key
 from bazaar.runtime.ledger_file import Behind, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, MongoLedger, Replaced
-from bazaar.runtime.rpc import Directory, read_key
+from bazaar.runtime.naming import Directory
 from bazaar.runtime.runclock import clock_of
 from peers.faces import WarehouseFace
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
+from bazaar.runtime.key import read_key
+from bazaar.runtime.naming import NameServer
 from bazaar.runtime.process import Status
-from bazaar.runtime.rpc import NameServer, read_key
 
 
 def main() -> int:

@@ -3,6 +3,6 @@
 import os
 
 # Pyro4 takes its configuration from the environment when it is imported, and so does every process that we start. Ours is
-# in rpc.py alone: a PYRO_NATHOST or PYRO_SSL of somebody else's would end the name server.
+# in transport.py alone: a PYRO_NATHOST or PYRO_SSL of somebody else's would end the name server.
 for name in [name for name in os.environ if name.startswith("PYRO_")]:
     del os.environ[name]

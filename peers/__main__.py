@@ -12,7 +12,8 @@ from bazaar.runtime import process
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.journal import Journal, journal_file, read_journal
-from bazaar.runtime.rpc import Directory, read_key
+from bazaar.runtime.key import read_key
+from bazaar.runtime.naming import Directory
 from bazaar.runtime.runclock import clock_of
 from peers.faces import PeerFace
 from peers.peer import Peer

@@ -33,9 +33,9 @@ from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
+from bazaar.runtime.key import make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
-from bazaar.runtime.rpc import make_key
 
 NAME_SERVER = "nameserver"
 POLL_S = 0.1

@@ -29,9 +29,10 @@ from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.wire import MalformedMessage, decode, encode
 from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
+from bazaar.runtime.naming import Directory
 from bazaar.runtime.process import Status
-from bazaar.runtime.rpc import Directory, Mailbox, Post, Unreachable, open_door
 from bazaar.runtime.runclock import RunClock
+from bazaar.runtime.transport import Mailbox, Post, Unreachable, open_door
 from bazaar.runtime.visits import Visits
 
 WORKERS = 20  # SPEC A6

@@ -21,7 +21,9 @@ from bazaar.protocol.goods import WAREHOUSE, Lot, Order, is_seller
 from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Ship, Sold, Stock, WhoTrades
 from bazaar.protocol.wire import Letter, encode
 from bazaar.runtime.history import Recorded
-from bazaar.runtime.rpc import Directory, Post, Unreachable, read_key
+from bazaar.runtime.key import read_key
+from bazaar.runtime.naming import Directory
+from bazaar.runtime.transport import Post, Unreachable
 from tests.builders import a_delivery
 from tests.processes.command import listening, processes_of, sockets_of
 from tests.processes.market import PATIENCE_S, left_behind, quick

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bazaar.control import interrupts
-from bazaar.runtime.rpc import NameServer
+from bazaar.runtime.naming import NameServer
 
 
 class _NoHypothesis(MetaPathFinder):

@@ -19,10 +19,12 @@ from bazaar.protocol.messages import AnyMessage, BenchIs, Claim, WhoTrades
 from bazaar.protocol.plan import save
 from bazaar.protocol.settings import UsageError
 from bazaar.protocol.wire import Letter, decode, encode
+from bazaar.runtime.key import make_key
 from bazaar.runtime.ledger_file import KeptLedger, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, Replaced
-from bazaar.runtime.rpc import Directory, Mailbox, NameServer, Post, Unreachable, make_key
+from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.runclock import start_clock
+from bazaar.runtime.transport import Mailbox, Post, Unreachable
 from database import MirroredLedger
 from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf

@@ -10,7 +10,8 @@ import Pyro4
 import pytest
 
 from bazaar.runtime.door import Door, exposed
-from bazaar.runtime.rpc import Directory, NameServer, open_door
+from bazaar.runtime.naming import Directory, NameServer
+from bazaar.runtime.transport import open_door
 from tests.unit.conftest import serving
 from tests.unit.test_doorman import overheard, repeat
 from tests.waiting import wait_until

@@ -14,7 +14,8 @@ import pytest
 from Pyro4.message import FLAGS_META_ON_CONNECT, MSG_CONNECT, Message
 
 from bazaar.runtime.doorman import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
-from bazaar.runtime.rpc import Directory, Mailbox, NameServer, Post
+from bazaar.runtime.naming import Directory, NameServer
+from bazaar.runtime.transport import Mailbox, Post
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
 

@@ -16,7 +16,9 @@ import pytest
 
 import nameserver
 from bazaar.protocol.settings import UsageError
-from bazaar.runtime.rpc import Directory, NameServer, Unreachable, make_key, read_key
+from bazaar.runtime.key import make_key, read_key
+from bazaar.runtime.naming import Directory, NameServer
+from bazaar.runtime.transport import Unreachable
 from tests.unit.conftest import serving
 
 KEY = b"the key of this run"

@@ -15,7 +15,7 @@ from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, MSG_PING, Message
 from Pyro4.util import MarshalSerializer
 
 from bazaar.runtime.doorman import MOST_BYTES
-from bazaar.runtime.rpc import Mailbox, Post, Unreachable
+from bazaar.runtime.transport import Mailbox, Post, Unreachable
 from tests.waiting import wait_until
 
 KEY = b"the key of this run"

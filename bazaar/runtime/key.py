@@ -1,0 +1,21 @@
+"""The key of a run: who has it, belongs to it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def make_key(path: Path) -> bytes:
+    """A new key for a run, in a file that only its owner can read."""
+    key = secrets.token_hex(32).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+    return key
+
+
+def read_key(path: Path) -> bytes:
+    """The key of a run."""
+    return path.read_bytes()

@@ -1,0 +1,133 @@
+"""Who is where: the name server of a run, and the directory by which a process asks it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import Pyro4
+import Pyro4.naming
+from Pyro4 import errors as pyro_errors
+
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime.door import ticketed
+from bazaar.runtime.doorman import Doorman, post_a
+from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect
+
+MAILBOX = ".mailbox"  # behind a process's name: where the others leave deliveries for it
+
+
+class NameServer:
+    """The name server of one run (SPEC A3)."""
+
+    def __init__(self, host: str, port: int, key: bytes, refused: Callable[[], None]) -> None:
+        """Raises `UsageError` if the host is not ours or the port is taken. `refused` counts strangers."""
+        try:
+            self._daemon = Pyro4.Daemon(host, port)
+        except socket.gaierror:
+            raise UsageError(f"there is no host {host}; give the name or address of this machine") from None
+        except OSError as error:
+            if port:
+                raise UsageError(
+                    f"the name server cannot have port {port} on {host} ({error.strerror or error}); "
+                    "give another port, or none to have a free one chosen"
+                ) from None
+            raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
+        try:
+            _connect_to_oneself(host)
+        except OSError as error:
+            self._daemon.close()
+            raise UsageError(
+                f"nobody can connect to {host}, not even from here ({error.strerror or error}); see `bash run.sh doctor`"
+            ) from None
+        self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
+        self._doorman = post_a(Doorman, self._daemon, key, refused, guests=True)
+        self._open = True
+
+    def serve(self) -> None:
+        """Serves until `close`."""
+        with contextlib.closing(self._daemon):
+            while self._open:
+                self._doorman.look(None)
+
+    def close(self) -> None:
+        """Ends `serve`, which is in another thread; the port is free when that returns."""
+        self._open = False
+        self._doorman.wakeup()
+
+
+def _connect_to_oneself(host: str) -> None:
+    """Listening is no proof that anybody gets there: /etc/hosts may be wrong, the loopback down. Raises `OSError`."""
+    with contextlib.closing(Pyro4.socketutil.createSocket(bind=(host, 0))) as server:
+        there = host, server.getsockname()[1]
+        Pyro4.socketutil.createSocket(connect=there, timeout=CALL_TIMEOUT_S).close()
+
+
+@Pyro4.expose
+class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
+    """Pyro4's own table of names. Its own clients may look, and only the bazaar's processes enter anything: what they say
+    cannot be said again by a stranger."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+
+    def lookup(self, name: str, return_metadata: bool = False) -> Any:
+        """Where `name` is; to a guest who asks for a door, with a ticket (see `door.py`)."""
+        found = super().lookup(name, return_metadata)
+        if Pyro4.current_context.client.guest and "." not in name:  # else a mailbox, or Pyro4's own
+            uri = found[0] if return_metadata else found
+            uri.object = ticketed(uri.object, self._key)
+        return found
+
+    def register(self, *arguments: Any, **more: Any) -> None:
+        """Enters a name (the bazaar's own processes only)."""
+        _members_only()
+        super().register(*arguments, **more)
+
+    def remove(self, *arguments: Any, **more: Any) -> None:
+        """Nobody does."""
+        raise PermissionError("names stay as long as the run")
+
+    def set_metadata(self, *arguments: Any, **more: Any) -> None:
+        """Nobody does."""
+        raise PermissionError("names stay as they are")
+
+
+def _members_only() -> None:
+    if Pyro4.current_context.client.guest:
+        raise PermissionError("only the bazaar's own processes enter names; look them up, or list them")
+
+
+class Directory:
+    """Looks names up, and enters one's own, in any thread: over one connection, which is made when it is needed."""
+
+    def __init__(self, host: str, port: int, key: bytes) -> None:
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._proxy = Caller(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
+        self._key = key
+        self._one_at_a_time = threading.Lock()
+
+    def register(self, name: str, uri: str) -> None:
+        """Enters, or replaces, the mailbox of `name`. Raises `Unreachable`."""
+        self._call("register", name + MAILBOX, uri)
+
+    def announce(self, name: str, uri: str) -> None:
+        """Enters, or replaces, the door of `name`: under the plain name. Raises `Unreachable`."""
+        self._call("register", name, uri)
+
+    def lookup(self, name: str) -> str:
+        """The URI of the mailbox of `name`. Raises `Unreachable` if there is none, or no name server."""
+        return str(self._call("lookup", name + MAILBOX))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            with self._one_at_a_time:
+                if self._proxy._pyroConnection is None:
+                    connect(self._proxy, self._key)
+                return getattr(self._proxy, method)(*arguments)
+        except (Unreachable, pyro_errors.PyroError, OSError) as error:
+            raise Unreachable(f"name server at {self._where}: {error}") from None
