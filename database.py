@@ -117,7 +117,7 @@ def main() -> int:
         ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=known)
         file = LedgerFile(run_folder)
         warehouse = rebuilt(plan, ledger, file)
-        store = MirroredLedger(ledger, file, warehouse.ledger.stock())
+        store = MirroredLedger(ledger, file, warehouse.ledger.stock.products())
         directory = Directory(plan.settings.host, port, key)
         clock = clock_of(run_folder)
         host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names)

@@ -176,7 +176,7 @@ class WarehouseFace:
             "name": self._warehouse.name,
             "role": "warehouse",
             "entries": ledger.position,
-            "traders": list(ledger.bench.traders),
+            "traders": list(ledger.seats.bench.traders),
             "idle": self._warehouse.idle,
         }
 
@@ -195,7 +195,7 @@ class WarehouseFace:
     def _stock(self, turn: Turn) -> list[dict[str, Any]]:
         return [
             {"seller_id": seller, "item": item, "count": left, "price": price_cents // 100}
-            for (seller, item), (left, price_cents) in self._warehouse.ledger.stock().items()
+            for (seller, item), (left, price_cents) in self._warehouse.ledger.stock.products().items()
         ]
 
     def entries(self, first: int = 0) -> list[dict[str, Any]]:

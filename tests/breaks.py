@@ -61,14 +61,14 @@ BREAKS = (
     ),
     Break(
         "a deposit is booked one unit short",
-        "bazaar/core/ledger.py",
+        "bazaar/core/ledger/stock.py",
         "lot.item, lot.count, lot.price_cents, lot.clock, trader",
         "lot.item, lot.count - 1, lot.price_cents, lot.clock, trader",
         ("tests/unit/test_ledger.py",),
     ),
     Break(
         "an order that is asked again is decided again",
-        "bazaar/core/ledger.py",
+        "bazaar/core/ledger/stock.py",
         "if order.order_id in self._answered:\n            return None",
         "if not order.order_id:\n            return None",
         ("tests/unit/test_ledger.py",),
@@ -76,7 +76,7 @@ BREAKS = (
     ),
     Break(
         "a seat is given twice",
-        "bazaar/core/ledger.py",
+        "bazaar/core/ledger/seats.py",
         "seat if seat in free else free[0])",
         "seat)",
         ("tests/unit/test_ledger.py",),
@@ -85,7 +85,7 @@ BREAKS = (
     Break(
         "what a deposed trader asks is done",
         "bazaar/core/warehouse.py",
-        "if not self.ledger.is_trader(source):",
+        "if not self.ledger.seats.is_trader(source):",
         "if not source:",
         ("tests/unit/test_warehouse.py",),
         LONG,
@@ -101,14 +101,14 @@ BREAKS = (
     Break(
         "what others hold is refused, not called back",
         "bazaar/core/warehouse.py",
-        "if self.ledger.holders(order.item) and not self.ledger.free(order.item):",
+        "if self.ledger.stock.holders(order.item) and not self.ledger.stock.free(order.item):",
         "if not order.item:",
         ("tests/unit/test_warehouse.py",),
         {**GRANTED, "traders": 2, "restock_count": 40, "restock_every_s": 1000.0, "requests": 600},
     ),
     Break(
         "a granted unit is promised and not counted",
-        "bazaar/core/cache.py",
+        "bazaar/core/cache/escrow.py",
         "self._add(lot, -1)",
         "self._add(lot, 0)",
         ("tests/unit/test_cache.py",),
@@ -116,7 +116,7 @@ BREAKS = (
     ),
     Break(
         "what is pledged is forgotten when grants are read",
-        "bazaar/core/cache.py",
+        "bazaar/core/cache/escrow.py",
         "lot.count - self._pledged[lot.deposit_id])))\n\n    def called_back",
         "lot.count)))\n\n    def called_back",
         ("tests/unit/test_cache.py",),
@@ -124,7 +124,7 @@ BREAKS = (
     ),
     Break(
         "of two counts the higher is kept",
-        "bazaar/core/cache.py",
+        "bazaar/core/cache/weak.py",
         "lot.count < known.count",
         "lot.count > known.count",
         ("tests/unit/test_cache.py",),

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from bazaar.core.clock import LamportClock
-from bazaar.core.ledger import Ledger, nowhere
+from bazaar.core.ledger import Ledger
+from bazaar.core.ledger.stock import nowhere
 from bazaar.core.turn import Turn
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
@@ -80,7 +81,7 @@ class Warehouse:
     @property
     def idle(self) -> bool:
         """Whether no queue waits for somebody to take it over."""
-        return not self.ledger.orphans
+        return not self.ledger.seats.orphans
 
     @property
     def deadline(self) -> float:
@@ -91,7 +92,7 @@ class Warehouse:
         """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
         self._began_at = turn.now
         turn.note("connected", entries=self.ledger.position)
-        for trader in self.ledger.bench.traders:
+        for trader in self.ledger.seats.bench.traders:
             turn.send(trader, Reopened())
         self._pass_on(turn, None)
 
@@ -121,26 +122,26 @@ class Warehouse:
             handler(self, turn, source, body)
 
     def _who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
-        turn.send(source, BenchIs(self.ledger.bench))
+        turn.send(source, BenchIs(self.ledger.seats.bench))
         self._pass_on(turn, source)
 
     def _claim(self, turn: Turn, source: str, body: Claim) -> None:
-        appoint = self.ledger.decide_seat(source, body.round, body.seat)
+        appoint = self.ledger.seats.decide_seat(source, body.round, body.seat)
         if appoint is not None:
             self._append(turn, appoint)
             turn.note("appointed", peer=source, seat=appoint.seat)
-        turn.send(source, BenchIs(self.ledger.bench))
+        turn.send(source, BenchIs(self.ledger.seats.bench))
 
     def _depose(self, turn: Turn, source: str, body: Depose) -> None:
-        fall = self.ledger.decide_fall(body.seat, source)
+        fall = self.ledger.seats.decide_fall(body.seat, source)
         if fall is None:
-            turn.send(source, BenchIs(self.ledger.bench))
+            turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         self._append(turn, fall)
         turn.note("deposed", peer=fall.peer, seat=fall.seat)
         for waiting in self._waiting.values():
             waiting.pop(fall.peer, None)
-        turn.send(source, Deposed(body.seat, self.ledger.bench))
+        turn.send(source, Deposed(body.seat, self.ledger.seats.bench))
         self._pass_on(turn, None)
 
     def _pass_on(self, turn: Turn, heir: str | None) -> None:
@@ -148,7 +149,7 @@ class Warehouse:
 
         Not before whoever has fallen can no longer be selling what it was granted: its journal is read only then.
         """
-        for seat, trader in self.ledger.orphans.items():
+        for seat, trader in self.ledger.seats.orphans.items():
             if trader is None or heir not in (None, trader):
                 continue
             if self._over_at(seat) <= turn.now:
@@ -158,18 +159,18 @@ class Warehouse:
 
     def _over_at(self, seat: Seat) -> float:
         """When a tenure's lease has run out. What a former life of the warehouse granted began before this one."""
-        return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.holds(seat) else 0.0
+        return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.stock.holds(seat) else 0.0
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
-        if not self.ledger.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
+        if not self.ledger.seats.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
             turn.note("fenced", peer=source, requests=len(body.requests))
-            turn.send(source, BenchIs(self.ledger.bench))
+            turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         before = self.ledger.position
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
         written = self.ledger.position > before
-        seat = self.ledger.bench.seat_of(source)
-        if written and seat is not None and self.ledger.holds(seat):
+        seat = self.ledger.seats.bench.seat_of(source)
+        if written and seat is not None and self.ledger.stock.holds(seat):
             self._leases[seat] = turn.now + self._lease_s
         turn.send(source, AnswerMessage(body.number, replies, written, self.ledger.position))
         self._relieve(turn)
@@ -179,66 +180,66 @@ class Warehouse:
             case Ship():
                 return self._ship(turn, trader, request)
             case Stock(lot):
-                deposit = self.ledger.decide_deposit(lot, trader)
+                deposit = self.ledger.stock.decide_deposit(lot, trader)
                 if deposit is not None:
                     self._append(turn, deposit)
                     turn.note("stocked", item=lot.item, count=lot.count, seller=lot.seller)
                 return Stocked(lot.deposit_id)
             case Adopt(seat):
-                adoption = self.ledger.decide_adoption(seat, trader)
+                adoption = self.ledger.seats.decide_adoption(seat, trader)
                 if adoption is not None:
                     self._append(turn, adoption)
                     turn.note("adopted", peer=seat.peer, by=trader)
                 return Adopted()
             case Read(items):
-                return self.ledger.shelves(items)
+                return self.ledger.stock.shelves(items)
             case Draw(item, count):
                 return self._grant(turn, trader, item, count)
             case GiveBack(item):
-                while (back := self.ledger.decide_return(item, trader)) is not None:
+                while (back := self.ledger.stock.decide_return(item, trader)) is not None:
                     self._append(turn, back)
                     turn.note("returned", item=item, count=back.count, trader=trader)
                 return Shelves((item,), ())
 
     def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
         """Grants what the trader lacks to `count` units: of what is free, its share. The last goods stay free for all."""
-        holds = sum(lot.count for lot in self.ledger.holdings(trader, item))
-        share = self.ledger.free(item) // (2 * len(self.ledger.bench.traders))
+        holds = sum(lot.count for lot in self.ledger.stock.holdings(trader, item))
+        share = self.ledger.stock.free(item) // (2 * len(self.ledger.seats.bench.traders))
         spared = share >= LEAST_SHARE and self._waiting[item].keys() <= {trader}
         wanted = min(count - holds, share) if spared else 0
-        while wanted > 0 and (grant := self.ledger.decide_grant(item, wanted, trader)) is not None:
+        while wanted > 0 and (grant := self.ledger.stock.decide_grant(item, wanted, trader)) is not None:
             self._append(turn, grant)
             turn.note("granted", item=item, count=grant.count, trader=trader)
             wanted -= grant.count
-        return Shelves((item,), self.ledger.holdings(trader, item))
+        return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
     def _relieve(self, turn: Turn) -> None:
         """Tells those who wait for an item that there is some, or that there will be none; else calls back what is held."""
         for item, waiting in self._waiting.items():
             if all(waiting.values()):
                 continue
-            holders = self.ledger.holders(item)
-            if self.ledger.free(item) or not holders:
+            holders = self.ledger.stock.holders(item)
+            if self.ledger.stock.free(item) or not holders:
                 for trader in waiting:
                     turn.send(trader, Freed(item))
                 self._waiting[item] = dict.fromkeys(waiting, True)
             else:
                 for seat in holders:
-                    if seat in self.ledger.bench.seats:
+                    if seat in self.ledger.seats.bench.seats:
                         turn.send(seat.peer, CallBack(item))
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order
-        if request.deposit_id is None and not self.ledger.answered(order.order_id):
+        if request.deposit_id is None and not self.ledger.stock.answered(order.order_id):
             waiting = self._waiting[order.item]
             waiting.pop(trader, None)
-            if self.ledger.holders(order.item) and not self.ledger.free(order.item):
+            if self.ledger.stock.holders(order.item) and not self.ledger.stock.free(order.item):
                 waiting[trader] = False
                 return Scarce()
-        decision = self.ledger.decide_order(order, request.deposit_id, trader)
+        decision = self.ledger.stock.decide_order(order, request.deposit_id, trader)
         if decision is not None:
             self._append(turn, decision)
-        answer = self.ledger.answer(order.order_id)
+        answer = self.ledger.stock.answer(order.order_id)
         if decision is not None:
             if isinstance(answer, Denied):
                 turn.note(answer.reason, order=order.order_id, item=order.item, buyer=order.buyer)

@@ -1,6 +1,6 @@
 """A process's door: where Pyro4's own clients come in, with the run's key and their default serialiser (SPEC N).
 
-A daemon of its own, in threads of its own, beside the fast path (`transport.py`) and not in its way; the same doorman stands before
+A daemon with threads of its own, beside the fast path (`transport.py`), not in its way; the same doorman stands before
 it. A Pyro4 client signs with the run's key alone, so whatever it says could be said again by somebody who overheard it. That
 is why one comes in by ticket: whoever looks `buyer7` up is told an object of this name and of this life of the process
 that nobody else was told (`ticketed`), and the door takes each but once, in the greeting. A visit that a stranger plays

@@ -15,7 +15,7 @@ import pytest
 
 from bazaar.analysis.audit import judge
 from bazaar.core.detector import Detector
-from bazaar.core.ledger import Ledger
+from bazaar.core.ledger.stock import Stock
 from bazaar.core.turn import Turn
 from bazaar.protocol import goods
 from bazaar.protocol.entries import DepositEntry
@@ -54,13 +54,13 @@ def booked(change: Callable[[DepositEntry], DepositEntry | None]) -> Callable[[P
     """The warehouse books something else than what it was brought, or nothing, and acknowledges it all the same."""
 
     def spoil(patch: Patch) -> None:
-        decide = Ledger.decide_deposit
+        decide = Stock.decide_deposit
 
-        def decide_deposit(ledger: Ledger, lot: Lot, trader: str) -> DepositEntry | None:
-            entry = decide(ledger, lot, trader)
+        def decide_deposit(stock: Stock, lot: Lot, trader: str) -> DepositEntry | None:
+            entry = decide(stock, lot, trader)
             return entry and change(entry)
 
-        patch.setattr(Ledger, "decide_deposit", decide_deposit)
+        patch.setattr(Stock, "decide_deposit", decide_deposit)
 
     return spoil
 

@@ -9,7 +9,7 @@ import pytest
 
 from bazaar.analysis.audit import judge
 from bazaar.core import warehouse
-from bazaar.core.ledger import Ledger
+from bazaar.core.ledger.stock import Stock
 from bazaar.core.turn import Turn
 from bazaar.protocol.entries import Return
 from bazaar.protocol.goods import WAREHOUSE
@@ -184,9 +184,9 @@ def the_successor_does_not_wait(patch: Patch) -> None:
 
 
 def what_is_given_back_is_free_twice(patch: Patch) -> None:
-    apply = Ledger.apply
+    apply = Stock.apply
 
-    def generous(self: Ledger, entry: Any) -> None:
+    def generous(self: Stock, entry: Any) -> None:
         apply(self, entry)
         if isinstance(entry, Return):
             shelf = self._shelves[entry.item]
@@ -194,12 +194,12 @@ def what_is_given_back_is_free_twice(patch: Patch) -> None:
             assert lot is not None
             self._give(shelf, lot)
 
-    patch.setattr(Ledger, "apply", generous)
+    patch.setattr(Stock, "apply", generous)
 
 
 def nobody_is_called_back(patch: Patch) -> None:
     """What is granted to others counts as gone."""
-    patch.setattr(Ledger, "holders", lambda self, item: [])
+    patch.setattr(Stock, "holders", lambda self, item: [])
 
 
 def stopped_before_the_journal(seed: int) -> World:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.audit import judge
-from bazaar.core.ledger import Ledger
+from bazaar.core.ledger.seats import Seats
+from bazaar.core.ledger.stock import Stock
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
@@ -85,16 +86,16 @@ def no_journal(patch: Patch) -> None:
 def adopted_twice(patch: Patch) -> None:
     """The ledger takes a succession as often as it is told."""
     patch.setattr(
-        Ledger, "decide_adoption", lambda self, seat, trader: AdoptEntry(self.position, seat.peer, seat.since, trader)
+        Seats, "decide_adoption", lambda self, seat, trader: AdoptEntry(self.position, seat.peer, seat.since, trader)
     )
-    apply = Ledger.apply
+    apply = Seats.apply
 
-    def lenient(self: Ledger, entry: Any) -> None:
+    def lenient(self: Seats, entry: Any) -> None:
         if isinstance(entry, AdoptEntry):
             self.orphans.setdefault(Seat(entry.peer, entry.since), None)
         apply(self, entry)
 
-    patch.setattr(Ledger, "apply", lenient)
+    patch.setattr(Seats, "apply", lenient)
     inherit = Trader.inherit
 
     def twice(self: Trader, turn: Turn, seat: Seat, found: Recovered) -> None:
@@ -109,26 +110,26 @@ def adopted_twice(patch: Patch) -> None:
 
 def carried_out_twice(patch: Patch) -> None:
     """The warehouse forgets what it has decided, so a successor, or a second trader, carries an order out again."""
-    decide = Ledger.decide_order
+    decide = Stock.decide_order
 
-    def forgetful(self: Ledger, order: Any, deposit_id: Any, trader: str) -> Any:
+    def forgetful(self: Stock, order: Any, deposit_id: Any, trader: str) -> Any:
         self._answered = Names()
         return decide(self, order, deposit_id, trader)
 
-    patch.setattr(Ledger, "decide_order", forgetful)
+    patch.setattr(Stock, "decide_order", forgetful)
 
 
 def read_then_set_stock(patch: Patch) -> None:
     """A sale sets the count that was read before, so that of two sales one is forgotten."""
-    apply = Ledger.apply
+    apply = Stock.apply
 
-    def set_stock(self: Ledger, entry: Any) -> None:
+    def set_stock(self: Stock, entry: Any) -> None:
         lot = self._shelves[entry.item].get(entry.deposit_id) if isinstance(entry, Sale) else None
         apply(self, entry)
         if lot is not None and entry.position % 2:
             self._shelves[lot.item].put(lot)
 
-    patch.setattr(Ledger, "apply", set_stock)
+    patch.setattr(Stock, "apply", set_stock)
 
 
 @pytest.mark.parametrize(

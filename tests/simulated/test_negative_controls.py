@@ -15,7 +15,8 @@ import pytest
 
 from bazaar.analysis.audit import CHECKS, judge
 from bazaar.core.clock import LamportClock
-from bazaar.core.ledger import Ledger
+from bazaar.core.ledger.seats import Seats
+from bazaar.core.ledger.stock import Stock
 from bazaar.core.names import Names
 from bazaar.core.orders import TradeQueue
 from bazaar.core.shelf import Shelf, with_count
@@ -64,29 +65,29 @@ def control(check: str, at_least: int, **fixed: Any) -> Callable[[Callable[[Patc
 @control("no_product_below_zero", 90, **BUSY)
 def the_warehouse_sells_what_it_does_not_have(patch: Patch) -> None:
     """The stock's guard is gone: both from the decision and from the projection."""
-    honest_decision, honest_apply = Ledger.decide_order, Ledger.apply
+    honest_decision, honest_apply = Stock.decide_order, Stock.apply
 
-    def decide_order(ledger: Ledger, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
-        decision = honest_decision(ledger, order, deposit_id, by)
-        sold_out: dict[Item, Lot] = ledger.__dict__.get("sold_out", {})
+    def decide_order(stock: Stock, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
+        decision = honest_decision(stock, order, deposit_id, by)
+        sold_out: dict[Item, Lot] = stock.__dict__.get("sold_out", {})
         if not isinstance(decision, Denial) or order.item not in sold_out:
             return decision
         lot = sold_out[order.item]
         return Sale(
-            ledger.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
+            stock.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
             order.clock, by, False,
         )  # fmt: skip
 
-    def apply(ledger: Ledger, entry: AnyEntry) -> None:
+    def apply(stock: Stock, entry: AnyEntry) -> None:
         if isinstance(entry, Sale):
-            shelf = ledger._shelves[entry.item]
-            lot = shelf.get(entry.deposit_id) or ledger.__dict__["sold_out"][entry.item]
-            ledger.__dict__.setdefault("sold_out", {})[entry.item] = lot
+            shelf = stock._shelves[entry.item]
+            lot = shelf.get(entry.deposit_id) or stock.__dict__["sold_out"][entry.item]
+            stock.__dict__.setdefault("sold_out", {})[entry.item] = lot
             shelf.put(with_count(lot, max(1, lot.count)))
-        honest_apply(ledger, entry)
+        honest_apply(stock, entry)
 
-    patch.setattr(Ledger, "decide_order", decide_order)
-    patch.setattr(Ledger, "apply", apply)
+    patch.setattr(Stock, "decide_order", decide_order)
+    patch.setattr(Stock, "apply", apply)
 
 
 @control("no_product_below_zero", 90, **BUSY)
@@ -96,14 +97,14 @@ def the_last_unit_stays_on_the_shelf(patch: Patch) -> None:
 
 @control("goods_add_up", 100)
 def a_unit_of_each_deposit_vanishes(patch: Patch) -> None:
-    honest = Ledger.apply
+    honest = Stock.apply
 
-    def apply(ledger: Ledger, entry: AnyEntry) -> None:
-        honest(ledger, entry)
+    def apply(stock: Stock, entry: AnyEntry) -> None:
+        honest(stock, entry)
         if isinstance(entry, DepositEntry):
-            ledger._left[entry.seller, entry.item] -= 1
+            stock._left[entry.seller, entry.item] -= 1
 
-    patch.setattr(Ledger, "apply", apply)
+    patch.setattr(Stock, "apply", apply)
 
 
 @control("lowest_deposit_first", 60, window=2, restock_count=4, restock_every_s=0.02)
@@ -155,13 +156,13 @@ def the_buyer_is_charged_another_price(patch: Patch) -> None:
 @control("each_order_decided_once", 70, **IMPATIENT)
 def an_order_is_decided_again(patch: Patch) -> None:
     """The warehouse forgets its answers, so a retry is a second sale."""
-    honest = Ledger.decide_order
+    honest = Stock.decide_order
 
-    def decide_order(ledger: Ledger, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
-        ledger._answered = Names()
-        return honest(ledger, order, deposit_id, by)
+    def decide_order(stock: Stock, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
+        stock._answered = Names()
+        return honest(stock, order, deposit_id, by)
 
-    patch.setattr(Ledger, "decide_order", decide_order)
+    patch.setattr(Stock, "decide_order", decide_order)
 
 
 @control("buyers_were_told_the_truth", 100)
@@ -228,10 +229,10 @@ def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
 
     def append(warehouse: Warehouse, turn: Turn, entry: AnyEntry) -> None:
         if isinstance(entry, Appoint):
-            ledger = warehouse.ledger
-            position, ledger.position = ledger.position, ledger.bench.position + 1
-            ledger._seat(entry.seat, Seat(entry.peer, entry.position), ledger.bench.vacant - 1)
-            ledger.position = position
+            seats = warehouse.ledger.seats
+            position, seats.position = seats.position, seats.bench.position + 1
+            seats._seat(entry.seat, Seat(entry.peer, entry.position), seats.bench.vacant - 1)
+            seats.position = position
         else:
             honest(warehouse, turn, entry)
 
@@ -240,13 +241,13 @@ def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
 
 @control("only_traders_trade", 60)
 def one_seat_is_given_to_two(patch: Patch) -> None:
-    honest = Ledger.decide_seat
+    honest = Seats.decide_seat
 
-    def decide_seat(ledger: Ledger, peer: str, election: int, seat: int) -> Appoint | None:
-        appoint = honest(ledger, peer, election, seat)
+    def decide_seat(seats: Seats, peer: str, election: int, seat: int) -> Appoint | None:
+        appoint = honest(seats, peer, election, seat)
         return appoint and Appoint(appoint.position, peer, 0)
 
-    patch.setattr(Ledger, "decide_seat", decide_seat)
+    patch.setattr(Seats, "decide_seat", decide_seat)
 
 
 @control("traders_neither_buy_nor_sell", 60)

@@ -21,7 +21,7 @@ SCARCE: dict[str, Any] = {"cache": "stubborn", "window": 2, "restock_count": 2}
 
 @pytest.fixture
 def stubborn() -> Iterator[None]:
-    """What stands in the README, at the end of `bazaar/core/cache.py`."""
+    """What stands in the README, at the end of `bazaar/core/cache/__init__.py`."""
     (block,) = re.findall(r"```python\n(class StubbornCache.*?)```", README.read_text(), re.DOTALL)
     exec("from __future__ import annotations\n" + block, vars(bazaar.core.cache))
     yield

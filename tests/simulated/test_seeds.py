@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.audit import judge
-from bazaar.core import ledger
 from bazaar.core.cache import POLICIES
+from bazaar.core.ledger import stock
 from bazaar.protocol.entries import Denial, Sale
 from tests.simulation import World, draw_world, replay_command
 
@@ -41,7 +41,7 @@ def test_the_highest_peers_are_elected_and_trade_rightly(first: int) -> None:
 
 
 def test_answers_that_were_forgotten_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MOST_ANSWERS", 20)  # more than are decided in one turn
+    monkeypatch.setattr(stock, "MOST_ANSWERS", 20)  # more than are decided in one turn
     looked_up = Counter[str]()
     entry_of = World._entry_of
 

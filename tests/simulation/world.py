@@ -53,7 +53,7 @@ class World(Driver):
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
         for entry in self.entries:
             ledger.apply(entry)
-        stock = {product: left for product, (left, _) in ledger.stock().items()}
+        stock = {product: left for product, (left, _) in ledger.stock.products().items()}
         return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
 
     def _finish(self, name: str) -> None:

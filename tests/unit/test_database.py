@@ -114,7 +114,7 @@ def test_a_warehouse_is_rebuilt_from_its_ledger_and_completes_the_file(
     warehouse = rebuilt_from(ledger, file)
     assert list(KeptLedger(tmp_path)) == list(ledger.entries())
     assert warehouse.ledger.position == 2
-    assert warehouse.ledger.stock() == {("seller1", "salt"): (3, 800)}
+    assert warehouse.ledger.stock.products() == {("seller1", "salt"): (3, 800)}
 
 
 @pytest.mark.parametrize(

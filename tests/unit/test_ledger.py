@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Names
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bazaar.core import ledger as ledger_module
 from bazaar.core.ledger import Ledger
+from bazaar.core.ledger import stock as stock_module
 from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry, Grant, Return, Sale
 from bazaar.protocol.goods import ITEMS, Bench, Item, Seat
 from bazaar.protocol.messages import Denied, Shipped
@@ -29,19 +29,19 @@ def a_ledger(*entries: AnyEntry) -> Ledger:
 
 def order_now(ledger: Ledger, order_id: str, item: Item = "salt", deposit_id: str | None = None) -> Shipped | Denied:
     """Decides the order, unless it was, and gives the answer."""
-    decision = ledger.decide_order(an_order(order_id, item), deposit_id, "buyer7")
+    decision = ledger.stock.decide_order(an_order(order_id, item), deposit_id, "buyer7")
     if decision is not None:
         ledger.apply(decision)
-    return ledger.answer(order_id)
+    return ledger.stock.answer(order_id)
 
 
 def seen(ledger: Ledger) -> dict[str, Any]:
     """All that can be known of a projection."""
     return {
-        "shelves": sorted(ledger.shelves(ITEMS).lots, key=lambda lot: lot.deposit_id),
-        "stock": ledger.stock(),
-        "bench": ledger.bench,
-        "orphans": ledger.orphans,
+        "shelves": sorted(ledger.stock.shelves(ITEMS).lots, key=lambda lot: lot.deposit_id),
+        "stock": ledger.stock.products(),
+        "bench": ledger.seats.bench,
+        "orphans": ledger.seats.orphans,
         "position": ledger.position,
     }
 
@@ -59,23 +59,23 @@ def with_grant() -> Ledger:
 
 def test_what_is_granted_is_not_free_but_not_sold_either() -> None:
     ledger = with_grant()
-    assert ledger.free("salt") == 1
-    assert ledger.holdings("buyer7", "salt") == (a_lot(count=2),)
-    assert ledger.holders("salt") == [Seat("buyer7", 1)]
-    assert ledger.stock() == {("seller1", "salt"): (3, 800)}
+    assert ledger.stock.free("salt") == 1
+    assert ledger.stock.holdings("buyer7", "salt") == (a_lot(count=2),)
+    assert ledger.stock.holders("salt") == [Seat("buyer7", 1)]
+    assert ledger.stock.products() == {("seller1", "salt"): (3, 800)}
 
 
 def test_a_promise_is_redeemed_from_the_traders_own_grant_an_order_from_what_is_free() -> None:
     ledger = with_grant()
     order_now(ledger, "buyer0-0", deposit_id="seller1-d0")
-    assert (ledger.free("salt"), ledger.holdings("buyer7", "salt")) == (1, (a_lot(count=1),))
+    assert (ledger.stock.free("salt"), ledger.stock.holdings("buyer7", "salt")) == (1, (a_lot(count=1),))
     order_now(ledger, "buyer0-1")
-    assert (ledger.free("salt"), ledger.holdings("buyer7", "salt")) == (0, (a_lot(count=1),))
-    assert ledger.decide_order(an_order("buyer0-2"), None, "buyer8") == Denial(
+    assert (ledger.stock.free("salt"), ledger.stock.holdings("buyer7", "salt")) == (0, (a_lot(count=1),))
+    assert ledger.stock.decide_order(an_order("buyer0-2"), None, "buyer8") == Denial(
         6, "buyer0-2", "buyer0", "salt", "unavailable", 1, "buyer8"
     )
     order_now(ledger, "buyer0-2", deposit_id="seller1-d0")
-    assert not ledger.holds(Seat("buyer7", 1))
+    assert not ledger.stock.holds(Seat("buyer7", 1))
 
 
 def test_a_grant_is_of_the_lot_that_is_sold_next_and_of_no_more_than_that_has() -> None:
@@ -84,28 +84,28 @@ def test_a_grant_is_of_the_lot_that_is_sold_next_and_of_no_more_than_that_has() 
         a_deposit_entry(1, a_lot("seller1-d0", count=5, clock=9)),
         a_deposit_entry(2, a_lot("seller3-d0", count=2, clock=3)),
     )
-    assert ledger.decide_grant("salt", 4, "buyer7") == Grant(3, "seller3-d0", "salt", 2, "buyer7")
-    assert ledger.decide_grant("fish", 4, "buyer7") is None
+    assert ledger.stock.decide_grant("salt", 4, "buyer7") == Grant(3, "seller3-d0", "salt", 2, "buyer7")
+    assert ledger.stock.decide_grant("fish", 4, "buyer7") is None
 
 
 def test_what_is_returned_is_free() -> None:
     ledger = with_grant()
-    back = ledger.decide_return("salt", "buyer7")
+    back = ledger.stock.decide_return("salt", "buyer7")
     assert back == Return(4, "seller1-d0", "salt", 2, "buyer7")
     ledger.apply(back)
-    assert (ledger.free("salt"), ledger.holders("salt")) == (3, [])
-    assert ledger.decide_return("salt", "buyer7") is None
+    assert (ledger.stock.free("salt"), ledger.stock.holders("salt")) == (3, [])
+    assert ledger.stock.decide_return("salt", "buyer7") is None
 
 
 def test_who_takes_over_a_queue_takes_over_the_grants() -> None:
     ledger = with_grant()
     ledger.apply(Grant(4, "seller1-d0", "salt", 1, "buyer8"))
     ledger.apply(DeposeEntry(5, "buyer7", 1, 1, "buyer8"))
-    assert ledger.holdings("buyer7", "salt") == ()
-    assert ledger.holds(Seat("buyer7", 1))
+    assert ledger.stock.holdings("buyer7", "salt") == ()
+    assert ledger.stock.holds(Seat("buyer7", 1))
     ledger.apply(AdoptEntry(6, "buyer7", 1, "buyer8"))
-    assert ledger.holdings("buyer8", "salt") == (a_lot(count=3),)
-    assert not ledger.holds(Seat("buyer7", 1))
+    assert ledger.stock.holdings("buyer8", "salt") == (a_lot(count=3),)
+    assert not ledger.stock.holds(Seat("buyer7", 1))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_deposited_can_be_sold_and_then_no_more() -> None:
     assert order_now(ledger, "buyer0-0") == Shipped(a_lot(count=1), 1)
     assert order_now(ledger, "buyer0-1") == Shipped(a_lot(count=0, clock=0), 0)
     assert order_now(ledger, "buyer0-2") == Denied("unavailable")
-    assert ledger.stock() == {("seller1", "salt"): (0, 800)}
+    assert ledger.stock.products() == {("seller1", "salt"): (0, 800)}
 
 
 def test_the_deposit_with_the_lowest_clock_is_sold_first() -> None:
@@ -149,7 +149,7 @@ def test_what_is_left_of_a_product_counts_all_its_lots() -> None:
 
 def test_a_promised_lot_is_sold_from_though_another_is_first() -> None:
     ledger = a_ledger(a_deposit_entry(0, a_lot()), a_deposit_entry(1, a_lot("seller2-d0", clock=9)))
-    decision = ledger.decide_order(an_order(), "seller2-d0", "buyer7")
+    decision = ledger.stock.decide_order(an_order(), "seller2-d0", "buyer7")
     assert isinstance(decision, Sale)
     assert (decision.seller, decision.cached) == ("seller2", True)
 
@@ -166,8 +166,10 @@ def test_a_good_that_nobody_sells_is_unavailable() -> None:
 
 def test_a_deposit_counts_once() -> None:
     ledger = a_ledger(a_deposit_entry(0, a_lot()))
-    assert ledger.decide_deposit(a_lot(), "buyer7") is None
-    assert ledger.decide_deposit(a_lot("seller1-d1"), "buyer6") == a_deposit_entry(1, a_lot("seller1-d1"), "buyer6")
+    assert ledger.stock.decide_deposit(a_lot(), "buyer7") is None
+    assert ledger.stock.decide_deposit(a_lot("seller1-d1"), "buyer6") == a_deposit_entry(
+        1, a_lot("seller1-d1"), "buyer6"
+    )
 
 
 def test_the_same_order_gets_the_same_answer_though_the_stock_has_changed() -> None:
@@ -182,51 +184,51 @@ def test_the_same_order_gets_the_same_answer_though_the_stock_has_changed() -> N
 
 # ------------------------------------------------------------------------------------------- the seats
 def test_of_old_answers_it_keeps_the_names_and_looks_up_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "MOST_ANSWERS", 1)
+    monkeypatch.setattr(stock_module, "MOST_ANSWERS", 1)
     sales = [a_sale(number, an_order(f"buyer0-{number}"), a_lot()) for number in (1, 2)]
     ledger = Ledger(NAMES, SEATS, entry_of={"buyer0-1": sales[0]}.__getitem__)
     ledger.apply(a_deposit_entry(0, a_lot(count=3)))
     for sale in sales:
         ledger.apply(sale)
-    assert len(ledger._answers) == 1
+    assert len(ledger.stock._answers) == 1
     for order_id in ("buyer0-1", "buyer0-2"):
-        assert ledger.answered(order_id)
-        assert ledger.decide_order(an_order(order_id), None, "buyer7") is None
-        assert ledger.answer(order_id) == Shipped(a_lot(count=1), 1)
-    assert not ledger.answered("buyer0-3")
+        assert ledger.stock.answered(order_id)
+        assert ledger.stock.decide_order(an_order(order_id), None, "buyer7") is None
+        assert ledger.stock.answer(order_id) == Shipped(a_lot(count=1), 1)
+    assert not ledger.stock.answered("buyer0-3")
 
 
 def test_seats_are_given_in_their_order_to_whoever_ran_against_the_newest_bench() -> None:
     ledger = a_ledger()
-    first = ledger.decide_seat("buyer7", -1, 0)
+    first = ledger.seats.decide_seat("buyer7", -1, 0)
     assert first == Appoint(0, "buyer7", 0)
     ledger.apply(first)
-    assert ledger.decide_seat("seller6", -1, 1) is None  # an outdated bench
-    assert ledger.decide_seat("seller6", 0, 1) == Appoint(1, "seller6", 1)
-    assert ledger.bench == a_bench("buyer7", vacant=1)
+    assert ledger.seats.decide_seat("seller6", -1, 1) is None  # an outdated bench
+    assert ledger.seats.decide_seat("seller6", 0, 1) == Appoint(1, "seller6", 1)
+    assert ledger.seats.bench == a_bench("buyer7", vacant=1)
 
 
 def test_nobody_holds_two_seats() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0))
-    assert ledger.decide_seat("buyer7", 0, 1) is None
+    assert ledger.seats.decide_seat("buyer7", 0, 1) is None
 
 
 def test_no_more_seats_than_there_are() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1))
-    assert ledger.decide_seat("buyer5", 1, 1) is None
-    assert ledger.is_trader("seller6")
-    assert not ledger.is_trader("buyer5")
+    assert ledger.seats.decide_seat("buyer5", 1, 1) is None
+    assert ledger.seats.is_trader("seller6")
+    assert not ledger.seats.is_trader("buyer5")
 
 
 def test_of_two_who_have_won_the_same_seat_in_one_round_the_second_gets_the_free_one() -> None:
     ledger = Ledger(NAMES, SEATS, one_round=True)
     ledger.apply(Appoint(0, "buyer7", 0))
-    assert ledger.decide_seat("seller6", ledger.bench.round, 0) == Appoint(1, "seller6", 1)
+    assert ledger.seats.decide_seat("seller6", ledger.seats.bench.round, 0) == Appoint(1, "seller6", 1)
 
 
 def test_trade_does_not_make_a_bench_outdated() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot()))
-    assert ledger.decide_seat("seller6", 0, 1) == Appoint(2, "seller6", 1)
+    assert ledger.seats.decide_seat("seller6", 0, 1) == Appoint(2, "seller6", 1)
 
 
 # -------------------------------------------------------------------------------------- deaths and heirs
@@ -239,13 +241,13 @@ def a_market(*traders: str, names: tuple[str, ...] = NAMES) -> Ledger:
 
 
 def fall(ledger: Ledger, seat: Seat, by: str) -> None:
-    entry = ledger.decide_fall(seat, by)
+    entry = ledger.seats.decide_fall(seat, by)
     assert entry is not None
     ledger.apply(entry)
 
 
 def adopt(ledger: Ledger, seat: Seat, heir: str) -> None:
-    entry = ledger.decide_adoption(seat, heir)
+    entry = ledger.seats.decide_adoption(seat, heir)
     assert entry is not None
     ledger.apply(entry)
 
@@ -255,53 +257,53 @@ FIRST, SECOND, THIRD = Seat("buyer8", 0), Seat("buyer7", 1), Seat("seller6", 2)
 
 def test_of_those_who_depose_a_trader_the_first_is_heard_and_is_its_heir() -> None:
     ledger = a_market("buyer8", "buyer7", "seller6")
-    assert ledger.decide_fall(FIRST, "seller6") == DeposeEntry(3, "buyer8", 0, 0, "seller6")
+    assert ledger.seats.decide_fall(FIRST, "seller6") == DeposeEntry(3, "buyer8", 0, 0, "seller6")
     fall(ledger, FIRST, "seller6")
-    assert ledger.decide_fall(FIRST, "buyer7") is None
-    assert ledger.bench == Bench((None, SECOND, THIRD), 0, 3, 3)
-    assert ledger.orphans == {FIRST: "seller6"}
-    assert not ledger.is_trader("buyer8")
+    assert ledger.seats.decide_fall(FIRST, "buyer7") is None
+    assert ledger.seats.bench == Bench((None, SECOND, THIRD), 0, 3, 3)
+    assert ledger.seats.orphans == {FIRST: "seller6"}
+    assert not ledger.seats.is_trader("buyer8")
 
 
 def test_a_tenure_that_is_over_cannot_be_ended_again_though_the_peer_was_elected_anew() -> None:
     ledger = a_market("buyer8")
     fall(ledger, FIRST, "buyer0")
     ledger.apply(Appoint(2, "buyer8", 0))
-    assert ledger.decide_fall(FIRST, "buyer0") is None
-    assert ledger.decide_fall(Seat("buyer8", 2), "buyer0") is not None
+    assert ledger.seats.decide_fall(FIRST, "buyer0") is None
+    assert ledger.seats.decide_fall(Seat("buyer8", 2), "buyer0") is not None
 
 
 def test_who_is_no_trader_may_depose_but_a_trader_inherits() -> None:
     ledger = a_market("buyer8", "buyer7", "seller6")
     fall(ledger, FIRST, "buyer0")
-    assert ledger.orphans == {FIRST: "buyer7"}
+    assert ledger.seats.orphans == {FIRST: "buyer7"}
 
 
 def test_who_resigns_is_not_its_own_heir() -> None:
     ledger = a_market("buyer8", "buyer7")
     fall(ledger, FIRST, "buyer8")
-    assert ledger.orphans == {FIRST: "buyer7"}
-    assert ledger.bench.traders == ("buyer7",)
+    assert ledger.seats.orphans == {FIRST: "buyer7"}
+    assert ledger.seats.bench.traders == ("buyer7",)
 
 
 def test_a_queue_is_taken_over_once_and_by_its_heir() -> None:
     ledger = a_market("buyer8", "buyer7", "seller6")
     fall(ledger, FIRST, "buyer7")
-    assert ledger.decide_adoption(FIRST, "seller6") is None
-    assert ledger.decide_adoption(FIRST, "buyer8") is None
-    assert ledger.decide_adoption(SECOND, "buyer7") is None
-    assert ledger.decide_adoption(FIRST, "buyer7") == AdoptEntry(4, "buyer8", 0, "buyer7")
+    assert ledger.seats.decide_adoption(FIRST, "seller6") is None
+    assert ledger.seats.decide_adoption(FIRST, "buyer8") is None
+    assert ledger.seats.decide_adoption(SECOND, "buyer7") is None
+    assert ledger.seats.decide_adoption(FIRST, "buyer7") == AdoptEntry(4, "buyer8", 0, "buyer7")
     adopt(ledger, FIRST, "buyer7")
-    assert ledger.decide_adoption(FIRST, "buyer7") is None
-    assert ledger.orphans == {}
+    assert ledger.seats.decide_adoption(FIRST, "buyer7") is None
+    assert ledger.seats.orphans == {}
 
 
 def test_an_heir_that_dies_half_way_leaves_both_queues_to_the_next() -> None:
     ledger = a_market("buyer8", "buyer7", "seller6")
     fall(ledger, FIRST, "buyer7")
     fall(ledger, SECOND, "seller6")
-    assert ledger.orphans == {FIRST: "seller6", SECOND: "seller6"}
-    assert ledger.decide_adoption(FIRST, "buyer7") is None  # it wakes up
+    assert ledger.seats.orphans == {FIRST: "seller6", SECOND: "seller6"}
+    assert ledger.seats.decide_adoption(FIRST, "buyer7") is None  # it wakes up
     adopt(ledger, SECOND, "seller6")
     adopt(ledger, FIRST, "seller6")
 
@@ -311,28 +313,28 @@ def test_what_an_heir_had_taken_over_before_it_died_is_in_its_own_queue() -> Non
     fall(ledger, FIRST, "buyer7")
     adopt(ledger, FIRST, "buyer7")
     fall(ledger, SECOND, "seller6")
-    assert ledger.orphans == {SECOND: "seller6"}
+    assert ledger.seats.orphans == {SECOND: "seller6"}
 
 
 def test_queues_that_the_last_trader_leaves_wait_for_the_first_one_elected() -> None:
     ledger = a_market("buyer8", "buyer7")
     fall(ledger, FIRST, "buyer7")
     fall(ledger, SECOND, "buyer0")
-    assert ledger.orphans == {FIRST: None, SECOND: None}
-    assert ledger.bench == Bench((None, None), 2, 3, 3)
-    appoint = ledger.decide_seat("seller6", 3, 0)
+    assert ledger.seats.orphans == {FIRST: None, SECOND: None}
+    assert ledger.seats.bench == Bench((None, None), 2, 3, 3)
+    appoint = ledger.seats.decide_seat("seller6", 3, 0)
     assert appoint == Appoint(4, "seller6", 0)
     ledger.apply(appoint)
-    assert ledger.orphans == {FIRST: "seller6", SECOND: "seller6"}
-    assert ledger.bench.vacant == 1
+    assert ledger.seats.orphans == {FIRST: "seller6", SECOND: "seller6"}
+    assert ledger.seats.bench.vacant == 1
 
 
 def test_as_long_as_a_trader_is_left_no_seat_is_to_be_refilled() -> None:
     ledger = a_market("buyer8", "buyer7", "seller6")
     fall(ledger, SECOND, "buyer8")
     fall(ledger, FIRST, "seller6")
-    assert ledger.bench.vacant == 0
-    assert ledger.decide_seat("buyer5", ledger.bench.round, 0) is None
+    assert ledger.seats.bench.vacant == 0
+    assert ledger.seats.decide_seat("buyer5", ledger.seats.bench.round, 0) is None
 
 
 SEATS_TO_REFILL: list[tuple[tuple[str, ...], tuple[str, ...], int]] = [
@@ -357,7 +359,7 @@ def test_as_many_are_elected_again_as_leave_a_buyer_and_a_seller(
     ledger = a_market(*traders, names=names)
     for since, peer in enumerate(traders):
         fall(ledger, Seat(peer, since), names[0])
-    assert ledger.bench.vacant == seats
+    assert ledger.seats.bench.vacant == seats
 
 
 # ------------------------------------------------------------------------------------- what is refused
@@ -405,11 +407,11 @@ class AnyTrade(RuleBasedStateMachine):
     )
     def deposit(self, seller: int, item: Item, count: int, clock: int) -> str:
         lot = a_lot(f"seller{seller}-d{len(self.entries)}", item, count, clock, price_cents=500 + seller)
-        entry = self.ledger.decide_deposit(lot, "buyer7")
+        entry = self.ledger.stock.decide_deposit(lot, "buyer7")
         assert entry is not None
         self._append(entry)
         self.in_stock[lot.deposit_id] += count
-        assert self.ledger.decide_deposit(lot, "buyer6") is None
+        assert self.ledger.stock.decide_deposit(lot, "buyer6") is None
         return lot.deposit_id
 
     @rule(target=orders, item=st.sampled_from(ITEMS))
@@ -421,7 +423,7 @@ class AnyTrade(RuleBasedStateMachine):
         return self._order(f"buyer0-{len(self.entries)}", item, deposit_id)
 
     def _order(self, order_id: str, item: Item, deposit_id: str | None) -> Any:
-        decision = self.ledger.decide_order(an_order(order_id, item), deposit_id, "buyer7")
+        decision = self.ledger.stock.decide_order(an_order(order_id, item), deposit_id, "buyer7")
         assert decision is not None
         self._append(decision)
         self.answers[order_id] = decision
@@ -433,8 +435,8 @@ class AnyTrade(RuleBasedStateMachine):
     @rule(order=orders, deposit_id=st.none() | deposits)
     def ask_again(self, order: tuple[str, Item], deposit_id: str | None) -> None:
         order_id, item = order
-        assert self.ledger.decide_order(an_order(order_id, item, clock=99), deposit_id, "buyer6") is None
-        answer, decided = self.ledger.answer(order_id), self.answers[order_id]
+        assert self.ledger.stock.decide_order(an_order(order_id, item, clock=99), deposit_id, "buyer6") is None
+        answer, decided = self.ledger.stock.answer(order_id), self.answers[order_id]
         if isinstance(decided, Denial):
             assert answer == Denied(decided.reason)
         else:
@@ -443,7 +445,7 @@ class AnyTrade(RuleBasedStateMachine):
 
     @rule(peer=st.integers(3, 8), outdated=st.booleans(), seat=st.integers(0, SEATS - 1))
     def claim(self, peer: int, outdated: bool, seat: int) -> None:
-        appoint = self.ledger.decide_seat(NAMES[peer], self.ledger.bench.round - outdated, seat)
+        appoint = self.ledger.seats.decide_seat(NAMES[peer], self.ledger.seats.bench.round - outdated, seat)
         if appoint is not None:
             assert not outdated
             self._append(appoint)
@@ -451,52 +453,52 @@ class AnyTrade(RuleBasedStateMachine):
     @rule(peer=st.integers(3, 8), by=st.integers(3, 8))
     def depose(self, peer: int, by: int) -> None:
         """Whoever asks first is heard; every further one finds it done."""
-        seat = self.ledger.bench.seat_of(NAMES[peer])
+        seat = self.ledger.seats.bench.seat_of(NAMES[peer])
         if seat is not None:
-            fall = self.ledger.decide_fall(seat, NAMES[by])
+            fall = self.ledger.seats.decide_fall(seat, NAMES[by])
             assert fall is not None
             self._append(fall)
-            assert self.ledger.decide_fall(seat, NAMES[by]) is None
+            assert self.ledger.seats.decide_fall(seat, NAMES[by]) is None
 
     @rule()
     def adopt(self) -> None:
         """Every heir does its task, and once."""
-        for seat, heir in list(self.ledger.orphans.items()):
+        for seat, heir in list(self.ledger.seats.orphans.items()):
             if heir is not None:
-                adoption = self.ledger.decide_adoption(seat, heir)
+                adoption = self.ledger.seats.decide_adoption(seat, heir)
                 assert adoption is not None
                 self._append(adoption)
-                assert self.ledger.decide_adoption(seat, heir) is None
+                assert self.ledger.seats.decide_adoption(seat, heir) is None
 
     @invariant()
     def stock_is_never_negative_and_as_counted(self) -> None:
-        shelves = {lot.deposit_id: lot.count for lot in self.ledger.shelves(ITEMS).lots}
+        shelves = {lot.deposit_id: lot.count for lot in self.ledger.stock.shelves(ITEMS).lots}
         assert shelves == +self.in_stock
         assert all(count >= 0 for count in self.in_stock.values())
-        assert all(left >= 0 for left, _ in self.ledger.stock().values())
+        assert all(left >= 0 for left, _ in self.ledger.stock.products().values())
 
     @invariant()
     def every_seat_is_taken_once(self) -> None:
-        traders = self.ledger.bench.traders
+        traders = self.ledger.seats.bench.traders
         assert len(set(traders)) == len(traders) <= SEATS
-        assert len(self.ledger.bench.seats) <= SEATS
+        assert len(self.ledger.seats.bench.seats) <= SEATS
 
     @invariant()
     def every_orphan_has_an_heir_as_long_as_somebody_trades(self) -> None:
-        bench = self.ledger.bench
-        for seat, heir in self.ledger.orphans.items():
+        bench = self.ledger.seats.bench
+        for seat, heir in self.ledger.seats.orphans.items():
             assert seat not in bench.seats
             assert (heir in bench.traders) if bench.traders else (heir is None)
 
     @invariant()
     def where_nobody_trades_somebody_is_to_be_elected(self) -> None:
-        assert self.ledger.bench.traders or self.ledger.bench.vacant
+        assert self.ledger.seats.bench.traders or self.ledger.seats.bench.vacant
 
     @invariant()
     def rebuilt_from_its_entries_it_is_the_same(self) -> None:
         rebuilt = a_ledger(*self.entries)
         assert seen(rebuilt) == seen(self.ledger)
-        assert all(rebuilt.answer(name) == self.ledger.answer(name) for name in self.answers)
+        assert all(rebuilt.stock.answer(name) == self.ledger.stock.answer(name) for name in self.answers)
 
 
 AnyTrade.TestCase.settings = settings(max_examples=40, stateful_step_count=30)

@@ -148,7 +148,7 @@ def test_requests_of_a_peer_without_a_seat_change_nothing_and_are_answered_with_
     assert turn.kept == []
     assert sent(turn) == [("buyer5", BenchIs(a_bench("buyer7", vacant=1)))]
     assert noted(turn, "fenced") == [{"peer": "buyer5", "requests": 4}]
-    assert (warehouse.ledger.position, warehouse.ledger.stock()) == (2, {("seller1", "salt"): (3, 800)})
+    assert (warehouse.ledger.position, warehouse.ledger.stock.products()) == (2, {("seller1", "salt"): (3, 800)})
 
 
 def test_a_message_that_is_not_for_a_warehouse_changes_nothing() -> None:
@@ -220,7 +220,7 @@ def test_when_the_last_trader_dies_nobody_takes_over_before_one_is_elected_and_a
     ask(warehouse, "seller6", Depose(FIRST))
     turn = ask(warehouse, "buyer0", Depose(Seat("seller6", 1)))
     assert [to for to, _ in sent(turn)] == ["buyer0"]
-    assert warehouse.ledger.bench.vacant == 2
+    assert warehouse.ledger.seats.bench.vacant == 2
     ask(warehouse, "buyer5", Claim(4, 0))
     turn = ask(warehouse, "buyer5", WhoTrades())
     told = [body for to, body in sent(turn) if to == "buyer5"]
@@ -254,7 +254,7 @@ def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_i
 def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None:
     warehouse = two_traders()
     ask(warehouse, "seller6", Depose(FIRST))
-    before = warehouse.ledger.stock()
+    before = warehouse.ledger.stock.products()
     question = Ask(
         9, (Ship(an_order(), None), Ship(an_order("buyer2-0"), "seller1-d0"), Stock(a_lot("seller3-d0")), Adopt(FIRST))
     )
@@ -262,7 +262,7 @@ def test_a_trader_that_wakes_up_deposed_changes_nothing_and_learns_why() -> None
     assert turn.kept == []
     assert sent(turn) == [("buyer7", BenchIs(a_bench(None, "seller6", position=3)))]
     assert noted(turn, "fenced") == [{"peer": "buyer7", "requests": 4}]
-    assert (warehouse.ledger.stock(), warehouse.ledger.position) == (before, 4)
+    assert (warehouse.ledger.stock.products(), warehouse.ledger.position) == (before, 4)
 
 
 def test_started_again_it_tells_every_trader_to_ask_again_and_who_has_to_take_over() -> None:

@@ -1,8 +1,6 @@
-"""The rules of the stock: the ledger is the truth, and everything here is a projection of it.
+"""What is there to be sold, and which orders have their answer, according to the ledger.
 
-`decide_*` looks at the projection and says what is to be appended; `apply` folds an appended entry in. A projection
-that is thrown away and rebuilt from the same entries is the same projection. The decision is final: nothing is
-shipped that is not there, and the same order asked again gets the same answer (SPEC D1).
+The decision is final: nothing is shipped that is not there, and the same order asked again gets the same answer (SPEC D1).
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from bazaar.protocol.entries import (
     Return,
     Sale,
 )
-from bazaar.protocol.goods import ITEMS, Bench, Item, Lot, Order, Seat, is_seller
+from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
 from bazaar.protocol.messages import Denied, Shelves, Shipped
 
 MOST_ANSWERS = 50_000  # seconds of full load; who asks again does so sooner
@@ -35,33 +33,18 @@ def nowhere(order_id: str) -> Sale | Denial:
     raise LookupError(f"the answer to {order_id} was forgotten, and there is no store to look it up in")
 
 
-class Ledger:
-    """The projection: stock by lot, answered orders, and who is a trader.
+class Stock:
+    """The projection of deposits, grants, sales and refusals.
 
     Of the orders that were answered it remembers all names, and the newest answers; an older one, should somebody ask for
     it after all, is looked up where the entries are.
     """
 
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        seats: int,
-        one_round: bool = False,
-        entry_of: Callable[[str], Sale | Denial] = nowhere,
-    ) -> None:
-        """A market of these peers, who elect so many traders: one in each round of an election, or all in `one_round`.
-
-        `entry_of` finds, in the store, the entry by which an order was answered.
-        """
+    def __init__(self, entry_of: Callable[[str], Sale | Denial]) -> None:
+        """See `Ledger`."""
         self.position = 0
         """Where the next entry goes."""
-        self.bench = Bench(vacant=seats)
-        self.orphans: dict[Seat, str | None] = {}
-        """Tenures that have ended and whose queue nobody has taken over yet, with the trader whose task it is."""
-        self._names = names
-        self._seats = seats
-        self._one_round = one_round
-        self._fallen: set[str] = set()
+        self._tenures: dict[str, Seat] = {}  # of those who trade
         self._shelves = {item: Shelf() for item in ITEMS}  # what is free
         self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
@@ -71,18 +54,13 @@ class Ledger:
         self._answers: OrderedDict[str, Sale | Denial] = OrderedDict()  # the newest
         self._entry_of = entry_of
 
-    # ----------------------------------------------------------------------------------- what is known
-    def is_trader(self, peer: str) -> bool:
-        """Whether `peer` holds a seat now."""
-        return peer in self.bench.traders
-
     def shelves(self, items: tuple[Item, ...]) -> Shelves:
         """What is left of these items."""
         return Shelves(items, tuple(lot for item in items for lot in self._shelves[item]))
 
     def holdings(self, trader: str, item: Item) -> tuple[Lot, ...]:
         """What the ledger has granted to this trader of the item, and not yet seen sold."""
-        seat = self.bench.seat_of(trader)
+        seat = self._tenures.get(trader)
         return tuple(self._granted.get(seat, {}).get(item, ())) if seat is not None else ()
 
     def holders(self, item: Item) -> list[Seat]:
@@ -97,29 +75,9 @@ class Ledger:
         """How many units of the item are granted to nobody."""
         return sum(lot.count for lot in self._shelves[item])
 
-    def stock(self) -> dict[tuple[str, Item], tuple[int, int]]:
+    def products(self) -> dict[tuple[str, Item], tuple[int, int]]:
         """By product (seller, item): how many are left, and the price in cents of the newest lot."""
         return {product: (self._left[product], price) for product, price in self._prices.items()}
-
-    # --------------------------------------------------------------------------------------- decisions
-    def decide_seat(self, peer: str, election: int, seat: int) -> Appoint | None:
-        """This seat, or if it is taken the lowest, for a winner of this round of an election; None if that is over."""
-        if election != self.bench.round or self.is_trader(peer) or not self.bench.vacant:
-            return None
-        free = self.bench.free(self._seats)
-        return Appoint(self.position, peer, seat if seat in free else free[0])
-
-    def decide_fall(self, seat: Seat, by: str) -> DeposeEntry | None:
-        """None if that tenure is over already."""
-        if seat not in self.bench.seats:
-            return None
-        return DeposeEntry(self.position, seat.peer, self.bench.seats.index(seat), seat.since, by)
-
-    def decide_adoption(self, seat: Seat, trader: str) -> AdoptEntry | None:
-        """None if it is done, or somebody else's task."""
-        if self.orphans.get(seat) != trader:
-            return None
-        return AdoptEntry(self.position, seat.peer, seat.since, trader)
 
     def decide_deposit(self, lot: Lot, trader: str) -> DepositEntry | None:
         """None if this deposit is in already."""
@@ -168,11 +126,8 @@ class Ledger:
         sold_from = Lot(entry.deposit_id, entry.seller, entry.item, entry.price_cents, 0, left)
         return Shipped(lot or sold_from, self._left[entry.seller, entry.item])
 
-    # -------------------------------------------------------------------------------------- projection
     def apply(self, entry: AnyEntry) -> None:
-        """Folds in the next entry. Raises `ValueError` if it is not the next one, or sells what is not there."""
-        if entry.position != self.position:
-            raise ValueError(f"the ledger goes on at {self.position}, not at {entry.position}")
+        """Folds in the next entry. Raises `ValueError` if it sells what is not there."""
         match entry:
             case DepositEntry():
                 lot = Lot(entry.deposit_id, entry.seller, entry.item, entry.price_cents, entry.clock, entry.count)
@@ -191,19 +146,11 @@ class Ledger:
             case Denial():
                 self._remember(entry)
             case Appoint():
-                self._seat(entry.seat, Seat(entry.peer, entry.position), self.bench.vacant - 1)
-                self._fallen.discard(entry.peer)
-                self._hand_on(None, entry.peer)
+                self._tenures[entry.peer] = Seat(entry.peer, entry.position)
             case DeposeEntry():
-                self._fallen.add(entry.peer)
-                self._seat(entry.seat, None, self.bench.vacant)
-                heir = entry.by if self.is_trader(entry.by) else next(iter(self.bench.traders), None)
-                self._hand_on(entry.peer, heir)
-                self.orphans[Seat(entry.peer, entry.since)] = heir
+                self._tenures.pop(entry.peer, None)
             case AdoptEntry():
-                former = Seat(entry.peer, entry.since)
-                del self.orphans[former]
-                for item, shelf in self._granted.pop(former, {}).items():
+                for item, shelf in self._granted.pop(Seat(entry.peer, entry.since), {}).items():
                     for lot in shelf:
                         self._give(self._held(entry.trader, item), lot)
             case Grant():
@@ -223,12 +170,12 @@ class Ledger:
 
     def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
         """Where a promise is redeemed: from what the trader was granted of the lot, else (weak) from what is free."""
-        seat = self.bench.seat_of(trader)
+        seat = self._tenures.get(trader)
         held = self._granted.get(seat, {}).get(item) if seat is not None else None
         return held if held is not None and held.get(deposit_id) is not None else self._shelves[item]
 
     def _held(self, trader: str, item: Item) -> Shelf:
-        seat = self.bench.seat_of(trader)
+        seat = self._tenures.get(trader)
         if seat is None:
             raise ValueError(f"{trader} is no trader")
         return self._granted.setdefault(seat, {}).setdefault(item, Shelf())
@@ -258,26 +205,3 @@ class Ledger:
     def _give(shelf: Shelf, units: Lot) -> None:
         there = shelf.get(units.deposit_id)
         shelf.put(units if there is None else with_count(units, units.count + there.count))
-
-    def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
-        seats = [*self.bench.seats, *[None] * (number + 1 - len(self.bench.seats))]
-        seats[number] = seat
-        election = self.bench.round if self._one_round and vacant else self.position
-        if not vacant and not any(seats):
-            vacant = self._seats_to_refill()
-        self.bench = Bench(tuple(seats), vacant, self.position, election)
-
-    def _seats_to_refill(self) -> int:
-        """Nobody is left: elect as many as at first, as far as a buyer and a seller remain below them; one at least."""
-        names = [name for name in self._names if name not in self._fallen]
-        for seats in range(self._seats, 1, -1):
-            remaining = {is_seller(name) for name in names[: max(0, len(names) - seats)]}
-            if len(remaining) == 2:
-                return seats
-        return 1
-
-    def _hand_on(self, former: str | None, heir: str | None) -> None:
-        """What was the task of `former` (None: nobody's) is the heir's."""
-        for seat, trader in self.orphans.items():
-            if trader == former:
-                self.orphans[seat] = heir

@@ -1,0 +1,116 @@
+"""A cache that is as fast, and never wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bazaar.core.cache.policy import Cache
+from bazaar.core.shelf import Shelf, with_count
+from bazaar.protocol.goods import ITEMS, Item, Lot
+from bazaar.protocol.messages import Draw, GiveBack, Request
+
+if TYPE_CHECKING:
+    from bazaar.protocol.settings import Settings
+
+MOST_HELD = 5_000  # of one item, by one trader
+
+
+class EscrowCache(Cache):
+    """As fast as `weak`, and never wrong: it offers only what the ledger has granted to this trader.
+
+    After O'Neil, "The Escrow Transactional Method" (TODS 11(4), 1986), and Balegas et al., "Extending Eventually
+    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). It wants to hold what it has sold in the
+    time of a lease, so that it can go on for about as long without the warehouse. Having asked, or given back, it
+    asks again only when there is new demand.
+    """
+
+    leased = True
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cache:
+        return cls(settings.lease_s)
+
+    def __init__(self, lease_s: float) -> None:
+        self._shelves = {item: Shelf() for item in ITEMS}  # what may be promised
+        self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
+        self._demand = {item: Demand(lease_s) for item in ITEMS}
+        self._look: set[Item] = set()  # items of which it may hold more than it knows
+        self._called: set[Item] = set()  # to be given back
+        self._wanted: set[Item] = set()  # items that somebody ordered since they were asked for, or called back
+
+    def offer(self, item: Item) -> Lot | None:
+        return self._shelves[item].first()
+
+    def promised(self, lot: Lot) -> None:
+        self._pledged[lot.deposit_id] += 1
+        self._demand[lot.item].units += 1
+        self._wanted.add(lot.item)
+        self._add(lot, -1)
+
+    def settled(self, lot: Lot, shipped: bool) -> None:
+        self._pledged[lot.deposit_id] -= 1
+        if not self._pledged[lot.deposit_id]:
+            del self._pledged[lot.deposit_id]
+        if not shipped:  # the order was decided elsewhere
+            self._add(lot, 1)
+
+    def learn(self, items: Iterable[Item], lots: Iterable[Lot]) -> None:
+        for item in items:
+            self._shelves[item] = Shelf()
+        for lot in lots:
+            self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
+
+    def called_back(self, item: Item) -> None:
+        self._called.add(item)
+
+    def lots(self) -> tuple[Lot, ...]:
+        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
+
+    def inherited(self) -> None:
+        self._look.update(ITEMS)
+
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
+        requests: list[Request] = []
+        for item in missed:
+            self._demand[item].units += 1
+            self._wanted.add(item)
+        for item in ITEMS:
+            target = min(MOST_HELD, self._demand[item].in_a_lease(now))
+            if item in self._called:
+                requests.append(GiveBack(item))
+                self._shelves[item] = Shelf()
+                self._wanted.discard(item)
+            elif item in self._look or (item in self._wanted and self._available(item) < target / 2):
+                requests.append(Draw(item, target))
+                self._wanted.discard(item)
+        self._called.clear()
+        self._look.clear()
+        return tuple(requests)
+
+    def _available(self, item: Item) -> int:
+        return sum(lot.count for lot in self._shelves[item])
+
+    def _add(self, lot: Lot, count: int) -> None:
+        known = self._shelves[lot.item].get(lot.deposit_id)
+        self._shelves[lot.item].put(with_count(lot, max(0, (known.count if known is not None else 0) + count)))
+
+
+class Demand:
+    """How many units of an item are sold in the time of a lease, going by this period of time and the one before."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._until = 0.0
+        self._before = 0
+        self.units = 0
+        """Those of this period."""
+
+    def in_a_lease(self, now: float) -> int:
+        """At the beginning, when the future is unknown, twice what it was so far."""
+        if now >= self._until:
+            self._before = self.units if now < self._until + self._period_s else 0
+            self._until = now + self._period_s
+            self.units = 0
+        return max(2 * self.units, self._before)

@@ -1,0 +1,88 @@
+"""A cache that is fast, and now and then wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bazaar.core.cache.policy import Cache
+from bazaar.core.shelf import Shelf, with_count
+from bazaar.protocol.goods import ITEMS, Item, Lot
+from bazaar.protocol.messages import Read, Request
+
+if TYPE_CHECKING:
+    from bazaar.protocol.settings import Settings
+
+
+class WeakCache(Cache):
+    """The seed's (SPEC D3 to D6): fast, and now and then wrong, in either direction.
+
+    A count above zero answers; a zero or an unknown lot is a miss, and a miss refreshes the item. Every `pull_every`
+    served orders all is read anew; after each sale the others are told the count, and of two counts the lower is kept.
+    """
+
+    promises = "weak"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cache:
+        return cls(settings.pull_every, settings.push)
+
+    def __init__(self, pull_every: int, push: bool) -> None:
+        self._pull_every = pull_every
+        self._push = push
+        self._served = 0
+        self._shelves = {item: Shelf() for item in ITEMS}
+        self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
+        self._news: dict[str, Lot] = {}
+
+    def offer(self, item: Item) -> Lot | None:
+        return self._shelves[item].first()
+
+    def promised(self, lot: Lot) -> None:
+        self._pledged[lot.deposit_id] += 1
+        self._set(with_count(lot, lot.count - 1))
+
+    def settled(self, lot: Lot, shipped: bool) -> None:
+        self._pledged[lot.deposit_id] -= 1
+        if not self._pledged[lot.deposit_id]:
+            del self._pledged[lot.deposit_id]
+        if not shipped:
+            self._set(with_count(lot, 0))
+
+    def sold(self, lot: Lot) -> None:
+        self._set(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
+
+    def served(self) -> None:
+        self._served += 1
+
+    def learn(self, items: Iterable[Item], lots: Iterable[Lot]) -> None:
+        for item in items:
+            self._shelves[item] = Shelf()
+        for lot in lots:
+            self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
+
+    def hear(self, lot: Lot) -> None:
+        known = self._shelves[lot.item].get(lot.deposit_id)
+        if known is None or lot.count < known.count:
+            self._shelves[lot.item].put(lot)
+
+    def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
+        if self._pull_every and self._served >= self._pull_every:
+            self._served = 0
+            return (Read(ITEMS),)
+        items = tuple(sorted(set(missed)))
+        return (Read(items),) if items else ()
+
+    def lots(self) -> tuple[Lot, ...]:
+        return tuple(lot for shelf in self._shelves.values() for lot in shelf)
+
+    def news(self) -> tuple[Lot, ...]:
+        news = tuple(self._news.values())
+        self._news.clear()
+        return news
+
+    def _set(self, lot: Lot) -> None:
+        self._shelves[lot.item].put(lot)
+        if self._push:
+            self._news[lot.deposit_id] = lot
