@@ -6,21 +6,38 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Protocol
 
+from bazaar.control.mongod import Mongod
 from bazaar.protocol.faults import MONGOD, Fault
 from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.plan import Plan
 from bazaar.runtime.history import Recorded, by_time, only
+from bazaar.runtime.process import Process
 
-if TYPE_CHECKING:
-    from bazaar.control.launcher import Bazaar
+
+class Victim(Protocol):
+    """What is broken: a run, or a stand-in for one."""
+
+    plan: Plan
+    out: Path
+    processes: dict[str, Process]
+    """Those that are there, by name."""
+    mongod: Mongod
+
+    def restart(self, name: str) -> None:
+        """Starts a peer again that was killed."""
+
+    def note(self, what: str, **facts: Any) -> None:
+        """Writes into the launcher's history."""
 
 
 class Injector:
     """`schedule`, then `begin` when trading begins; `act` whenever there is time; `end` in the end."""
 
-    def __init__(self, bazaar: Bazaar) -> None:
-        self._bazaar = bazaar
+    def __init__(self, run: Victim) -> None:
+        self._run = run
         self._scheduled: list[Fault] = []  # the clock for these has not begun
         self._due: list[tuple[float, Fault]] = []  # when (monotonic)
         self._paused: list[tuple[float, Callable[[], object]]] = []  # when it is to go on, and how
@@ -61,22 +78,22 @@ class Injector:
 
     def _miss(self, fault: Fault, reason: str) -> None:
         self.missed.append(f"{fault}: {reason}")
-        self._bazaar.note("missed", fault=str(fault), reason=reason)
+        self._run.note("missed", fault=str(fault), reason=reason)
 
     def inflict(self, fault: Fault) -> None:
         """Does it, now; what cannot be done is put down in `missed`, and in the launcher's history."""
-        bazaar = self._bazaar
+        run = self._run
         name = self._peer_behind(fault.name)
-        there = bazaar.mongod.pid is not None if name == MONGOD else name in bazaar.processes
+        there = run.mongod.pid is not None if name == MONGOD else name in run.processes
         if there == (fault.kind == "restart"):
             self._miss(fault, f"{name} was {'there' if there else 'not there'}")
             return
-        bazaar.note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
+        run.note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
         match fault.kind:
             case "restart":
-                bazaar.restart(name)
+                run.restart(name)
             case "resign":
-                bazaar.processes[name].tell("resign")
+                run.processes[name].tell("resign")
             case "kill":
                 self._signaller(name)(signal.SIGKILL)
             case "pause":
@@ -87,14 +104,14 @@ class Injector:
     def _signaller(self, name: str) -> Callable[[signal.Signals], object]:
         """Sends signals to the process that bears this name now, whoever bears it later."""
         if name != MONGOD:
-            return self._bazaar.processes[name].signal
-        pid = self._bazaar.mongod.pid
-        return partial(self._bazaar.mongod.signal, pid) if pid is not None else lambda number: None
+            return self._run.processes[name].signal
+        pid = self._run.mongod.pid
+        return partial(self._run.mongod.signal, pid) if pid is not None else lambda number: None
 
     def _peer_behind(self, name: str) -> str:
         """Who was given the seat `traderI` last; other names are their own."""
-        if name in (WAREHOUSE, MONGOD, *self._bazaar.plan.names):
+        if name in (WAREHOUSE, MONGOD, *self._run.plan.names):
             return name
-        histories = [Recorded(self._bazaar.out / peer) for peer in self._bazaar.plan.names]
+        histories = [Recorded(self._run.out / peer) for peer in self._run.plan.names]
         elected = by_time(only(history, "elected") for history in histories)
         return {f"trader{happened.facts['seat']}": happened.process for happened in elected}[name]
