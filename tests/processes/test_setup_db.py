@@ -123,7 +123,7 @@ class Machine:
         self.programs.mkdir()
         for tool in filter(shutil.which, TOOLS.split()):
             (self.programs / tool).symlink_to(str(shutil.which(tool)))
-        (root / "repository" / "bazaar").mkdir(parents=True)
+        (root / "repository" / "bazaar" / "setup").mkdir(parents=True)
         shutil.copy(SETUP_DB, self.script)
         # It has the Python packages, but not in a .venv of its own, where the script would find the wheel.
         (root / "repository" / "bazaar" / "setup" / "environment.sh").write_text(
