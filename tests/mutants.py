@@ -4,7 +4,7 @@
 
 Each break is one replacement in one file, made alone in a copy of the tree. There the tests run until one fails, those
 first that are about the part; and simulated worlds, half of them with faults, are judged until one is violated. No break
-touches the judge, and the judge borrows nothing from what is broken. What came out is written to docs/mutants.md.
+touches the judge, and the judge borrows nothing from what is broken. What came out is written to docs/reference/mutants.md.
 `--only WORD` takes the breaks whose name has this word in it, and prints without writing.
 """
 
@@ -31,7 +31,7 @@ from tests.breaks import BREAKS, Break
 from tests.simulation import replay_command, simulate, simulate_faults
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "mutants.md"
+PAGE = ROOT / "docs" / "reference" / "mutants.md"
 COPIED = ("bazaar", "peers", "tests", "experiments", "docs")
 SUITE = ("tests/unit", "tests/contract/test_ledger.py", "tests/simulated")
 WORLDS = 60
@@ -130,7 +130,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 
 def page(found: dict[Break, Noticed]) -> str:
-    """docs/mutants.md."""
+    """docs/reference/mutants.md."""
     by_tests = sum(bool(noticed.test) for noticed in found.values())
     by_verdict = sum(bool(noticed.check) for noticed in found.values())
     rows = "\n".join(

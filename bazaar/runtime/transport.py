@@ -6,7 +6,7 @@ message is signed (HMAC) with a key that only holders of the run's key can deriv
 Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
 arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are Pyro4's
 calls but for the signature, which covers their number too; both ends go the short way past what Pyro4 does only for calls
-with a reply (docs/performance.md).
+with a reply (docs/explanation/performance.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/pyro4.md, block by block, against a real run: whoever does what it says sees what it says."""
+"""docs/how-to/pyro4.md, block by block, against a real run: whoever does what it says sees what it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bazaar.control.launcher import NAME_SERVER, Bazaar
 from create_bazaar import parse
 from tests.processes.market import PATIENCE_S, ROOT, left_behind
 
-PAGE = (ROOT / "docs" / "pyro4.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "pyro4.md").read_text()
 AFTERWARDS = "## Its story in the run's files"
 
 

@@ -1,4 +1,4 @@
-"""The README's own policy, added as the README says: offered, run, and judged by what it promises."""
+"""The policy of docs/how-to/own-policy.md, added as that page says: offered, run, and judged by what it promises."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bazaar.core.cache import POLICIES
 from create_bazaar import parse
 from tests.simulation import replay_command, simulate, simulate_faults
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-policy.md"
 SCARCE: dict[str, Any] = {"cache": "stubborn", "window": 2, "restock_count": 2}
 
 
 @pytest.fixture
 def stubborn() -> Iterator[None]:
-    """What stands in the README, at the end of `bazaar/core/cache/__init__.py`."""
-    (block,) = re.findall(r"```python\n(class StubbornCache.*?)```", README.read_text(), re.DOTALL)
+    """What stands on the page, at the end of `bazaar/core/cache/__init__.py`."""
+    (block,) = re.findall(r"```python\n(class StubbornCache.*?)```", PAGE.read_text(), re.DOTALL)
     exec("from __future__ import annotations\n" + block, vars(bazaar.core.cache))
     yield
     del POLICIES["stubborn"], vars(bazaar.core.cache)["StubbornCache"]
