@@ -22,9 +22,9 @@ from bazaar.analysis.judgement import plan_of
 from bazaar.control import interrupts
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.faults import FORM, Fault, parse_faults
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import ElectionMode, Pace, Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
 from bazaar.setup.doctor import files_needed

@@ -27,7 +27,7 @@ class Cell(NamedTuple):
     labels: Mapping[str, str]
     seed: int
     settings: Settings
-    """Their seed may be another than the cell's: one that is drawn from it (see `plans.peopled`)."""
+    """Their seed may be another than the cell's: one that is drawn from it (see `sweep.peopled`)."""
     expected_s: float
     faults: tuple[str, ...] = ()
     distance_s: float = 0.0

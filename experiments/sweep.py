@@ -31,10 +31,11 @@ from bazaar.analysis.summary import Summary
 from bazaar.control import interrupts
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.mongod import Mongod
+from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.faults import parse_faults
 from bazaar.protocol.goods import ITEMS, is_seller
-from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime.history import Happening, by_time, histories_of, only
 from bazaar.runtime.mongo import server_version

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from bazaar.control.planning import draw_plan
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.protocol.entries import DepositEntry, Sale
 from bazaar.protocol.goods import Bench, Item, Lot, Order, Seat
 from bazaar.protocol.messages import AnyMessage
-from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.protocol.wire import Delivery, Letter
 from peers.role import Role

@@ -21,9 +21,9 @@ from rich.progress import track
 
 from bazaar.analysis.audit import Report
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.faults import parse_faults
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import Settings, with_pace
 
 FAULTS = 3

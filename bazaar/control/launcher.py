@@ -28,6 +28,7 @@ from bazaar.control.interrupts import whole
 from bazaar.control.judging import Judging
 from bazaar.control.logbook import Logbook
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
+from bazaar.control.planning import draw_plan
 from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import WAREHOUSE
@@ -61,7 +62,7 @@ class Bazaar:
         Without `pictures` the run is judged, but neither drawn nor told: that takes seconds of a processor.
         """
         self.settings = settings
-        self.plan = plans.draw_plan(settings)
+        self.plan = draw_plan(settings)
         self.out = out
         self.phase = "starting"
         self._crew = Crew(out)

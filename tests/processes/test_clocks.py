@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bazaar.protocol.plan import draw_plan
+from bazaar.control.planning import draw_plan
 from bazaar.runtime.history import Recorded
 from tests.needs import need
 from tests.processes.command import ended, launch

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bazaar.control.launcher import Bazaar
+from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.entries import AdoptEntry, Appoint, Denial, DepositEntry, Sale
 from bazaar.protocol.faults import MONGOD, Fault
 from bazaar.protocol.goods import WAREHOUSE, is_seller
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.runtime.history import Recorded
 from tests.processes.command import processes_of, run

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from bazaar.control.launcher import Bazaar
+from bazaar.control.planning import draw_plan
 from bazaar.protocol.entries import Appoint
 from bazaar.protocol.goods import ITEMS, Item, is_seller
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.history import Happening
 from tests.processes.market import Traded, in_order, quick, trade

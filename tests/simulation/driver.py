@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from bazaar.control.planning import draw_plan
 from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Actor, Event, Turn
@@ -19,7 +20,7 @@ from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Seat
-from bazaar.protocol.plan import Plan, draw_plan
+from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Delivery, MalformedMessage, decode, encode
 from bazaar.runtime.history import Happening, happening, recall

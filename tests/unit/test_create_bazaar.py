@@ -10,8 +10,8 @@ import pytest
 
 import create_bazaar
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.planning import draw_plan
 from bazaar.protocol.faults import Fault
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.views.terminal import Terminal
 from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse

@@ -9,8 +9,8 @@ import pytest
 from bazaar.analysis.audit import Report
 from bazaar.control.launcher import ProcessDied
 from bazaar.control.mongod import Mongod
+from bazaar.control.planning import draw_plan
 from bazaar.protocol.goods import ITEMS, is_seller
-from bazaar.protocol.plan import draw_plan
 from bazaar.protocol.settings import UsageError, with_pace
 from experiments import sweep
 from experiments.report import EXPERIMENTS

@@ -1,15 +1,15 @@
 """Cache policies: *may I answer this order from what I know?* and *whom do I tell?*
 
-Each is a class in a file of its own. `POLICIES` names the classes: the command line, the settings, the simulator, the
+Each is a class in a file of its own. `POLICIES` names the classes: the command line, the plan, the simulator, the
 experiments and the audit (through `bazaar.json`) know no other list.
 """
 
 from __future__ import annotations
 
 from bazaar.core.cache.escrow import EscrowCache
-from bazaar.core.cache.policy import Cache, Promise
+from bazaar.core.cache.policy import Cache
 from bazaar.core.cache.weak import WeakCache
 
-__all__ = ["POLICIES", "Cache", "EscrowCache", "Promise", "WeakCache"]
+__all__ = ["POLICIES", "Cache", "EscrowCache", "WeakCache"]
 
 POLICIES: dict[str, type[Cache]] = {"none": Cache, "weak": WeakCache, "escrow": EscrowCache}

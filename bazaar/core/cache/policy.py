@@ -7,15 +7,12 @@ its own: units in, units out. Its class says how it is built and what it promise
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar
 
 from bazaar.protocol.goods import Item, Lot
 from bazaar.protocol.messages import Request
-
-if TYPE_CHECKING:  # which ask the table in `__init__.py` whether there is such a policy
-    from bazaar.protocol.settings import Settings
-
-Promise = Literal["strong", "weak"]
+from bazaar.protocol.plan import Promise
+from bazaar.protocol.settings import Settings
 
 
 class Cache:
