@@ -5,7 +5,6 @@ The first word can be a verb instead of a host: `VERBS`.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
@@ -16,16 +15,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, get_args
 
+from bazaar import __version__
 from bazaar.analysis.judgement import plan_of
 from bazaar.control import interrupts
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.options import Parser, add_options, take_settings
 from bazaar.control.planning import draw_plan
-from bazaar.core.cache import POLICIES
 from bazaar.protocol.faults import FORM, Fault, parse_faults
-from bazaar.protocol.settings import ElectionMode, Pace, Settings, UsageError, with_pace
+from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
 from bazaar.setup.doctor import files_needed
 from bazaar.views.terminal import Terminal
@@ -36,59 +35,30 @@ RUNS = Path("runs")
 PRIVATE = 0o077  # nobody else reads what is left behind, whatever the shell's umask
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        shown = message if len(message) < 300 else f"{message[:200]} ..."
-        raise UsageError(f"{shown}; see `bash run.sh --help`")
-
-
 def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     """The settings, the folder for the run, and the faults. Raises `UsageError`."""
-    parser = _Parser(
+    parser = Parser(
         prog="bash run.sh",
         description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
-        allow_abbrev=False,
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "host",
         nargs="?",
-        default="localhost",
-        help="the machine of the name server, this one; HOST:PORT or [ADDRESS]:PORT fixes its port",
+        type=_split_host,
+        help="the machine of the name server, this one; HOST:PORT or [ADDRESS]:PORT fixes its port (default localhost)",
     )
-    add("peers", nargs="?", type=int, default=8, help="how many peers (default 8)")
-    add("traders", nargs="?", type=int, default=3, help="how many traders they elect (default 3)")
-    add("--cache", metavar="|".join(POLICIES), help="consistency of the traders' caches (default weak)")
-    add(
-        "--pace",
-        choices=get_args(Pace),
-        default="demo",
-        help="waiting times: lab = the seed's, demo = readable, fast = none",
+    add_options(parser)
+    parser.add_argument("--fault", action="append", default=[], metavar="F", help=f"repeatable: {FORM}")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)"
     )
-    add("--election", choices=get_args(ElectionMode), help="one trader a round, or all at once (default rounds)")
-    add("--duration", dest="duration_s", type=float, metavar="S", help="stop after S seconds of trading")
-    add("--requests", type=int, metavar="N", help="stop after N answered orders")
-    add("--window", type=int, metavar="W", help="orders that a buyer keeps outstanding (default 1)")
-    add("--buyers", type=int, metavar="B", help="exactly so many buyers")
-    add("--sellers", type=int, metavar="S", help="exactly so many sellers")
-    add("--restock-count", type=int, metavar="N_g", help="goods in a deposit (default 10)")
-    add(
-        "--restock-every",
-        dest="restock_every_s",
-        type=float,
-        metavar="T_g",
-        help="seconds between a seller's deposits",
-    )
-    add("--fault", action="append", default=[], metavar="F", help=f"repeatable: {FORM}")
-    add("--seed", type=int, metavar="X", help="same seed: same graph, roles, goods, prices and choices")
-    add("--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)")
-    options = vars(parser.parse_args(arguments))
+    parser.add_argument("--version", action="version", version=f"bazaar {__version__}")
+    options = parser.read(arguments)
     out: Path | None = options.pop("out")
     faults: list[str] = options.pop("fault")
-    options["host"], options["port"] = _split_host(options["host"])
-    if options["seed"] is None:
-        options["seed"] = random.SystemRandom().randrange(10_000)
-    settings = with_pace(options.pop("pace"), **options)
+    options["host"], options["port"] = options["host"] or (None, None)
+    given = {"seed": random.SystemRandom().randrange(10_000), **take_settings(options)}
+    settings = with_pace(**given)
     out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
     return settings, out, parse_faults(faults, draw_plan(settings))
 
@@ -100,18 +70,18 @@ def _from_here(path: Path) -> Path:
         raise UsageError("the working folder is not there any more; change to one that is") from None
 
 
-def _split_host(text: str) -> tuple[str, int]:
-    """The host and its port, 0 if there is none: HOST, HOST:PORT, an IPv6 address, or one in brackets with a port."""
+def _split_host(text: str) -> tuple[str, int | None]:
+    """The host and its port, if it is given one: HOST, HOST:PORT, an IPv6 address, or one in brackets with a port."""
     if text.isdecimal():
         raise UsageError(f"the host comes first: bash run.sh localhost {reprlib.repr(text)[1:-1]} ...")
     if text.count(":") > 1 and not text.startswith("["):
-        return text, 0
+        return text, None
     match = re.fullmatch(r"(?:\[(.+:.*)]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
     if match is None:
         raise UsageError(
             f"{reprlib.repr(text)} is no HOST or HOST:PORT, such as localhost, localhost:9090, ::1 or [::1]:9090"
         )
-    return match[1] or match[2], int(match[3] or 0)
+    return match[1] or match[2], int(match[3]) if match[3] else None
 
 
 def _allow_files(needed: int) -> None:

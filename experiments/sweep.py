@@ -7,7 +7,6 @@ reported, kept out of the CSV, and makes the exit status 1. One MongoDB serves a
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import platform
@@ -19,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import msgspec
 import psutil
@@ -31,12 +30,14 @@ from bazaar.analysis.summary import Summary
 from bazaar.control import interrupts
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.mongod import Mongod
+from bazaar.control.options import DECLARED, Parser, add_set, take_settings, text_of
 from bazaar.control.planning import draw_plan
+from bazaar.control.spelling import did_you_mean
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.faults import parse_faults
 from bazaar.protocol.goods import ITEMS, is_seller
 from bazaar.protocol.plan import Plan
-from bazaar.protocol.settings import Settings, UsageError
+from bazaar.protocol.settings import Settings, UsageError, check
 from bazaar.runtime.history import Happening, by_time, histories_of, only
 from bazaar.runtime.mongo import server_version
 from bazaar.runtime.process import ROOT
@@ -45,6 +46,7 @@ from experiments.rows import Cell, Missing, Row, Table, name_of
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 OUT = ROOT / "experiments"
+CHANGEABLE = [name for name in DECLARED if name not in ("pace", "peers", "traders", "buyers", "sellers", "seed")]
 CACHES = tuple(POLICIES)
 LOOK_EVERY_S = 0.5
 START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
@@ -171,16 +173,24 @@ def parse_seeds(text: str) -> list[int]:
 
 
 # ---------------------------------------------------------------------------------------- the command line
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
+class Options(NamedTuple):
+    """What the command line asks for."""
+
+    experiments: list[Experiment]
+    seeds: list[int] | None
+    """None: each experiment's own."""
+    quick: bool
+    only: list[dict[str, str]]
+    changed: dict[str, Any]
+    """Settings that all cells are given instead of their own."""
+    out: Path
 
 
-def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]) -> argparse.Namespace:
+def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]) -> Options:
     """The options. Raises `UsageError`."""
     one = len(experiments) == 1
     about = experiments[0].question if one else "Runs the experiments, and writes RESULTS.md."
-    parser = _Parser(prog=prog, description=about, allow_abbrev=False)
+    parser = Parser(prog, about)
     parser.set_defaults(names=[])
     if not one:
         names = [experiment.name for experiment in experiments]
@@ -194,18 +204,26 @@ def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]
         "--only", action="append", default=[], metavar="LABEL=VALUE,...",
         help=f"only these cells; repeatable. Labels: {_labels_of(experiments)}",
     )  # fmt: skip
+    add_set(parser, f"in all cells; repeatable; goes to runs/ by default. Settings: {', '.join(CHANGEABLE)}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="results go to DIR/results (default experiments/)")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     known = {experiment.name: experiment for experiment in experiments}
-    for name in options.names:
+    for name in options["names"]:
         if name not in known:
-            raise UsageError(f"there is no experiment {name!r}; there are {', '.join(known)}")
-    options.experiments = [known[name] for name in dict.fromkeys(options.names) or known]
-    options.seeds = parse_seeds(options.seeds) if options.seeds is not None else None
-    options.only = [_part(text) for text in options.only]
-    if options.out is None:
-        options.out = ROOT / "runs" / time.strftime("quick-%Y%m%d-%H%M%S") if options.quick else OUT
-    return options
+            raise UsageError(
+                f"there is no experiment {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
+            )
+    quick, changed = options["quick"], take_settings(options)
+    kind = "changed" if changed else "quick"
+    away = ROOT / "runs" / time.strftime(f"{kind}-%Y%m%d-%H%M%S")
+    return Options(
+        [known[name] for name in dict.fromkeys(options["names"]) or known],
+        parse_seeds(options["seeds"]) if options["seeds"] is not None else None,
+        quick,
+        [_part(text) for text in options["only"]],
+        changed,
+        options["out"] or (away if quick or changed else OUT),
+    )
 
 
 def _labels_of(experiments: Sequence[Experiment]) -> str:
@@ -219,10 +237,10 @@ def _part(text: str) -> dict[str, str]:
     return {label: value for label, _, value in pairs}
 
 
-def grid(experiment: Experiment, options: argparse.Namespace) -> list[Cell]:
+def grid(experiment: Experiment, options: Options) -> list[Cell]:
     """The cells that the options ask for. Raises `UsageError`."""
     seeds = options.seeds or parse_seeds(experiment.seeds)[: 1 if options.quick else None]
-    cells = experiment.cells(seeds, options.quick)
+    cells = changed(experiment, experiment.cells(seeds, options.quick), options.changed)
     if not options.only:
         return cells
     for part in options.only:
@@ -238,17 +256,40 @@ def grid(experiment: Experiment, options: argparse.Namespace) -> list[Cell]:
     return [cell for cell in cells if any(part.items() <= _labels(cell).items() for part in options.only)]
 
 
+def changed(experiment: Experiment, cells: list[Cell], values: Mapping[str, Any]) -> list[Cell]:
+    """The cells with these values in their settings. Raises `UsageError` for what the grid needs as it is."""
+    for name, value in values.items():
+        said = f"--set {name}={text_of(value)}: {experiment.name}"
+        if name not in CHANGEABLE:
+            raise UsageError(f"{said} decides itself who is there, and at which pace; --help lists what can be set")
+        if name in experiment.labels or len({getattr(cell.settings, name) for cell in cells}) > 1:
+            raise UsageError(f"{said} compares several values of it; choose among its cells with --only")
+    cells = [cell._replace(settings=msgspec.structs.replace(cell.settings, **values)) for cell in cells]
+    for cell in cells:
+        check(cell.settings)
+        draw_plan(cell.settings)
+    return cells
+
+
 def _labels(cell: Cell) -> dict[str, str]:
     return {**cell.labels, "seed": str(cell.seed)}
 
 
 def again(experiment: Experiment, one: Cell | Row) -> str:
     """The command that measures one cell again, in a folder of its own."""
-    in_full_grid = any(
-        (name_of(cell), cell.settings) == (name_of(one), one.settings) for cell in experiment.cells([one.seed], False)
-    )
-    command = f".venv/bin/python -m experiments.{experiment.name}{'' if in_full_grid else ' --quick'}"
-    return f"{command} --only {shlex.quote(name_of(one))} --seeds {one.seed} --out again"
+    grids = {option: experiment.cells([one.seed], bool(option)) for option in ("", " --quick")}
+    alike = {option: cell for option, cells in grids.items() for cell in cells if name_of(cell) == name_of(one)}
+    changes = {option: _differences(cell.settings, one.settings) for option, cell in alike.items()}
+    option = min(changes, key=lambda option: len(changes[option]), default=" --quick")
+    sets = "".join(f" --set {name}={text_of(value)}" for name, value in changes.get(option, {}).items())
+    command = f".venv/bin/python -m experiments.{experiment.name}{option}"
+    return f"{command} --only {shlex.quote(name_of(one))} --seeds {one.seed}{sets} --out again"
+
+
+def _differences(ours: Settings, theirs: Settings) -> dict[str, Any]:
+    """What they have otherwise than we."""
+    before, after = msgspec.structs.asdict(ours), msgspec.structs.asdict(theirs)
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 # ---------------------------------------------------------------------------------------------- the sweep
@@ -363,9 +404,8 @@ class _Left:
         return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
 
 
-def run(options: argparse.Namespace, console: Console) -> int:
+def run(options: Options, console: Console) -> int:
     """Measures all cells that have no row yet. Raises `UsageError`, `KeyboardInterrupt`. Returns how many have failed."""
-    _make_folder(options.out)
     tables = {experiment.name: table_of(experiment, options.out) for experiment in options.experiments}
     to_do = [
         (experiment, cell)
@@ -373,6 +413,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         for cell in grid(experiment, options)
         if not tables[experiment.name].has(cell)
     ]
+    _make_folder(options.out)
     left = _Left(sum(cell.expected_s for _, cell in to_do))
     failed = 0
     if to_do:

@@ -1,6 +1,7 @@
 """Everything that a run can be told, in one frozen record; the paces are presets of its waiting times.
 
-All times are seconds. Relations between values are checked in one place, `check`, which says in one line what to do.
+A setting is declared once, as a field of `Settings` with its bounds, its docstring and the option that says it, if it has
+one. All times are seconds. `check` refuses values that make no sense, alone or together, in one line that says what to do.
 """
 
 from __future__ import annotations
@@ -8,12 +9,25 @@ from __future__ import annotations
 import ipaddress
 import re
 import reprlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
+
+from bazaar.protocol.declaration import Option, declarations
 
 ElectionMode = Literal["rounds", "simultaneous"]
 Pace = Literal["lab", "demo", "fast"]
+
+LEAST_PEERS = 3  # a trader, a buyer, a seller
+MOST_PEERS = 1000  # each is a process, and connects to all others
+MOST_OUTSTANDING = 10_000
+MOST_GOODS = 10**9  # in a deposit: whatever is summed over a run stays far below 2^63
+MOST_ORDERS = 10**9
+LONGEST_S = 1_000_000  # some 11 days; what the system waits for in one piece is bounded by 2^31 ms
+
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 
 
 class UsageError(Exception):
@@ -24,50 +38,61 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One run. The defaults are the command line's (SPEC H) at the pace `demo`."""
 
     host: str = "localhost"
-    port: int = 0
+    """The machine of the name server, this one: its name or address."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """The name server's port; 0 lets the operating system choose."""
-    peers: int = 8
-    traders: int = 3
-    cache: str = "weak"
-    """The name of a policy in `bazaar/core/cache.py`. Whether there is such a one is found out when the plan is drawn."""
-    pace: Pace = "demo"
-    election: ElectionMode = "rounds"
-    """One trader in each round of the Bully election (the seed's), or all of them in one."""
-    duration_s: float | None = None
-    requests: int | None = None
-    """Orders that the buyers place between them; None: no end."""
-    window: int = 1
+    peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8
+    """How many peers there are."""
+    traders: Annotated[int, Meta(ge=1, le=MOST_PEERS - 2), Option("traders")] = 3
+    """How many traders they elect; a buyer and a seller must remain."""
+    cache: Annotated[str, Option("--cache")] = "weak"
+    """The policy of the traders' caches: how consistent they are."""
+    pace: Annotated[Pace, Option("--pace")] = "demo"
+    """Waiting times: `lab` = those of the lab document, `demo` = readable by a person, `fast` = none."""
+    election: Annotated[ElectionMode, Option("--election")] = "rounds"
+    """One trader in each round of the Bully election (as in the lab document), or all of them in one."""
+    duration_s: Annotated[Seconds | None, Option("--duration", "S")] = None
+    """Stop after so many seconds of trading."""
+    requests: Annotated[Annotated[int, Meta(ge=1, le=MOST_ORDERS)] | None, Option("--requests", "N")] = None
+    """Stop after so many answered orders, of all buyers together; neither this nor a duration: until Ctrl-C."""
+    window: Annotated[int, Meta(ge=1, le=MOST_OUTSTANDING), Option("--window", "W")] = 1
     """Orders that a buyer keeps outstanding."""
-    buyers: int | None = None
-    sellers: int | None = None
-    seed: int = 0
+    buyers: Annotated[Annotated[int, Meta(ge=1, le=MOST_PEERS - 1)] | None, Option("--buyers", "B")] = None
+    """Exactly so many buyers, instead of a random number; traders are elected from among buyers and sellers."""
+    sellers: Annotated[Annotated[int, Meta(ge=1, le=MOST_PEERS - 1)] | None, Option("--sellers", "S")] = None
+    """Exactly so many sellers."""
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Option("--seed", "X", "drawn")] = 0
+    """Same seed: same graph, roles, goods, prices and choices."""
 
-    restock_count: int = 10
-    restock_every_s: float = 20.0
-    pull_every: int = 5
-    """Weak cache: reload it after this many served orders; 0 for never."""
+    restock_count: Annotated[int, Meta(ge=1, le=MOST_GOODS), Option("--restock-count", "N_g")] = 10
+    """Goods in a deposit."""
+    restock_every_s: Annotated[Seconds, Option("--restock-every", "T_g")] = 20.0
+    """Seconds between two deposits of a seller, each of an item other than its last."""
+    pull_every: Annotated[int, Meta(ge=0, le=MOST_ORDERS)] = 5
+    """Weak cache: a trader reads it anew after this many served orders; 0 for never."""
     push: bool = True
-    """Weak cache: tell the other traders the count after each sale."""
-    lease_s: float = 10.0
+    """Weak cache: a trader tells the other traders the count after each sale."""
+    lease_s: Seconds = 10.0
     """Escrow: for so long after its last answered question to the warehouse a trader sells what it was granted."""
 
-    election_delay_s: float = 0.5
+    election_delay_s: SecondsOrNone = 0.5
     """From the moment that everybody is there to the first election."""
-    reelection_delay_s: float = 0.5
-    registration_delay_s: float = 0.0
+    reelection_delay_s: SecondsOrNone = 0.5
+    """From the end of one round of the election to the next."""
+    registration_delay_s: SecondsOrNone = 0.0
     """From the last election to a seller's first deposit."""
-    opening_delay_s: float = 0.5
+    opening_delay_s: SecondsOrNone = 0.5
     """From the last election to the first order that a trader serves."""
-    think_s: float = 0.5
+    think_s: SecondsOrNone = 0.5
     """A buyer's pause between an answer and its next order."""
 
-    election_timeout_s: float = 5.0
-    """Hearing neither `ok` nor `won` for so long, a candidate has won (SPEC B2)."""
-    heartbeat_s: float = 1.0
-    """A trader's heartbeats to the other traders."""
-    suspect_after_s: float = 5.0
-    """A trader that is silent for so long is dead (SPEC E1)."""
-    answer_timeout_s: float = 10.0
+    election_timeout_s: Seconds = 5.0
+    """Hearing neither `ok` nor `won` for so long, a candidate has won."""
+    heartbeat_s: Seconds = 1.0
+    """Between two heartbeats of a trader to the other traders; at most half of `suspect_after_s`."""
+    suspect_after_s: Seconds = 5.0
+    """A trader that is silent for so long is dead."""
+    answer_timeout_s: Seconds = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
 
 
@@ -97,7 +122,7 @@ PACES: dict[str, dict[str, float]] = {
 }
 
 
-def with_pace(pace: Pace, **values: Any) -> Settings:
+def with_pace(pace: Pace = "demo", **values: Any) -> Settings:
     """Settings at this pace; `values` (None counts as not given) override the preset. Raises `UsageError`."""
     given = {name: value for name, value in values.items() if value is not None}
     settings = Settings(**{"pace": pace, **PACES[pace], **given})
@@ -105,51 +130,19 @@ def with_pace(pace: Pace, **values: Any) -> Settings:
     return settings
 
 
-MOST_PEERS = 1000  # each is a process, and connects to all others
-MOST_OUTSTANDING = 10_000
-MOST_GOODS = 10**9  # in a deposit: whatever is summed over a run stays far below 2^63
-MOST_ORDERS = 10**9
-LONGEST_S = 1_000_000  # some 11 days; what the system waits for in one piece is bounded by 2^31 ms
-
-
 def check(settings: Settings) -> None:
     """Raises `UsageError` where values make no sense, alone or together."""
     s = settings
     _check_host(s.host)
-    if s.peers < 3:
-        raise UsageError(f"a bazaar needs at least 3 peers (a trader, a buyer, a seller); you asked for {s.peers}")
-    if s.peers > MOST_PEERS:
-        raise UsageError(f"a bazaar can have up to {MOST_PEERS} peers; you asked for {s.peers}")
-    if not 1 <= s.traders <= s.peers - 2:
+    _check_roles(s)
+    for declaration in declarations(Settings).values():
+        if complaint := declaration.complaint(getattr(s, declaration.name)):
+            raise UsageError(complaint)
+    if s.heartbeat_s > s.suspect_after_s / 2:
         raise UsageError(
-            f"{s.peers} peers can have 1 to {s.peers - 2} traders (a buyer and a seller must remain); "
-            f"you asked for {s.traders}"
+            f"heartbeat_s can be at most half of suspect_after_s, {s.suspect_after_s / 2:g}, else a heartbeat that is late "
+            f"is taken for a death; you asked for {s.heartbeat_s:g}"
         )
-    if s.buyers is not None and s.sellers is not None and s.buyers + s.sellers != s.peers:
-        raise UsageError(
-            f"--buyers {s.buyers} and --sellers {s.sellers} make {s.buyers + s.sellers}, not {s.peers} peers; "
-            "give numbers that add up (traders are elected from among them), or only one of the two"
-        )
-    for option, count in (("--buyers", s.buyers), ("--sellers", s.sellers)):
-        if count is not None and not 1 <= count <= s.peers - 1:
-            raise UsageError(f"{option} can be 1 to {s.peers - 1} with {s.peers} peers; you asked for {count}")
-    for option, number, most in (
-        ("--window", s.window, MOST_OUTSTANDING),
-        ("--restock-count", s.restock_count, MOST_GOODS),
-        ("--requests", s.requests, MOST_ORDERS),
-    ):
-        if number is not None and not 1 <= number <= most:
-            raise UsageError(f"{option} must be at least 1 and at most {most}; you asked for {number}")
-    for option, time_s in (("--duration", s.duration_s), ("--restock-every", s.restock_every_s)):
-        if time_s is not None and not 0 < time_s <= LONGEST_S:
-            raise UsageError(
-                f"{option} must be a number of seconds above 0 and at most {LONGEST_S}; you asked for {time_s}"
-            )
-    if not -(2**63) <= s.seed < 2**63:
-        raise UsageError("--seed must be a whole number of at most 63 bits, such as 7")
-    _check_times(s)
-    if not 0 <= s.port <= 65535:
-        raise UsageError(f"a port is 0 to 65535; you asked for {s.port}")
 
 
 def _check_host(host: str) -> None:
@@ -165,21 +158,22 @@ def _check_host(host: str) -> None:
         ) from None
 
 
-def _check_times(s: Settings) -> None:
-    """The waiting times, each alone and those that depend on each other."""
-    for names, least in ((MAY_BE_NOTHING, "0 or more"), (MUST_BE_SOMETHING, "above 0")):
-        for name in names:
-            time_s = getattr(s, name)
-            if not 0 <= time_s <= LONGEST_S or (names is MUST_BE_SOMETHING and not time_s):
-                raise UsageError(f"{name} must be a number of seconds, {least}; you asked for {time_s}")
-    if s.heartbeat_s > s.suspect_after_s / 2:
+def _check_roles(s: Settings) -> None:
+    """What the numbers of peers, traders, buyers and sellers allow each other."""
+    if s.peers < LEAST_PEERS:
         raise UsageError(
-            f"heartbeat_s can be at most half of suspect_after_s, {s.suspect_after_s / 2:g}, else a heartbeat that is late "
-            f"is taken for a death; you asked for {s.heartbeat_s:g}"
+            f"a bazaar needs at least {LEAST_PEERS} peers (a trader, a buyer, a seller); you asked for {s.peers}"
         )
-    if s.pull_every < 0:
-        raise UsageError(f"pull_every must be at least 0, which is never; you asked for {s.pull_every}")
-
-
-MAY_BE_NOTHING = ("election_delay_s", "reelection_delay_s", "registration_delay_s", "opening_delay_s", "think_s")
-MUST_BE_SOMETHING = ("lease_s", "election_timeout_s", "heartbeat_s", "suspect_after_s", "answer_timeout_s")
+    if not 1 <= s.traders <= s.peers - 2:
+        raise UsageError(
+            f"{s.peers} peers can have 1 to {s.peers - 2} traders (a buyer and a seller must remain); "
+            f"you asked for {s.traders}"
+        )
+    if s.buyers is not None and s.sellers is not None and s.buyers + s.sellers != s.peers:
+        raise UsageError(
+            f"--buyers {s.buyers} and --sellers {s.sellers} make {s.buyers + s.sellers}, not {s.peers} peers; "
+            "give numbers that add up (traders are elected from among them), or only one of the two"
+        )
+    for option, count in (("--buyers", s.buyers), ("--sellers", s.sellers)):
+        if count is not None and not 1 <= count <= s.peers - 1:
+            raise UsageError(f"{option} can be 1 to {s.peers - 1} with {s.peers} peers; you asked for {count}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
+from bazaar import __version__
 from tests.processes.command import Command, ended, environment, launch, processes_of, run
 from tests.processes.market import ROOT, ledger_of, sentences_of
 from tests.waiting import wait_until
@@ -182,7 +183,7 @@ WRONG = {
     "a host that is not this machine": (("192.0.2.1", "4", "1", *FAST), "192.0.2.1"),
     "a port that is no number": (("localhost:x", "4", "1"), "localhost:x"),
     "a port that is too high": (("localhost:70000", "4", "1"), "70000"),
-    "no host": ((":9090", "4", "1"), ":9090"),
+    "a port of no host": ((":9090", "4", "1"), ":9090"),
     "1 peer": (("localhost", "1", "1"), "at least 3 peers"),
     "2 peers": (("localhost", "2", "1"), "at least 3 peers"),
     "no peers": (("localhost", "0", "1"), "at least 3 peers"),
@@ -217,6 +218,14 @@ WRONG = {
     "restocking all the time": (("localhost", "8", "3", "--restock-every", "0"), "--restock-every"),
     "restocking back in time": (("localhost", "8", "3", "--restock-every", "-1"), "--restock-every"),
     "an unknown election": (("localhost", "8", "3", "--election", "quick"), "quick"),
+    "an option with a slip": (("localhost", "8", "3", "--windw", "3"), "did you mean --window?"),
+    "a setting with a slip": (("localhost", "8", "3", "--set", "heartbet_s=1"), "did you mean heartbeat_s?"),
+    "a cache with a slip": (("localhost", "8", "3", "--cache", "weka"), "did you mean weak?"),
+    "a pace with a slip": (("localhost", "8", "3", "--pace", "fats"), "did you mean fast?"),
+    "a setting without a value": (("localhost", "8", "3", "--set", "window"), "window=1"),
+    "a setting that is no number": (("localhost", "8", "3", "--set", "think_s=nan"), "think_s"),
+    "a setting twice": (("localhost", "8", "3", "--window", "3", "--set", "window=4"), "window is 3 already"),
+    "no host": (("8", "3"), "the host comes first: bash run.sh localhost 8"),
     "a seed that is no number": (("localhost", "8", "3", "--seed", "lucky"), "lucky"),
 }
 
@@ -355,6 +364,21 @@ def test_an_out_that_is_empty_is_used_and_kept(tmp_path: Path, mongo_uri: str) -
     assert (out / "summary.json").exists()
 
 
+def test_set_reaches_what_has_no_option(tmp_path: Path, mongo_uri: str) -> None:
+    out = tmp_path / "run"
+    sets = ("--set", "pull_every=2", "--set", "push=false", "--set", "heartbeat_s=0.3", "--set", "pace=fast")
+    status, said, complained = run(tmp_path, mongo_uri, "localhost", 4, 1, "--requests", 5, *sets, "--out", out)
+    assert (status, complained) == (0, ""), said
+    settings = json.loads((out / "bazaar.json").read_text())["settings"]
+    assert (settings["pull_every"], settings["push"], settings["heartbeat_s"]) == (2, False, 0.3)
+    assert (settings["pace"], settings["think_s"]) == ("fast", 0.0)
+
+
+def test_version_is_no_wrong_usage(tmp_path: Path) -> None:
+    assert run(tmp_path, None, "--version") == (0, f"bazaar {__version__}\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_is_no_wrong_usage(tmp_path: Path) -> None:
     status, said, complained = run(tmp_path, None, "--help")
     assert (status, complained) == (0, "")
@@ -368,6 +392,8 @@ def test_help_is_no_wrong_usage(tmp_path: Path) -> None:
         "--fault",
         "--seed",
         "--out",
+        "--set",
+        "--version",
     ):
         assert option in said
     assert list(tmp_path.iterdir()) == []

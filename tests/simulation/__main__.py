@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import multiprocessing
 import sys
 import time
@@ -15,28 +13,48 @@ from typing import Any
 from rich.progress import track
 
 from bazaar.analysis.audit import Report
+from bazaar.control.options import Parser, add_set, take_settings
+from bazaar.protocol.settings import UsageError
 from bazaar.views.narration import Narrator
 from tests.simulation.trial import KINDS, replay_command, run
 
+WRONG_USAGE = 2
+
 
 def main(arguments: Sequence[str]) -> int:
-    """1 if any seed was violated. Of an unlucky few nothing is shown: all of their buyers died, or became traders."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    """1 if any seed was violated, 2 for wrong usage.
+
+    Of an unlucky few nothing is shown: all of their buyers died, or became traders.
+    """
+    try:
+        return _simulate(_parser().read(arguments))
+    except UsageError as error:
+        print(f"simulation: {error}", file=sys.stderr)
+        return WRONG_USAGE
+
+
+def _parser() -> Parser:
+    parser = Parser("python -m tests.simulation", __doc__)
+    parser.add_argument("--seed", dest="first", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
     parser.add_argument("--tell", action="store_true", help="print every sentence of the first seed")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="fix a setting")
+    add_set(parser)
     which = parser.add_mutually_exclusive_group()
     for name in KINDS:
         which.add_argument(f"--{name}", action="store_const", const=name, dest="kind", help=f"worlds: {name}")
     parser.set_defaults(kind="any")
-    options = parser.parse_args(arguments)
-    kind: str = options.kind
-    fixed: dict[str, Any] = {name: _value(value) for name, value in (text.split("=", 1) for text in options.set)}
-    if options.tell:
-        _tell(kind, options.seed, fixed)
+    return parser
+
+
+def _simulate(options: dict[str, Any]) -> int:
+    fixed = take_settings(options)
+    if options["seeds"] < 1:
+        raise UsageError(f"--seeds must be at least 1; you asked for {options['seeds']}")
+    kind: str = options["kind"]
+    if options["tell"]:
+        _tell(kind, options["first"], fixed)
     verdicts: Counter[str] = Counter()
-    seeds = range(options.seed, options.seed + options.seeds)
+    seeds = range(options["first"], options["first"] + options["seeds"])
     exercised: Counter[str] = Counter()
     began = time.monotonic()
     with multiprocessing.Pool(min(len(seeds), multiprocessing.cpu_count())) as pool:
@@ -66,13 +84,6 @@ def _tell(kind: str, seed: int, fixed: dict[str, Any]) -> None:
 
 def _report(kind: str, fixed: dict[str, Any], seed: int) -> Report:
     return run(kind, seed, **fixed)[2]
-
-
-def _value(text: str) -> int | float | str | bool:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return {"True": True, "False": False}.get(text, text)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
     rng = random.Random(f"world/{seed}")
     peers = rng.randint(4, 9)
     drawn: dict[str, Any] = {
+        "pace": "fast",
         "peers": peers,
         "traders": rng.randint(1, min(4, peers - 2)),
         "cache": rng.choice(list(POLICIES)),
@@ -54,7 +55,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
     network = Network(
         loss=rng.choice([0, 0.05, 0.2]), duplication=rng.choice([0, 0.1]), delay_s=rng.choice([0.001, 0.01])
     )
-    return World(seed, with_pace("fast", **drawn), network)
+    return World(seed, with_pace(**drawn), network)
 
 
 def draw_any_world(seed: int, most_peers: int = 9, **fixed: Any) -> World:

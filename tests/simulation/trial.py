@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bazaar.analysis.audit import Evidence, Report, judge
+from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
 from tests.simulation.faults import LIVES, draw_any_faults, draw_faults
@@ -87,7 +88,9 @@ def simulate_faults(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
 def replay_command(seed: int, faults: bool = False, kind: str = "", **fixed: Any) -> str:
     """The one command that shows what happened under this seed."""
     kind = kind or ("brisk-faults" if faults else "brisk")
-    options = f" --{kind}" * (kind != "any") + "".join(f" --set {name}={value}" for name, value in fixed.items())
+    options = f" --{kind}" * (kind != "any") + "".join(
+        f" --set {name}={text_of(value)}" for name, value in fixed.items()
+    )
     return f".venv/bin/python -m tests.simulation --seed {seed} --tell{options}"
 
 

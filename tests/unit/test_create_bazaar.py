@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 import create_bazaar
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.options import DECLARED, text_of
 from bazaar.control.planning import draw_plan
+from bazaar.protocol.declaration import docstrings
 from bazaar.protocol.faults import Fault
 from bazaar.protocol.settings import Settings, UsageError, with_pace
+from bazaar.runtime.process import ROOT
 from bazaar.views.terminal import Terminal
 from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
 
@@ -115,6 +120,51 @@ def test_help_names_every_option_and_is_no_failure(capsys: pytest.CaptureFixture
     assert all(option in said for option in ("--fault", "--out", *(option for option, *_ in OPTIONS)))
 
 
+def test_set_reaches_every_setting() -> None:
+    every = with_pace(
+        "fast", host="::1", port=9090, peers=9, traders=2, cache="escrow", election="simultaneous", duration_s=2.5,
+        requests=40, window=3, buyers=5, sellers=4, seed=-7, restock_count=4, restock_every_s=3.5, pull_every=0,
+        push=False, lease_s=0.5, election_delay_s=0.1, reelection_delay_s=0.2, registration_delay_s=0.3,
+        opening_delay_s=0.4, think_s=0.6, election_timeout_s=0.7, heartbeat_s=0.8, suspect_after_s=1.9,
+        answer_timeout_s=2.0,
+    )  # fmt: skip
+    values = msgspec.structs.asdict(every)
+    default = msgspec.structs.asdict(Settings())
+    assert [name for name in values if values[name] == default[name]] == []  # else it would show nothing
+    assert settings_of(*(f"--set={name}={text_of(value)}" for name, value in values.items())) == every
+
+
+def test_set_overrides_the_pace_and_goes_with_options_of_other_settings() -> None:
+    settings = settings_of("--set", "think_s=0.25", "--pace", "lab", "--window", "2", "--set", "push=FALSE")
+    assert (settings.think_s, settings.pace, settings.window, settings.push) == (0.25, "lab", 2, False)
+    assert settings.opening_delay_s == 35.0
+    assert settings_of("--set", "pace=lab", "--set", "seed=1") == with_pace("lab", seed=1)
+
+
+def test_every_setting_is_in_the_help_by_its_option_or_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    said = capsys.readouterr().out
+    words = " ".join(said.split())
+    for name, meaning in docstrings(Settings).items():
+        option = DECLARED[name].option
+        assert (f" {option.name} " if option is not None else f" {name}: ") in words, name
+        assert meaning.rstrip(".") in words, name
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_version_is_that_of_the_newest_part_of_the_changelog(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert capsys.readouterr().out == f"bazaar {newest[1]}\n"
+
+
 # -------------------------------------------------------------------------------------- what is refused
 WRONG: list[tuple[list[str], str]] = [
     (["localhost", "many"], "peers: invalid int value: 'many'"),
@@ -143,7 +193,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["localhost:"], "is no HOST or HOST:PORT"),
     ([":9090"], "is no HOST or HOST:PORT"),
     ([""], "is no HOST or HOST:PORT"),
-    (["localhost:70000"], "a port is 0 to 65535"),
+    (["localhost:70000"], "port must be at least 0 and at most 65535"),
     (["localhost", "2", "1"], "at least 3 peers"),
     (["localhost", "8", "7"], "1 to 6 traders"),
     (["--buyers", "9"], "--buyers can be 1 to 7"),
@@ -153,6 +203,56 @@ WRONG: list[tuple[list[str], str]] = [
     (["--fault", "kill:trader0@9", "--duration", "9"], "the run is over after 9 s"),
     (["--fault", "pause:trader0@5"], "a pause, and only a pause, has a length"),
     (["--fault"], "--fault: expected one argument"),
+    (["--windw", "3"], "unrecognized arguments: --windw (did you mean --window?)"),
+    (["localhost", "--windw", "many"], "unrecognized arguments: --windw (did you mean --window?)"),
+    (["-window", "3"], "(did you mean --window?)"),
+    (["--Requests=3"], "unrecognized arguments: --Requests=3 (did you mean --requests?)"),
+    (["--pull-every", "3"], "unrecognized arguments: --pull-every (did you mean --set pull_every=VALUE?)"),
+    (["--pace", "fats"], "choose from lab, demo, fast (did you mean fast?)"),
+    (["--cache", "weka"], "you asked for 'weka' (did you mean weak?)"),
+    (["--election", "round"], "(did you mean rounds?)"),
+    (["8", "3", "localhost"], "the host comes first: bash run.sh localhost 8"),
+    (["--window", "٣"], "--window: invalid int value: '٣'; give a whole number"),
+    (["--set"], "--set: expected one argument"),
+    (["--set", "window"], "--set window: give NAME=VALUE, such as window=1"),
+    (["localhost", "8", "3", "--set", "window", "3"], "--set window: give NAME=VALUE, such as window=1"),
+    (["--set", "window="], "--set window=: give NAME=VALUE, such as window=1"),
+    (["--set", "requests"], "--set requests: give NAME=VALUE, such as requests=10"),
+    (["--set", ""], "give NAME=VALUE, such as window=3"),
+    (["--set", "=3"], "--set =3: give NAME=VALUE, such as window=3"),
+    (["--set", "heartbet_s=1"], "--set heartbet_s=1: there is no such setting (did you mean heartbeat_s?)"),
+    (["--set", "duration=1"], "there is no such setting (did you mean duration_s?)"),
+    (["--set", "wind\now=1"], "--set wind\\now=1: there is no such setting"),
+    (["--set", "x" * 5000 + "=1"], " ...: there is no such setting; --help lists them"),
+    (["--set", "window=1", "--set", "window=1"], "--set window=1: window is 1 already; give it once"),
+    (["--window", "3", "--set", "window=4"], "--set window=4: window is 3 already; give it once"),
+    (["--set", "window=4", "--window", "3"], "--set window=4: window is 3 already; give it once"),
+    (["--set", "pace=fast", "--pace", "lab"], "--set pace=fast: pace is lab already; give it once"),
+    (["localhost", "9", "--set", "peers=8"], "--set peers=8: peers is 9 already; give it once"),
+    (["::1", "--set", "host=localhost"], "--set host=localhost: host is ::1 already; give it once"),
+    (["localhost:1", "--set", "port=2"], "--set port=2: port is 1 already; give it once"),
+    (["--requests", "3", "--set", "requests=none"], "--set requests=none: requests is 3 already; give it once"),
+    (["--set", "window=many"], "--set window=many: invalid int value: 'many'; give a whole number"),
+    (["--set", "window=1e9"], "--set window=1e9: invalid int value: '1e9'"),
+    (["--set", "window=" + "9" * 5000], "invalid int value"),
+    (["--set", "window=" + "9" * 100], "--window must be at least 1 and at most 10000; you asked for 9999"),
+    (["--set", "window=none"], "invalid int value: 'none'"),
+    (["--set", "window=٣"], "invalid int value: '٣'"),
+    (["--set", "think_s=٣"], "invalid float value: '٣'; give a number"),
+    (["--set", "think_s=soon"], "invalid float value: 'soon'; give a number"),
+    (["--set", "think_s=nan"], "think_s must be a number of seconds at least 0 and at most 1000000; you asked for nan"),
+    (["--set", "think_s=inf"], "think_s must be"),
+    (["--set", "think_s=1e9"], "think_s must be"),
+    (["--set", "think_s=-1"], "think_s must be"),
+    (["--set", "lease_s=0"], "lease_s must be a number of seconds above 0"),
+    (["--set", "push=maybe"], "invalid bool value: 'maybe'; give true or false"),
+    (
+        ["--set", "pace=fats"],
+        "--set pace=fats: invalid choice: 'fats'; choose from lab, demo, fast (did you mean fast?)",
+    ),
+    (["--set", "cache=weka"], "--cache can be none, weak, escrow; you asked for 'weka' (did you mean weak?)"),
+    (["--set", "host=a=b"], "'a=b' is no host"),
+    (["--set", "heartbeat_s=3"], "heartbeat_s can be at most half of suspect_after_s"),
 ]
 
 

@@ -220,6 +220,13 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "an unknown value": (["--only", "cache=strong"], "it has none, weak"),
     "a seed that is not among the seeds": (["--only", "seed=7"], "it has 0, 1"),
     "no value": (["--only", "cache"], "--only cache: give LABEL=VALUE"),
+    "an option with a slip": (["--qick"], "(did you mean --quick?)"),
+    "a setting with a slip": (["--set", "windw=3"], "--set windw=3: there is no such setting (did you mean window?)"),
+    "a setting twice": (["--set", "window=3", "--set", "window=4"], "window is 3 already"),
+    "a setting that cannot be": (["--set", "lease_s=-1"], "lease_s must be"),
+    "settings that do not go together": (["--set", "heartbeat_s=9"], "heartbeat_s can be at most half"),
+    "a setting that is a label": (["--set", "cache=weak"], "sample compares several values of it; choose"),
+    "a setting that makes the grid": (["--set", "peers=9"], "sample decides itself who is there"),
 }
 
 
@@ -233,6 +240,7 @@ def test_wrong_usage_is_one_line_and_starts_nothing(
     assert complained.startswith("experiments: ")
     assert named in complained
     assert FakeBazaar.started == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_folder_that_cannot_be_written(
@@ -256,6 +264,24 @@ def test_an_experiment_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(("text", "seeds"), [("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("7, 1-2,2", [7, 1, 2])])
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
     assert parse_seeds(text) == seeds
+
+
+# ------------------------------------------------------------------------------------------- other settings
+def test_a_setting_is_given_to_all_cells_and_the_command_for_one_says_so(tmp_path: Path, verdicts: Verdicts) -> None:
+    assert run(tmp_path, "--quick", "--set", "window=3", "--set", "push=false") == ALL_DONE
+    table = sweep.table_of(SAMPLE, tmp_path / "out")
+    assert [(row.settings.window, row.settings.push, row.settings.requests) for row in table.rows] == [
+        (3, False, 5)
+    ] * 2
+    command = again(SAMPLE, table.rows[0])
+    assert "experiments.sample --quick --only" in command
+    assert command.endswith("--set window=3 --set push=false --out again")
+
+
+def test_with_other_settings_nothing_goes_to_the_real_results() -> None:
+    out = sweep.parse([SAMPLE], "sample", ["--set", "window=3"]).out
+    assert out.parent.name == "runs"
+    assert out.name.startswith("changed-")
 
 
 # ---------------------------------------------------------------------------------------------- the grids

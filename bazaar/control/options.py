@@ -1,0 +1,191 @@
+"""The settings as a command line says them: `--window 3`, `--set think_s=0.2`; and what is wrong with either.
+
+All of it is made from the declarations in `Settings`. A command line is a `Parser` that was given `add_options` (an option
+for each setting that has one, and `--set` for all) or `add_set` (`--set` alone); `take_settings` has what was said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import reprlib
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from bazaar.control.spelling import did_you_mean
+from bazaar.core.cache import POLICIES
+from bazaar.protocol.declaration import Declaration, Kind, declarations, docstrings
+from bazaar.protocol.settings import PACES, Settings, UsageError
+
+DECLARED = declarations(Settings)
+NOTHING = "none"
+TRUTHS = {"true": True, "false": False}
+FORMS: dict[Kind, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+LONGEST_COMPLAINT, SHOWN_OF_IT, MOST_SHOWN = 300, 200, 100
+
+
+# -------------------------------------------------------------------------------------- texts and values
+def read_value(declaration: Declaration, text: str) -> Any:
+    """The value that the text says; bounds are left to `check`. Raises `ValueError`, which says what to give instead."""
+    if declaration.optional and text.lower() == NOTHING:
+        return None
+    if declaration.kind is str:
+        if declaration.choices and text not in declaration.choices:
+            hint = did_you_mean(text, declaration.choices)
+            raise ValueError(
+                f"invalid choice: {reprlib.repr(text)}; choose from {', '.join(declaration.choices)}{hint}"
+            )
+        return text
+    try:
+        if not text.isascii():  # int() and float() take the digits of any script
+            raise ValueError(text)
+        return TRUTHS[text.lower()] if declaration.kind is bool else declaration.kind(text)
+    except (ValueError, KeyError):
+        said = f"invalid {declaration.kind.__name__} value: {reprlib.repr(text)}"
+        raise ValueError(f"{said}; give {FORMS[declaration.kind]}") from None
+
+
+def text_of(value: Any) -> str:
+    """The text that `read_value` reads as this value."""
+    if value is None:
+        return NOTHING
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """The name and the value of `NAME=VALUE`, as `--set` takes it. Raises `UsageError`."""
+    name, _, value = text.partition("=")
+    complaint = f"--set {_quoted(text)}"
+    if not name:
+        raise UsageError(f"{complaint}: give NAME=VALUE, such as window=3")
+    if name not in DECLARED:
+        raise UsageError(
+            f"{complaint}: there is no such setting{did_you_mean(name, DECLARED) or '; --help lists them'}"
+        )
+    declaration = DECLARED[name]
+    if not value:
+        example = 10 if declaration.default is None else declaration.default
+        raise UsageError(f"{complaint}: give NAME=VALUE, such as {name}={text_of(example)}")
+    try:
+        return name, read_value(declaration, value)
+    except ValueError as error:
+        raise UsageError(f"{complaint}: {error}") from None
+
+
+def _quoted(text: str) -> str:
+    """On one line, and of a length that can be read."""
+    return repr(text[:MOST_SHOWN] + " ..." * (len(text) > MOST_SHOWN))[1:-1]
+
+
+# -------------------------------------------------------------------------------------------- the parser
+class Parser(argparse.ArgumentParser):
+    """Complains by `UsageError`, in one line, also about an option that is only mistyped."""
+
+    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            description=_wrapped(description),
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for anything that it cannot read."""
+        if len(message) >= LONGEST_COMPLAINT:
+            message = f"{message[:SHOWN_OF_IT]} ..."
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def read(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """What the arguments say, by name. Raises `UsageError`; after `--help` and `--version`, `SystemExit`."""
+        for argument in arguments:  # beforehand: the value of a mistyped option would be taken for a position
+            if argument == "--":
+                break
+            option = argument.partition("=")[0]
+            if re.match("--?[A-Za-z]", argument) and option not in self._option_string_actions:
+                self.error(f"unrecognized arguments: {_quoted(argument)}{self._meant(option)}")
+        return vars(self.parse_args(arguments))
+
+    def _meant(self, option: str) -> str:
+        name = option.lstrip("-").replace("-", "_")
+        if "--set" in self._option_string_actions and name in DECLARED and DECLARED[name].option is None:
+            return f" (did you mean --set {name}=VALUE?)"
+        return did_you_mean(option, self._option_string_actions)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, shutil.get_terminal_size().columns - 2, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def add_options(parser: Parser) -> None:
+    """Gives it the positions and options of all settings that have one, and `--set`."""
+    meanings = docstrings(Settings)
+    for name, declaration in DECLARED.items():
+        if declaration.option is None:
+            continue
+        shape: dict[str, Any] = {"dest": name} if declaration.option.name.startswith("-") else {"nargs": "?"}
+        parser.add_argument(
+            declaration.option.name,
+            **shape,
+            type=partial(_read_option, declaration),
+            metavar=declaration.option.metavar or "|".join(choices_of(declaration)) or None,
+            help=_meaning(declaration, meanings).replace("%", "%%"),
+        )
+    add_set(parser, "any setting, also those below; repeatable")
+    others = [name for name, declaration in DECLARED.items() if declaration.option is None]
+    lines = [f"  {name}: {_meaning(DECLARED[name], meanings)}" for name in others]
+    parser.epilog = "\n".join(["settings for --set:", *(_wrapped(line, " " * 6) for line in lines)])
+
+
+def add_set(parser: Parser, meaning: str = "") -> None:
+    """Gives it `--set`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=read_setting,
+        metavar="NAME=VALUE",
+        help=meaning or f"a setting; repeatable: {', '.join(DECLARED)}",
+    )
+
+
+def _read_option(declaration: Declaration, text: str) -> Any:
+    try:
+        return read_value(declaration, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def choices_of(declaration: Declaration) -> tuple[str, ...]:
+    """All that can be said for it, if it is one of a few words."""
+    return tuple(POLICIES) if declaration.name == "cache" else declaration.choices
+
+
+def _meaning(declaration: Declaration, meanings: Mapping[str, str]) -> str:
+    default = default_of(declaration)
+    return meanings[declaration.name].rstrip(".") + (f" (default {default})" if default else "")
+
+
+def default_of(declaration: Declaration) -> str:
+    """What holds where nothing is said, for a person to read, also at the paces that have another; empty: nothing."""
+    if declaration.option is not None and declaration.option.otherwise:
+        return declaration.option.otherwise
+    if declaration.default is None:
+        return ""
+    others = [f"{pace} {values[declaration.name]:g}" for pace, values in PACES.items() if declaration.name in values]
+    default = text_of(declaration.default) if declaration.kind is not float else f"{declaration.default:g}"
+    return "; ".join((default, *others))
+
+
+def take_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes the settings that were given out of what was read, and leaves the rest. Raises `UsageError`."""
+    said = {name: options.pop(name) for name in DECLARED if name in options}
+    given = {name: value for name, value in said.items() if value is not None}
+    for name, value in options.pop("set"):
+        if name in given:
+            raise UsageError(f"--set {name}={text_of(value)}: {name} is {text_of(given[name])} already; give it once")
+        given[name] = value
+    return given
