@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "1.1"
+__version__ = "0.5.0"
 
 # Pyro4 takes its configuration from the environment when it is imported, and so does every process that we start. Ours is
 # in transport.py alone: a PYRO_NATHOST or PYRO_SSL of somebody else's would end the name server.

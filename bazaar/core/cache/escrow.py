@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from bazaar.core.cache.policy import Cache
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
 from bazaar.protocol.messages import Draw, GiveBack, Request
-
-if TYPE_CHECKING:
-    from bazaar.protocol.settings import Settings
+from bazaar.protocol.settings import Settings
 
 MOST_HELD = 5_000  # of one item, by one trader
 
