@@ -32,7 +32,7 @@ def settings_page() -> str:
 
 ABOUT = [
     "Everything that a run can be told. `--set NAME=VALUE` says any of these settings, and can be given several times:",
-    "`bash run.sh localhost 8 3 --set think_s=0.2 --set push=false`. Those that are changed most have an option, or a position,",
+    "`bash run.sh localhost 8 3 --set think_s=0.2 --set push=false`. Those that are changed most have an option or a position",
     "as well. A setting that is given twice is refused. A name that ends with `_s` is a time in seconds. `none` takes a limit",
     "away. A default that differs between the paces is that of `demo`, then those of the others.",
     "",
