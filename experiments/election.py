@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
+from bazaar.protocol import events
 from bazaar.protocol.settings import ElectionMode, with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
@@ -57,11 +58,11 @@ def theory(peers: int, traders: int, mode: str) -> int:
 
 def measure(run: Run) -> Mapping[str, float]:
     """From the first call for an election to the last trader's taking its seat, and until everybody knew it."""
-    elected, known = run.told("elected"), run.told("recognized")
+    elected, known = run.told(events.Elected), run.told(events.Recognized)
     if len(elected) != TRADERS:
         raise Failed(f"{len(elected)} traders were elected instead of {TRADERS}")
-    calls, oks, wons = (len(run.told(what)) for what in ("called", "heard_ok", "recognized"))
-    started = run.told("election_started")
+    calls, oks, wons = len(run.told(events.Called)), len(run.told(events.HeardOk)), len(known)
+    started = run.told(events.ElectionStarted)
     return {
         "calls": calls,
         "oks": oks,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import only
@@ -45,7 +46,7 @@ def measure(run: Run) -> Mapping[str, float]:
     """By role, how much larger a process is in the last fifth of the run than in the second: of several, the worst."""
     assert run.plan.settings.duration_s is not None
     fifth_s = run.plan.settings.duration_s / 5
-    began = min(happened.at for happened in run.told("opened"))
+    began = min(happened.at for happened in run.told(events.Opened))
     growth: dict[str, float] = dict.fromkeys(ROLES, 0.0)
     for process in {sample.process for sample in run.usage}:
         role = _role(run, process)
@@ -58,7 +59,7 @@ def measure(run: Run) -> Mapping[str, float]:
         if not second or not last:
             raise Failed(f"nobody has looked at {process} in time")
         growth[role] = max(growth[role], median(last) / median(second))
-    shipped = Counter(int((h.at - began) / fifth_s) for history in run.histories for h in only(history, "shipped"))
+    shipped = Counter(int((h.at - began) / fifth_s) for history in run.histories for h in only(history, events.Shipped))
     early, late = shipped[1] / fifth_s, shipped[4] / fifth_s
     return {**growth, "shipped": run.summary.goods_shipped, "second_per_s": early, "last_per_s": late}
 

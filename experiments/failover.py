@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
@@ -72,12 +73,12 @@ def measure(run: Run) -> Mapping[str, float]:
     settings = run.plan.settings
     assert settings.duration_s is not None
     window_s = (settings.duration_s - settings.think_s / 2 - DIP_ALLOWED_S) / 2
-    killed = run.told("fault")[0].at
+    killed = run.told(events.Fault)[0].at
     fault = run.summary.faults[0]
     if fault["recovered_s"] is None or fault["recovered_s"] >= DIP_ALLOWED_S:
         raise Failed(f"nobody had taken over {DIP_ALLOWED_S:g} s after the kill")
     recovered = killed + fault["recovered_s"]
-    shipped = [happened.at for happened in run.told("shipped")]
+    shipped = [happened.at for happened in run.told(events.Shipped)]
 
     def a_second(start: float, end: float) -> float:
         return sum(start <= at < end for at in shipped) / (end - start)

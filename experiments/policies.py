@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bazaar.analysis.summary import percentile
+from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
@@ -58,16 +59,16 @@ def _phases(quick: bool) -> tuple[float, float, float]:
 def measure(run: Run) -> Mapping[str, float]:
     """Goods and times are those of before the time in which the warehouse is stopped, in every workload."""
     before_s, away_s, _ = _phases(run.plan.settings.duration_s != BEFORE_S + AWAY_S + AFTER_S)
-    placed = {h.facts["order"]: h.at for h in run.told("ordered")}
-    answers = run.told("purchased", "found_unavailable")
+    placed = {h.event.order_id: h.at for h in run.told(events.Ordered)}
+    answers = run.told(events.Purchased, events.FoundUnavailable)
     if not answers:
         raise Failed("nobody was answered")
-    stops = [h.at for h in run.told("fault")]
+    stops = [h.at for h in run.told(events.Fault)]
     stop = stops[0] if stops else answers[0].at + before_s
     start = answers[0].at + SETTLED_S
     early = [h for h in answers if start <= h.at < stop]
-    waits = sorted(1000 * (h.at - placed[h.facts["order"]]) for h in early)
-    shipped = sum(start <= h.at < stop for h in run.told("shipped")) / (stop - start)
+    waits = sorted(1000 * (h.at - placed[h.event.order_id]) for h in early)
+    shipped = sum(start <= h.at < stop for h in run.told(events.Shipped)) / (stop - start)
     away = sum(stop + SETTLED_S / 4 <= h.at < stop + away_s for h in answers) / (away_s - SETTLED_S / 4)
     requests = run.summary.requests
     return {
@@ -76,7 +77,7 @@ def measure(run: Run) -> Mapping[str, float]:
         "p99_ms": percentile(waits, 99),
         "oversold_percent": 100 * requests.oversold / requests.asked,
         "undersold_percent": 100 * requests.undersold / requests.asked,
-        "questions": len(run.told("asked")) / requests.asked,
+        "questions": len(run.told(events.Asked)) / requests.asked,
         "away_percent": 100 * away * (stop - start) / len(early) if early else 0.0,
     }
 

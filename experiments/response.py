@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bazaar.analysis.summary import percentile
+from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
@@ -41,11 +42,11 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 def measure(run: Run) -> Mapping[str, float]:
     """From placing an order to its answer, if it was carried out; without the first ones, which wait for the opening."""
-    opened = min(happened.at for happened in run.told("opened"))
-    placed = {happened.facts["order"]: happened.at for happened in run.told("ordered") if happened.at >= opened}
-    answers = [happened for happened in run.told("purchased") if happened.facts["order"] in placed]
-    waits = sorted(1000 * (happened.at - placed[happened.facts["order"]]) for happened in answers)
-    trading_s = max(happened.at for happened in run.told("purchased", "found_unavailable")) - opened
+    opened = min(h.at for h in run.told(events.Opened))
+    placed = {h.event.order_id: h.at for h in run.told(events.Ordered) if h.at >= opened}
+    answers = [h for h in run.told(events.Purchased) if h.event.order_id in placed]
+    waits = sorted(1000 * (h.at - placed[h.event.order_id]) for h in answers)
+    trading_s = max(h.at for h in run.told(events.Purchased, events.FoundUnavailable)) - opened
     return {
         "mean_ms": sum(waits) / len(waits),
         **{f"p{percent}_ms": percentile(waits, percent) for percent in PERCENTILES},

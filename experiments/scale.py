@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bazaar.protocol import events
 from bazaar.protocol.settings import Settings, with_pace
 from experiments.plots import picture
 from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
@@ -63,13 +64,13 @@ def measure(run: Run) -> Mapping[str, float]:
     """`idle_percent`: of one core, while nobody buys; -1 where somebody does."""
     if not run.usage:
         raise Failed("it was over before it could be looked at")
-    calls, oks, wons = (run.told(what) for what in ("called", "heard_ok", "recognized"))
-    started = run.told("election_started")[0].at
+    calls, oks, wons = run.told(events.Called), run.told(events.HeardOk), run.told(events.Recognized)
+    started = run.told(events.ElectionStarted)[0].at
     memory = {sample.process: sample.memory_bytes for sample in run.usage if sample.process != "mongod"}
     return {
         "startup_s": run.summary.startup_s,
         "election_messages": len(calls) + len(oks) + len(wons),
-        "election_ms": 1000 * (run.told("elected")[-1].at - started),
+        "election_ms": 1000 * (run.told(events.Elected)[-1].at - started),
         "shipped_per_s": run.summary.goods_shipped / run.trading_s,
         "memory_mb": sum(memory.values()) / 1e6,
         "process_mb": max(memory.values()) / 1e6,
@@ -79,7 +80,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 def idle_percent(run: Run) -> float:
     """What all processes of the bazaar but MongoDB use of one core, from when the market is quiet."""
-    quiet = max(happened.at for happened in run.told("purchased", "found_unavailable", "revoked")) + SETTLED_S
+    quiet = max(happened.at for happened in run.told(*events.ANSWERS)) + SETTLED_S
     quiet_s, used_s = 0.0, 0.0
     for process in {sample.process for sample in run.usage} - {"mongod"}:
         seen = [sample for sample in run.usage if sample.process == process and sample.at >= quiet]

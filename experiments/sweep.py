@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import psutil
@@ -34,11 +34,13 @@ from bazaar.control.options import DECLARED, Parser, add_set, take_settings, tex
 from bazaar.control.planning import draw_plan
 from bazaar.control.spelling import did_you_mean
 from bazaar.core.cache import POLICIES
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
 from bazaar.protocol.faults import parse_faults
 from bazaar.protocol.goods import ITEMS, is_seller
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, UsageError, check
-from bazaar.runtime.history import Happening, by_time, histories_of, only
+from bazaar.runtime.history import Recorded, by_time, histories_of, only
 from bazaar.runtime.mongo import server_version
 from bazaar.runtime.process import ROOT
 from experiments.distance import farther
@@ -50,6 +52,8 @@ CHANGEABLE = [name for name in DECLARED if name not in ("pace", "peers", "trader
 CACHES = tuple(POLICIES)
 LOOK_EVERY_S = 0.5
 START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
+
+E = TypeVar("E", bound=Event)
 
 
 class Sample(NamedTuple):
@@ -68,22 +72,22 @@ class Run(NamedTuple):
 
     plan: Plan
     summary: Summary
-    histories: Sequence[Iterable[Happening]]
+    histories: Sequence[Iterable[Recorded[Event]]]
     """Of all processes; gone through anew for every question."""
     processor_s: float
     """What all of the run's processes but MongoDB have used."""
     usage: Sequence[Sample]
     """Of each process and MongoDB, every half a second."""
 
-    def told(self, *whats: str) -> list[Happening]:
+    def told(self, *kinds: type[E]) -> list[Recorded[E]]:
         """The events of these kinds, in the order of their time."""
-        return list(by_time(only(history, *whats) for history in self.histories))
+        return list(by_time(only(history, *kinds) for history in self.histories))
 
     @property
     def trading_s(self) -> float:
         """From the opening of the market to the last answer: the orders that come before only wait for it."""
-        opened, ordered = (self.told(what)[0].at for what in ("opened", "ordered"))
-        return self.told("purchased", "found_unavailable", "revoked")[-1].at - max(opened, ordered)
+        opened, ordered = self.told(events.Opened)[0].at, self.told(events.Ordered)[0].at
+        return self.told(*events.ANSWERS)[-1].at - max(opened, ordered)
 
 
 class _Meter:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS
 from bazaar.protocol.settings import with_pace
 from experiments.plots import picture
@@ -60,7 +61,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 def measure(run: Run) -> Mapping[str, float]:
     """Messages: those that the cache causes and the histories note; a pull travels with a question that is asked anyway."""
     requests, stale = run.summary.requests, staleness(run)
-    pushed, pulled = (len(run.told(what)) / requests.asked for what in ("pushed", "pulled"))
+    pushed, pulled = len(run.told(events.Pushed)) / requests.asked, len(run.told(events.Pulled)) / requests.asked
     return {
         "stale_sales": sum(stale) / len(stale) if stale else 0.0,
         "from_cache_percent": 100 * len(stale) / requests.asked,
@@ -85,20 +86,20 @@ def staleness(run: Run) -> list[int]:
     pushes: defaultdict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)  # from, to -> clock, when
     heard: defaultdict[tuple[str, str], float] = defaultdict(float)  # to, from -> when the last push heard was sent
     stale = []
-    for h in run.told("taken", "pulled", "pushed", "heard_push"):
+    kinds: tuple[type[events.Event], ...] = (events.Taken, events.Pulled, events.Pushed, events.HeardPush)
+    for h in run.told(*kinds):
         me = h.process
-        match h.what:
-            case "pulled":
+        match h.event:
+            case events.Pulled():
                 asked.update({(me, item): h.at for item in ITEMS})
-            case "pushed":
-                pushes[me, h.facts["to"]].append((h.clock, h.at))
-            case "heard_push":
-                neighbour, clock = h.facts["neighbor"], h.sent or 0
+            case events.Pushed(to=to):
+                pushes[me, to].append((h.clock, h.at))
+            case events.HeardPush(neighbour):
+                clock = h.sent or 0
                 known = (at for noted, at in pushes[neighbour, me][-MOST_ON_THE_WAY:] if noted < clock)
                 heard[me, neighbour] = max(known, default=0.0)
-            case "taken":
-                item = h.facts["item"]
-                if h.facts["to"] == "warehouse":
+            case events.Taken(item=item, to=to):
+                if to == "warehouse":
                     asked[me, item] = h.at
                 else:
                     stale.append(

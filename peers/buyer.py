@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.messages import AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
@@ -166,9 +167,9 @@ class Buyer(Trading):
         self._outstanding.pop(order_id, None)
         self._send(turn, order_id, item, again=True)
 
-    def _send(self, turn: Turn, order_id: str, item: Item, again: bool, **more: bool) -> None:
+    def _send(self, turn: Turn, order_id: str, item: Item, again: bool, by_hand: bool = False) -> None:
         trader = self._rng.choice(self._traders)
-        turn.note("repeated" if again else "ordered", order=order_id, item=item, trader=trader, **more)
+        turn.note((events.Repeated if again else events.Ordered)(order_id, item, trader, by_hand))
         turn.send(trader, Buy(order_id, item, again))
         repeat_at = turn.now + self._settings.answer_timeout_s
         self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again)
@@ -194,33 +195,26 @@ class Buyer(Trading):
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
         if self._answered(turn, body.order_id, body.final):
-            turn.note(
-                "purchased",
-                order=body.order_id,
-                item=body.item,
-                seller=body.seller,
-                price=body.price_cents,
-                final=body.final,
-            )
+            turn.note(events.Purchased(body.order_id, body.item, body.seller, body.price_cents, body.final))
             self._tell(body.order_id, "purchased", body.seller, body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
         if self._answered(turn, body.order_id):
-            turn.note("found_unavailable", order=body.order_id, item=body.item)
+            turn.note(events.FoundUnavailable(body.order_id, body.item))
             self._tell(body.order_id, "unavailable")
             if self._next_item == body.item:  # it picks another
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
         self._answered(turn, body.order_id)
-        turn.note("revoked", order=body.order_id, item=body.item)
+        turn.note(events.Revoked(body.order_id, body.item))
         self._tell(body.order_id, "oversold")
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
         if body.order_id in self._outstanding:
             return
         self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
-        turn.note("doubted", order=body.order_id, item=body.item)
+        turn.note(events.Doubted(body.order_id, body.item))
         if self._traders:
             self._repeat(turn, body.order_id, body.item)
         else:  # as soon as there are traders again

@@ -148,7 +148,13 @@ class PeerFace:
         Raises `ValueError` for anything else; `RuntimeError` of a buyer, of a trader (SPEC B5), without traders, and when the
         run ends. In all these cases nothing is deposited."""
         offered = self._visit(lambda turn: self._peer.deposit(turn, item, count, price))
-        return {**offered, "price": offered["price"] // 100}
+        return {
+            "deposit": offered.deposit_id,
+            "item": offered.item,
+            "count": offered.count,
+            "price": offered.price_cents // 100,
+            "trader": offered.trader,
+        }
 
 
 @exposed

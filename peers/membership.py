@@ -13,11 +13,12 @@ suspects, so that it is the traders' business as long as there is one.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat, index_of
 from bazaar.protocol.messages import BenchIs, Depose, Deposed, Election, Heartbeat, Ok, TraderDead, WhoTrades, Won
 from bazaar.protocol.settings import Settings
@@ -93,8 +94,8 @@ class Membership(Role):
         if turn.now >= self._start_at:
             if self._bully.phase == "idle":
                 if self.bench.position != NOBODY:
-                    turn.note("reelection", traders=list(self.bench.traders))
-                turn.note("election_started")
+                    turn.note(events.Reelection(self.bench.traders))
+                turn.note(events.ElectionStarted())
                 self._bully.start(turn)
             self._postpone(turn)
         if turn.now >= self._beat_at:
@@ -102,7 +103,7 @@ class Membership(Role):
         for name in self._detector.suspects(turn.now):
             seat = self.bench.seat_of(name)
             if seat is not None:
-                turn.note("suspected", peer=name)
+                turn.note(events.Suspected(name))
                 turn.send(WAREHOUSE, Depose(seat))
 
     def heard(self, turn: Turn, source: str) -> None:
@@ -112,10 +113,10 @@ class Membership(Role):
     def resign(self, turn: Turn) -> None:
         """Gives up the seat (SPEC E5), and stands for no other one. Who has no seat has nothing to give up."""
         if self.seat is None:
-            turn.note("nothing_to_resign")
+            turn.note(events.NothingToResign())
             return
         self._resigned = True
-        turn.note("resigned")
+        turn.note(events.Resigned())
         turn.send(WAREHOUSE, Depose(self.seat))
 
     def _beat(self, turn: Turn) -> None:
@@ -135,7 +136,7 @@ class Membership(Role):
         self._awaited.discard(source)
         if source == WAREHOUSE and self._told_first is None:
             self._told_first = body.bench.position
-            turn.note("informed")
+            turn.note(events.Informed())
             self._ask_at = FOREVER
             self._plan_start(turn)
             self._new_round(turn)
@@ -143,20 +144,21 @@ class Membership(Role):
             self._tell_everybody(turn, Won(self.bench))
 
     def on_won(self, turn: Turn, source: str, body: Won) -> None:
-        turn.note("recognized", coordinator=source)
+        turn.note(events.Recognized(source))
         self._adopt(turn, source, body.bench)
 
     def on_deposed(self, turn: Turn, source: str, body: Deposed) -> None:
         dead = body.seat.peer
         if dead != self._me:
-            left = list(body.bench.traders)
-            how_many = "none" if not left else "alone" if left == [self._me] else "several"
-            turn.note("trader_died", peer=dead, traders=left, left=how_many)
+            left = body.bench.traders
+            how_many: Literal["none", "alone", "several"]
+            how_many = "none" if not left else "alone" if left == (self._me,) else "several"
+            turn.note(events.TraderDied(dead, left, how_many))
         self._tell_everybody(turn, TraderDead(dead, body.bench))
         self._adopt(turn, source, body.bench)
 
     def on_trader_dead(self, turn: Turn, source: str, body: TraderDead) -> None:
-        turn.note("heard_death", peer=body.peer, by=source)
+        turn.note(events.HeardDeath(body.peer, by=source))
         self._adopt(turn, source, body.bench)
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
@@ -164,7 +166,7 @@ class Membership(Role):
             turn.send(source, BenchIs(self.bench))  # it has slept through its deposal (or knows better)
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
-        turn.note("called", by=source)
+        turn.note(events.Called(by=source))
         if body.round < self.bench.round:
             turn.send(source, BenchIs(self.bench))  # it holds an election that is over
             return
@@ -174,7 +176,7 @@ class Membership(Role):
         self._postpone(turn)
 
     def on_ok(self, turn: Turn, source: str, body: Ok) -> None:
-        turn.note("heard_ok", above=source)
+        turn.note(events.HeardOk(above=source))
         self._bully.heard_ok(turn, source, body.round)
 
     handles: ClassVar = {
@@ -207,7 +209,7 @@ class Membership(Role):
         self.bench = bench
         elected = is_news and self.elected
         if elected:
-            turn.note("elected", seat=bench.number_of(self._me))
+            turn.note(events.Elected(bench.number_of(self._me)))
         self._watch(turn)
         if self._told_first is not None and (new_round or self.complete or self.seat is not None):
             self._plan_start(turn)

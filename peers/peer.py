@@ -10,6 +10,7 @@ from typing import Any
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import Item, Seat, is_seller
 from bazaar.protocol.journal_lines import Recovered
@@ -74,9 +75,9 @@ class Peer:
 
     def begin(self, turn: Turn) -> None:
         """Everybody is there."""
-        verb = "selling" if is_seller(self.name) else "looking for"
-        role = "seller" if is_seller(self.name) else "buyer"
-        turn.note("joined", role=role, verb=verb, item=self._plan.goods[self.name])
+        item = self._plan.goods[self.name]
+        seller, buyer = events.Joined("seller", "selling", item), events.Joined("buyer", "looking for", item)
+        turn.note(seller if is_seller(self.name) else buyer)
         self.membership.begin(turn)
         self._begun = True
         before, self._before = self._before, []
@@ -102,7 +103,7 @@ class Peer:
         self._as_civil("buyers")
         return self._civil.order(item)
 
-    def deposit(self, turn: Turn, item: Any, count: Any, price: Any) -> dict[str, Any]:
+    def deposit(self, turn: Turn, item: Any, count: Any, price: Any) -> events.Offered:
         """Deposits goods by hand. Raises `ValueError` or `RuntimeError`, having changed nothing."""
         turn.unprompted()
         if not isinstance(self._civil, Seller):
@@ -150,7 +151,7 @@ class Peer:
         if self.membership.unsure and len(self._early) < MOST_EARLY:
             self._early.append((source, letter))
         else:
-            turn.note("unexpected", message=kind.__name__)
+            turn.note(events.Unexpected(kind.__name__))
 
     def tick(self, turn: Turn) -> None:
         """Does what is due."""

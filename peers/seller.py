@@ -9,6 +9,7 @@ import msgspec
 
 from bazaar.core.names import Names
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import ITEMS, Item, sellers_share
 from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
@@ -81,7 +82,7 @@ class Seller(Trading):
         if turn.now >= self._restock_at and not self.retired:
             self._restock_at = turn.now + self._settings.restock_every_s
             if self._serial > self._first_serial:  # the first goods were drawn before the market opened
-                turn.note("seller_loop")
+                turn.note(events.SellerLoop())
                 self._pick_another(turn)
             self._bring(turn)
         for handed in list(self._handed.values()):
@@ -90,21 +91,21 @@ class Seller(Trading):
 
     def _pick_another(self, turn: Turn) -> None:
         self._item = self._rng.choice([item for item in ITEMS if item != self._item])
-        turn.note("picked", item=self._item)
+        turn.note(events.Picked(self._item))
 
     def _bring(self, turn: Turn) -> None:
         price_cents = 100 * self._rng.randint(LOWEST_PRICE, HIGHEST_PRICE)
         self._deposit(turn, self._item, self._settings.restock_count, price_cents)
 
-    def _deposit(self, turn: Turn, item: Item, count: int, price_cents: int, **more: bool) -> dict[str, Any]:
+    def _deposit(self, turn: Turn, item: Item, count: int, price_cents: int, by_hand: bool = False) -> events.Offered:
         deposit = Deposit(f"{self._me}-d{self._serial}", item, count, price_cents)
         self._serial += 1
         trader = self._hand_over(turn, deposit)
-        offered = {"deposit": deposit.deposit_id, "item": item, "count": count, "price": price_cents, "trader": trader}
-        turn.note("offered", **offered, **more)
+        offered = events.Offered(deposit.deposit_id, item, count, price_cents, trader, by_hand)
+        turn.note(offered)
         return offered
 
-    def offer(self, turn: Turn, item: Any, count: Any, price: Any) -> dict[str, Any]:
+    def offer(self, turn: Turn, item: Any, count: Any, price: Any) -> events.Offered:
         """Deposits what is offered by hand, for whole dollars; returns what was noted.
 
         Raises `ValueError` for what no seller offers, and `RuntimeError` if nothing is deposited now.
@@ -133,22 +134,16 @@ class Seller(Trading):
         if handed is not None:
             deposit = handed.deposit
             self.stock.setdefault(deposit.item, [0, 0])[0] += deposit.count
-            turn.note("registered", deposit=deposit.deposit_id, item=deposit.item, trader=source)
+            turn.note(events.Registered(deposit.deposit_id, deposit.item, source))
 
     def on_sold(self, turn: Turn, source: str, body: Sold) -> None:
         if body.order_id in self._credited:
             return
         self._credited.add(body.order_id)
         self.stock.setdefault(body.item, [0, 0])[1] += 1
-        turn.note(
-            "sold",
-            order=body.order_id,
-            item=body.item,
-            buyer=body.buyer,
-            earned=sellers_share(body.price_cents),
-        )
+        turn.note(events.Sold(body.order_id, body.item, body.buyer, sellers_share(body.price_cents)))
         if self._is_news(body):  # else another trader's word of a later sale has overtaken this one
-            turn.note("left", item=body.item, left=body.left)
+            turn.note(events.Left(body.item, body.left))
 
     def _is_news(self, body: Sold | OutOfStock) -> bool:
         """Whether nothing newer is known of how much is left of the product."""
@@ -160,7 +155,7 @@ class Seller(Trading):
     def on_out_of_stock(self, turn: Turn, source: str, body: OutOfStock) -> None:
         if not self._is_news(body):
             return
-        turn.note("out_of_stock", item=body.item)
+        turn.note(events.OutOfStock(body.item))
         if not self._finished and not self.retired and self._traders:
             self._pick_another(turn)
             self._bring(turn)

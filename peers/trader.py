@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 from bazaar.core.cache import POLICIES
 from bazaar.core.orders import TradeQueue
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.admission import fits
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
@@ -116,10 +117,10 @@ class Trader(Trading):
     def start(self, turn: Turn, elected: bool) -> None:
         """The seat is this peer's. It goes on with its own journal, which is empty if it was `elected` in this life."""
         turn.keep(Opened(self.seat.since))
-        turn.note("seated", since=self.seat.since)
+        turn.note(events.Seated(self.seat.since))
         turn.send(WAREHOUSE, WhoTrades())  # it answers with the queues that are to be taken over, too
         if elected:
-            turn.note("ready_for_registration")
+            turn.note(events.ReadyForRegistration())
         else:
             self._missing.clear()
             self._is_restored = True
@@ -145,7 +146,7 @@ class Trader(Trading):
         Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
         the ledger says. (Not so under a lease: the successor has waited for its end.)
         """
-        turn.note("stepped_down", promised=len(self._promised))
+        turn.note(events.SteppedDown(promised=len(self._promised)))
         for promised in () if self._cache.leased else self._promised.values():
             turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
 
@@ -165,7 +166,7 @@ class Trader(Trading):
                 return
         self._reading.pop(seat, None)
         for reason in found.damage:
-            turn.note("unreadable", peer=seat.peer, since=seat.since, reason=reason)
+            turn.note(events.Unreadable(seat.peer, seat.since, reason))
         orders, promises = still_open(found.lines or ())
         for order_id, order in orders.items():
             if order_id in self._undecided:
@@ -177,15 +178,15 @@ class Trader(Trading):
                 self._cache.promised(promises[order_id].lot)
                 self._promise_later(turn, promises[order_id])
             else:
-                self._put(turn, "inherited", SURE[order.item], order)
+                self._put(turn, events.Inherited, SURE[order.item], order)
         if seat != self.seat or self._is_restored:
-            turn.note("took_over", peer=seat.peer, orders=len(orders), promised=len(promises))
+            turn.note(events.TookOver(seat.peer, orders=len(orders), promised=len(promises)))
             self._cache.inherited()
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
 
-    def _put(self, turn: Turn, what: str, lane: str, order: Order) -> None:
-        turn.note(what, order=order.order_id, item=order.item, buyer=order.buyer, clock=order.clock, lane=lane)
+    def _put(self, turn: Turn, how: type[events.Waiting], lane: str, order: Order) -> None:
+        turn.note(how(order.order_id, order.item, order.buyer, order.clock, lane))
         self._queue.put(lane, order)
 
     @property
@@ -235,14 +236,14 @@ class Trader(Trading):
         news = self._cache.news()
         if news and self._others:
             for name in self._others:
-                turn.note("pushed", to=name)
+                turn.note(events.Pushed(to=name))
                 turn.send(name, CacheUpdate(news))
 
     def _open(self, turn: Turn) -> None:
         self._awaits_sellers = turn.now >= self._open_at and bool(self._missing)
         if turn.now >= self._open_at and (not self._missing or turn.now >= self._open_by):
             self._is_open = True
-            turn.note("opened", traders=list(self._traders))
+            turn.note(events.Opened(self._traders))
             for name in self._names:
                 if name != self._me and not is_seller(name):
                     turn.send(name, MarketOpen())
@@ -262,7 +263,7 @@ class Trader(Trading):
             if lot is not None:
                 self._promise(turn, order, lot)
             else:
-                turn.note("taken", order=order.order_id, item=order.item, to="warehouse")
+                turn.note(events.Taken(order.order_id, order.item, to="warehouse"))
                 misses.append(Ship(order, None))
                 missed.append(order.item)
         if free:
@@ -279,7 +280,7 @@ class Trader(Trading):
         return self._cache.offer(lane)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
-        turn.note("taken", order=order.order_id, item=order.item, to="cache")
+        turn.note(events.Taken(order.order_id, order.item, to="cache"))
         promised = Promised(order, lot)
         turn.keep(promised)
         # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
@@ -316,8 +317,8 @@ class Trader(Trading):
         self._promises.clear()
         self._settle_at = FOREVER
         if Read(ITEMS) in wanted:
-            turn.note("pulled")
-        turn.note("asked", requests=len(requests))
+            turn.note(events.Pulled())
+        turn.note(events.Asked(requests=len(requests)))
         self._number += 1
         ask = Ask(self._number, requests)
         self._asked[ask.number] = ask, turn.now
@@ -335,7 +336,7 @@ class Trader(Trading):
             return  # the answer to a question that was repeated
         asked, asked_at = self._asked[body.number]
         if not fits(asked.requests, body.replies):
-            turn.note("unexpected", message="Answer")
+            turn.note(events.Unexpected("Answer"))
             return
         del self._asked[body.number]
         if not self._asked:
@@ -353,13 +354,13 @@ class Trader(Trading):
                     turn.send(order.buyer, Oversold(order.order_id, order.item))
                     self._close(turn, order)
                 case Ship(order, None), Scarce():
-                    self._put(turn, "requeued", SURE[order.item], order)
+                    self._put(turn, events.Requeued, SURE[order.item], order)
                     if order.item not in self._scarce:
                         self._scarce.add(order.item)
-                        turn.note("scarce", item=order.item)
+                        turn.note(events.Scarce(order.item))
                 case Ship(order, None), Denied():
                     self._cache.served()
-                    turn.note("unavailable", order=order.order_id, item=order.item)
+                    turn.note(events.Unavailable(order.order_id, order.item))
                     turn.send(order.buyer, Unavailable(order.order_id, order.item))
                     self._close(turn, order)
                 case Ship(order, _), Shipped(lot, left):
@@ -407,14 +408,7 @@ class Trader(Trading):
     def _close_sale(
         self, turn: Turn, order: Order, lot: Lot, left: int, position: int, served_from: Literal["warehouse", "cache"]
     ) -> None:
-        turn.note(
-            "traded",
-            order=order.order_id,
-            item=order.item,
-            seller=lot.seller,
-            price=lot.price_cents,
-            by=served_from,
-        )
+        turn.note(events.Traded(order.order_id, order.item, lot.seller, lot.price_cents, by=served_from))
         turn.send(lot.seller, Sold(order.order_id, order.item, order.buyer, lot.price_cents, left, position))
         if left == 0:
             turn.send(lot.seller, OutOfStock(order.item, position))
@@ -433,12 +427,12 @@ class Trader(Trading):
                 self._asked_again.add(body.order_id)
             return
         if len(self._queue) >= MOST_QUEUED:
-            turn.note("turned_away", order=body.order_id, buyer=source)
+            turn.note(events.TurnedAway(body.order_id, source))
             return
         order = Order(body.order_id, source, body.item, turn.sent)
         turn.keep(Queued(order))
         self._undecided.add(order.order_id)
-        self._put(turn, "queued", SURE[order.item] if body.again else order.item, order)
+        self._put(turn, events.Queued, SURE[order.item] if body.again else order.item, order)
 
     def on_deposit(self, turn: Turn, source: str, body: Deposit) -> None:
         lot = Lot(body.deposit_id, source, body.item, body.price_cents, turn.sent, body.count)
@@ -455,7 +449,7 @@ class Trader(Trading):
         self._free(turn, body.item)
 
     def _free(self, turn: Turn, item: Item) -> None:
-        turn.note("freed", item=item)
+        turn.note(events.Freed(item))
         self._scarce.discard(item)
 
     def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
@@ -467,7 +461,7 @@ class Trader(Trading):
         self._missing.discard(body.seller)
 
     def on_cache_update(self, turn: Turn, source: str, body: CacheUpdate) -> None:
-        turn.note("heard_push", neighbor=source)
+        turn.note(events.HeardPush(neighbor=source))
         for lot in body.lots:
             self._cache.hear(lot)
 

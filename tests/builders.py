@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from bazaar.control.planning import draw_plan
 from bazaar.core.clock import LamportClock
-from bazaar.core.turn import Turn
+from bazaar.core.turn import Noted, Turn
 from bazaar.protocol.entries import DepositEntry, Sale
+from bazaar.protocol.events import KINDS, Event
 from bazaar.protocol.goods import Bench, Item, Lot, Order, Seat
 from bazaar.protocol.messages import AnyMessage
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.protocol.wire import Delivery, Letter
+from bazaar.runtime.history import Recorded, recorded
 from peers.role import Role
 
 
@@ -79,9 +83,54 @@ def sent(turn: Turn) -> list[tuple[str, AnyMessage]]:
     return [(to, letter.body) for to, letter in turn.sends]
 
 
-def noted(turn: Turn, what: str) -> list[dict[str, Any]]:
-    """The facts of this turn's events of one kind."""
-    return [event.facts for event in turn.events if event.what == what]
+def noted(turn: Turn, kind: str) -> list[dict[str, Any]]:
+    """This turn's events of one kind, each as the facts that a history would hold."""
+    of_kind = [each.event for each in turn.events if isinstance(each.event, KINDS[kind])]
+    return [msgspec.json.decode(msgspec.json.encode(event)) for event in of_kind]
+
+
+USUAL: dict[str, Any] = {
+    **{"order": "buyer0-0", "deposit": "seller1-d0", "item": "salt", "count": 1, "price": 800, "earned": 640},
+    **{"buyer": "buyer0", "seller": "seller1", "trader": "buyer7", "final": True, "to": "cache", "by": "cache"},
+    **{"role": "buyer", "verb": "looking for", "traders": (), "above": "buyer7", "seat": 0, "coordinator": "buyer7"},
+    **{
+        "peer": "buyer7",
+        "left": 0,
+        "clock": 1,
+        "lane": "salt",
+        "since": 0,
+        "orders": 0,
+        "promised": 0,
+        "reason": "cut",
+    },
+    **{"requests": 1, "neighbor": "seller6", "entries": 0, "life": 1, "for_s": 0.0, "message": "Ok"},
+    **{"name": "buyer0", "again": False, "fault": "kill:buyer0@1", "kind": "kill"},
+}
+
+
+def an_event(kind: str, facts: dict[str, Any] | None = None) -> Event:
+    """As it stands in a history, where the fields have other names. Facts that are not given are the usual ones.
+
+    Their types are not looked at, for it may be a lie. Raises `KeyError` or `TypeError` if the catalogue has nothing like it.
+    """
+    fields = msgspec.structs.fields(KINDS[kind])
+    usual = {field.encode_name: USUAL[field.encode_name] for field in fields if field.required}
+    names = {field.encode_name: field.name for field in fields}
+    given = {names.get(name, name): value for name, value in {**usual, **(facts or {})}.items()}
+    return KINDS[kind](**given)
+
+
+def a_line(
+    at: float,
+    process: str,
+    clock: int,
+    kind: str,
+    facts: dict[str, Any] | None = None,
+    source: str | None = None,
+    sent: int | None = None,
+) -> Recorded[Event]:
+    """Of a history."""
+    return recorded(at, process, Noted(clock, an_event(kind, facts), source, sent or 0))
 
 
 class Stage:

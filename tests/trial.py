@@ -8,17 +8,21 @@ ledger   0 buyer4 appointed; 1 seller1-d0: two salt at clock 10; 2 seller2-d0: o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from bazaar.analysis.audit import Evidence
+from bazaar.analysis.linearizability import Clients
+from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry
+from bazaar.protocol.events import KINDS, Event
 from bazaar.protocol.goods import Item
 from bazaar.protocol.plan import Plan
-from bazaar.runtime.history import Happening
-from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
+from bazaar.runtime.history import Recorded
+from tests.builders import a_deposit_entry, a_line, a_lot, a_sale, an_order, some_settings
 
 NAMES = ("buyer0", "seller1", "seller2", "buyer3", "buyer4")
 TRADER = "buyer4"
@@ -39,14 +43,14 @@ class Script:
 
     def __init__(self, process: str) -> None:
         self.process = process
-        self.history: list[Happening] = []
+        self.history: list[Recorded[Event]] = []
 
     def note(self, clock: int, what: str, by: tuple[str, int] | None = None, /, **facts: Any) -> None:
         source, sent = by or (None, None)
-        self.history.append(Happening(clock / 100, self.process, clock, what, facts, source, sent))
+        self.history.append(a_line(clock / 100, self.process, clock, what, facts, source, sent))
 
 
-def histories() -> dict[str, list[Happening]]:
+def histories() -> dict[str, list[Recorded[Event]]]:
     buyer, first, second, trader = Script("buyer0"), Script("seller1"), Script("seller2"), Script(TRADER)
     first.note(3, "offered", deposit="seller1-d0", item="salt", count=2, price=800, trader=TRADER)
     second.note(4, "offered", deposit="seller2-d0", item="salt", count=1, price=800, trader=TRADER)
@@ -84,6 +88,24 @@ def a_market(**settings: Any) -> Evidence:
     return Evidence(plan, ENTRIES, histories(), {("seller1", "salt"): 0, ("seller2", "salt"): 1})
 
 
+def clients_of(histories: Mapping[str, Iterable[Recorded[Event]]]) -> Clients:
+    """What buyers and sellers asked and were told."""
+    clients = Clients()
+    for line in itertools.chain.from_iterable(histories.values()):
+        match line.event:
+            case events.Ordered(order, item):
+                clients.ordered(order, item, line.clock)
+            case events.Offered(deposit, item, count):
+                clients.offered(deposit, item, count, line.clock)
+            case events.Registered(deposit):
+                clients.registered(deposit, line.clock)
+            case events.Purchased(order, _, seller):
+                clients.purchased(order, seller, line.clock)
+            case events.FoundUnavailable(order):
+                clients.found_unavailable(order, line.clock)
+    return clients
+
+
 R = TypeVar("R", bound=msgspec.Struct)
 
 
@@ -117,16 +139,31 @@ def stock(**counts: int) -> Lie:
     return lambda evidence: changed(evidence, stock={**(evidence.stock or {}), **said})
 
 
+def _is(line: Recorded[Event], what: str, order: str | None) -> bool:
+    return isinstance(line.event, KINDS[what]) and getattr(line.event, "order_id", None) == order
+
+
 def event(process: str, what: str, order: str | None, /, **fields: Any) -> Lie:
-    """What happened to this order was different: `fields` replace the event's, or else its facts."""
+    """What happened to this order was different: `fields` replace the line's, its `kind`, or else the event's."""
 
     def tell(evidence: Evidence) -> Evidence:
-        def told(happened: Happening) -> Happening:
-            if (happened.what, happened.facts.get("order")) != (what, order):
+        def told(happened: Recorded[Event]) -> Recorded[Event]:
+            if not _is(happened, what, order):
                 return happened
-            own = {name: value for name, value in fields.items() if name in Happening.__struct_fields__}
-            facts = {name: value for name, value in fields.items() if name not in own}
-            return changed(happened, facts={**happened.facts, **facts}, **own)
+            own = {name: fields.pop(name) for name in ("at", "process", "clock", "source", "sent") if name in fields}
+            kind = fields.pop("kind", what)
+            facts = {**msgspec.to_builtins(happened.event), **fields}
+            known = {field.encode_name for field in msgspec.structs.fields(KINDS[kind])}
+            lie = a_line(
+                happened.at,
+                happened.process,
+                happened.clock,
+                kind,
+                {name: fact for name, fact in facts.items() if name in known or name in fields},
+                happened.source,
+                happened.sent,
+            )
+            return changed(lie, **own)
 
         history = sorted(map(told, evidence.histories[process]), key=lambda happened: happened.clock)
         assert history != evidence.histories[process]
@@ -139,7 +176,7 @@ def without(process: str, what: str, order: str | None) -> Lie:
     """It never happened."""
 
     def tell(evidence: Evidence) -> Evidence:
-        kept = [h for h in evidence.histories[process] if (h.what, h.facts.get("order")) != (what, order)]
+        kept = [line for line in evidence.histories[process] if not _is(line, what, order)]
         return changed(evidence, histories={**evidence.histories, process: kept})
 
     return tell
@@ -149,7 +186,7 @@ def also(process: str, clock: int, what: str, /, **facts: Any) -> Lie:
     """Something more happened."""
 
     def tell(evidence: Evidence) -> Evidence:
-        history = [*evidence.histories.get(process, ()), Happening(clock / 100, process, clock, what, facts)]
+        history = [*evidence.histories.get(process, ()), a_line(clock / 100, process, clock, what, facts)]
         history.sort(key=lambda happened: happened.clock)
         return changed(evidence, histories={**evidence.histories, process: history})
 

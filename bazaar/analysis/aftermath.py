@@ -14,14 +14,19 @@ from typing import Any
 
 import msgspec
 
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import WAREHOUSE, is_seller
-from bazaar.runtime.history import Happening, by_time, only
+from bazaar.runtime.history import Recorded, by_time, only
 
-RARE = ("fault", "fell", "started", "joined", "connected", "elected", "trader_died", "heard_death", "stepped_down")
+RARE: tuple[type[Event], ...] = (
+    *(events.Fault, events.Fell, events.Started, events.Joined, events.Connected),
+    *(events.Elected, events.TraderDied, events.HeardDeath, events.SteppedDown),
+)
 FOREVER = float("inf")
 
-Histories = Mapping[str, Iterable[Happening]]
+Histories = Mapping[str, Iterable[Recorded[Event]]]
 
 
 class Fault(msgspec.Struct):
@@ -52,43 +57,42 @@ class _Wish(msgspec.Struct):
     """The first event of these kinds, not before a time, ends a fault."""
 
     fault: Fault
-    whats: tuple[str, ...]
+    kinds: tuple[type[Event], ...]
     after: float
 
 
 def faults_of(histories: Histories) -> list[Fault]:
     """The faults of a run in the order of their time, each with its aftermath."""
-    if not any(True for _ in only(histories.get("launcher", ()), "fault")):
+    if not any(True for _ in only(histories.get("launcher", ()), events.Fault)):
         return []  # to look for what they cost means to read all histories
     faults: list[Fault] = []
     traders: dict[str, None] = {}
     seated: set[str] = set()
-    for happened in by_time(only(history, *RARE) for history in histories.values()):
-        match happened.what:
-            case "elected":
-                traders[happened.process] = None
-                seated.add(happened.process)
-            case "trader_died":
-                seated.discard(happened.facts["peer"])
-            case "stepped_down":
-                seated.discard(happened.process)
-            case "fault":
-                _add(faults, happened, seated)
-            case "fell":
-                _end(faults, (happened.facts["name"],), happened.at, besides="kill")
+    for line in by_time(only(history, *RARE) for history in histories.values()):
+        match line.event:
+            case events.Elected():
+                traders[line.process] = None
+                seated.add(line.process)
+            case events.TraderDied(peer):
+                seated.discard(peer)
+            case events.SteppedDown():
+                seated.discard(line.process)
+            case events.Fault() as done:
+                _add(faults, line.at, done, seated)
+            case events.Fell(name):
+                _end(faults, (name,), line.at, besides="kill")
         for fault in faults:
-            if fault.noticed_at is None and fault.at <= happened.at < fault.until and _notices(happened, fault):
-                fault.noticed_at = happened.at
+            if fault.noticed_at is None and fault.at <= line.at < fault.until and _notices(line, fault):
+                fault.noticed_at = line.at
     _find_recoveries(faults, histories, traders)
     return faults
 
 
-def _add(faults: list[Fault], happened: Happening, seated: set[str]) -> None:
-    facts = happened.facts
-    names = tuple(facts.get("names", ())) or (facts["name"],)
-    _end(faults, names, happened.at)
+def _add(faults: list[Fault], at: float, done: events.Fault, seated: set[str]) -> None:
+    names = done.names or (done.name,)
+    _end(faults, names, at)
     is_trader = not seated.isdisjoint(names)
-    faults.append(Fault(facts["fault"], facts["kind"], names, happened.at, facts.get("for_s", 0.0), is_trader))
+    faults.append(Fault(done.fault, done.fault_kind, names, at, done.for_s, is_trader))
 
 
 def _end(faults: Iterable[Fault], names: Collection[str], at: float, besides: str = "") -> None:
@@ -98,18 +102,20 @@ def _end(faults: Iterable[Fault], names: Collection[str], at: float, besides: st
             fault.until = at
 
 
-def _notices(happened: Happening, fault: Fault) -> bool:
+def _notices(line: Recorded[Event], fault: Fault) -> bool:
     """Whether by this event somebody noticed the fault."""
-    what, facts = happened.what, happened.facts
-    if fault.kind == "restart":  # MongoDB and the warehouse do not join anything
-        return (what == "started" and facts["name"] in fault.names) or (
-            what in ("joined", "connected") and happened.process in fault.names
-        )
-    if what == "trader_died":
-        return facts["peer"] in fault.names
-    if fault.kind == "resign":
-        return what == "heard_death" and facts["peer"] in fault.names
-    return fault.kind == "kill" and what == "fell" and facts["name"] in fault.names and not fault.hit_trader
+    match line.event:
+        case events.Started(name):
+            return fault.kind == "restart" and name in fault.names
+        case events.Joined() | events.Connected():  # MongoDB and the warehouse do not join anything
+            return fault.kind == "restart" and line.process in fault.names
+        case events.TraderDied(peer):
+            return fault.kind != "restart" and peer in fault.names
+        case events.HeardDeath(peer):
+            return fault.kind == "resign" and peer in fault.names
+        case events.Fell(name):
+            return fault.kind == "kill" and name in fault.names and not fault.hit_trader
+    return False
 
 
 # -------------------------------------------------------------------------------------- going on
@@ -120,14 +126,14 @@ def _find_recoveries(faults: list[Fault], histories: Histories, traders: Collect
         for process, wish in _wishes(fault, traders):
             wishes[process].append(wish)
     for process, wanted in wishes.items():
-        whats = {what for wish in wanted for what in wish.whats}
-        for happened in only(histories.get(process, ()), *whats):
-            found = [wish for wish in wanted if happened.at >= wish.after and happened.what in wish.whats]
+        kinds = {kind for wish in wanted for kind in wish.kinds}
+        for line in only(histories.get(process, ()), *kinds):
+            found = [wish for wish in wanted if line.at >= wish.after and type(line.event) in wish.kinds]
             for wish in found:
                 wanted.remove(wish)
                 fault = wish.fault
-                if happened.at < min(fault.until, fault.recovered_at or FOREVER):
-                    fault.recovered_at = happened.at
+                if line.at < min(fault.until, fault.recovered_at or FOREVER):
+                    fault.recovered_at = line.at
             if not wanted:
                 break
 
@@ -139,11 +145,12 @@ def _wishes(fault: Fault, traders: Collection[str]) -> Iterator[tuple[str, _Wish
         if fault.hit_trader and fault.kind != "restart" and fault.noticed_at is not None:
             for other in traders:  # a survivor sells
                 if other not in fault.names:
-                    yield other, _Wish(fault, ("traded",), fault.noticed_at)
+                    yield other, _Wish(fault, (events.Traded,), fault.noticed_at)
         elif over is None:
             continue
         elif name not in (WAREHOUSE, MONGOD):  # it goes on itself
-            own = ("sold", "registered") if is_seller(name) else ("purchased", "found_unavailable")
-            yield name, _Wish(fault, ("traded", *own), over)
+            as_seller, as_buyer = (events.Sold, events.Registered), (events.Purchased, events.FoundUnavailable)
+            own = as_seller if is_seller(name) else as_buyer
+            yield name, _Wish(fault, (events.Traded, *own), over)
         else:  # the warehouse, MongoDB: goods go out again
-            yield WAREHOUSE, _Wish(fault, ("shipped",), over)
+            yield WAREHOUSE, _Wish(fault, (events.Shipped,), over)

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from bazaar.analysis.audit import Evidence, NoRun, Report, judge_run
+from bazaar.analysis.audit import MOST_STORIES, Evidence, NoRun, Report, judge_run
 from bazaar.analysis.seal import SEAL_FILE, broken, seal
 from bazaar.analysis.summary import Summary, summarize
+from bazaar.protocol.events import Event
 from bazaar.protocol.plan import Plan, load
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
-from bazaar.runtime.history import Happening, Recorded, histories_of
+from bazaar.runtime.history import HISTORY_FILE, HistoryFile, Recorded, histories_of
 from bazaar.runtime.ledger_file import KeptLedger
 from bazaar.runtime.run_folder import in_one_piece
 from bazaar.runtime.runclock import clock_of
@@ -42,10 +43,10 @@ class Judgement(msgspec.Struct, frozen=True):
 class Sound:
     """Of a history, what can be read of it; gone through anew each time."""
 
-    def __init__(self, history: Recorded) -> None:
+    def __init__(self, history: HistoryFile) -> None:
         self._history = history
 
-    def __iter__(self) -> Iterator[Happening]:
+    def __iter__(self) -> Iterator[Recorded[Event]]:
         return self._history.sound()
 
 
@@ -72,25 +73,50 @@ def judged(run: Path) -> Judgement:
     except NoRun as error:
         raise UsageError(str(error)) from None
     histories = histories_of(run, plan.names)
-    try:
-        summary = _summary(run, plan, report, histories)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    damage = dict(itertools.islice(_damage(histories), MOST_STORIES))
+    if damage:
+        report = _doubted(report, damage)
         summary = _summary(run, plan, report, {name: Sound(history) for name, history in histories.items()})
+    else:
+        summary = _summary(run, plan, report, histories)
     unmade = tuple(_written(run, [("audit.json", report), ("summary.json", summary)]))
     seal(run)
     return Judgement(summary, report, unmade)
 
 
-def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iterable[Happening]]) -> Summary:
+def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iterable[Recorded[Event]]]) -> Summary:
     return summarize(Evidence(plan, KeptLedger(run), histories, None), report, _launched_at(run, histories))
 
 
-def _launched_at(run: Path, histories: Mapping[str, Iterable[Happening]]) -> float:
+def _launched_at(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return clock_of(run).wall
-    return min(
-        (happened.at for history in histories.values() for happened in itertools.islice(history, 1)), default=0.0
-    )
+    firsts = (line.at for history in histories.values() for line in itertools.islice(history, 1))
+    return min(firsts, default=0.0)
+
+
+def _damage(histories: Mapping[str, HistoryFile]) -> Iterator[tuple[str, str]]:
+    """The lines with which the figures cannot be made: where each stands, and what is wrong with it.
+
+    The judge reads of a line what its checks need. Here all of it is read: an event of a kind that is not in the catalogue,
+    or one with a field too many, is no line of ours either, and what it was meant to say nobody knows.
+    """
+    for name, history in histories.items():
+        for number, reason in history.damage():
+            yield f"{name}/{HISTORY_FILE}, line {number},", f"cannot be read: {reason}"
+
+
+def _doubted(report: Report, damage: Mapping[str, str]) -> Report:
+    """The report, with the damage that it does not tell of: with it nothing can be said to have held."""
+    more = [
+        f"{place} {reason}"
+        for place, reason in damage.items()
+        if not any(story.startswith(place) for story in report.unknown)
+    ]
+    if not more:
+        return report
+    verdict = "unknown" if report.verdict == "held" else report.verdict
+    return msgspec.structs.replace(report, verdict=verdict, unknown=[*report.unknown, *more])
 
 
 def _say(share: float) -> None:

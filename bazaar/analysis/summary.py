@@ -15,11 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from bazaar.analysis.aftermath import faults_of
-from bazaar.analysis.audit import ANSWERS, Evidence, Report
+from bazaar.analysis.audit import Evidence, Report
 from bazaar.core.names import Names
+from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.protocol.goods import WAREHOUSE, Item, sellers_share
-from bazaar.runtime.history import LAUNCHER, only
+from bazaar.runtime.history import LAUNCHER, Recorded, only
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
     """`launched_at`: seconds since the epoch."""
     settings = evidence.plan.settings
     orders = _Orders(evidence.histories.values())
-    opened = (happened.at for history in evidence.histories.values() for happened in only(history, "opened"))
+    opened = (line.at for history in evidence.histories.values() for line in only(history, events.Opened))
     opening = min(opened, default=orders.first_at or launched_at)
     trading_s = max(0.0, (_end_of_trading(evidence, orders) or opening) - opening)
     shipped, undersold, earnings = _sales(evidence.entries)
@@ -102,9 +103,9 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         pace=settings.pace,
         requests=Requests(
             asked=orders.asked,
-            purchased=orders.outcomes["purchased"],
-            unavailable=orders.outcomes["found_unavailable"],
-            oversold=orders.outcomes["revoked"],
+            purchased=orders.outcomes[events.Purchased],
+            unavailable=orders.outcomes[events.FoundUnavailable],
+            oversold=orders.outcomes[events.Revoked],
             undersold=undersold,
             unanswered=orders.unanswered,
         ),
@@ -113,7 +114,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         throughput_per_s=round(shipped / trading_s, 2) if trading_s else 0.0,
         latency_ms=Latency(*(round(1000 * percentile(orders.waits, percent), 3) for percent in (50, 99))),
         startup_s=round(orders.first_at - launched_at, 3) if orders.first_at is not None else 0.0,
-        elections=sum(1 for history in evidence.histories.values() for _ in only(history, "election_started")),
+        elections=sum(1 for history in evidence.histories.values() for _ in only(history, events.ElectionStarted)),
         faults=[fault.told(opening) for fault in faults_of(evidence.histories)],
         audit=report.audit,
         traders_at_end=_bench(evidence.entries),
@@ -128,16 +129,16 @@ def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:
     requests = evidence.plan.settings.requests
     if orders.first_at is None or (requests is not None and orders.asked - orders.unanswered >= requests):
         return orders.last_answer_at
-    closing = (happened.at for happened in only(evidence.histories.get(LAUNCHER, ()), "closing"))
+    closing = (line.at for line in only(evidence.histories.get(LAUNCHER, ()), events.Closing))
     return next(closing, orders.last_answer_at)
 
 
 class _Orders:
     """What the buyers asked and were told. Its memory is bounded: a number for each order, and three bits."""
 
-    def __init__(self, histories: Iterable[Iterable[Any]]) -> None:
+    def __init__(self, histories: Iterable[Iterable[Recorded[events.Event]]]) -> None:
         self.asked = self.unanswered = 0
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes: Counter[type[events.OfOrder]] = Counter()
         self.first_at: float | None = None
         self.last_answer_at: float | None = None
         waits = array("d")
@@ -146,29 +147,30 @@ class _Orders:
         self.waits: Sequence[float] = sorted(waits)
         """Of each answered order, how long its first answer took, in seconds, ascending."""
 
-    def _read(self, history: Iterable[Any], waits: array[float]) -> None:
+    def _read(self, history: Iterable[Recorded[events.Event]], waits: array[float]) -> None:
         placed = Names()
         open_since: dict[str, float] = {}
-        refused = {"found_unavailable": Names(), "revoked": Names()}  # by their latest answer; the rest is purchased
-        for happened in only(history, "ordered", *ANSWERS):
-            order, at = happened.facts["order"], happened.at
-            if happened.what == "ordered":
+        # By their latest answer; the rest is purchased.
+        refused: dict[type[events.OfOrder], Names] = {events.FoundUnavailable: Names(), events.Revoked: Names()}
+        for line in only(history, events.Ordered, *events.ANSWERS):
+            kind, order, at = type(line.event), line.event.order_id, line.at
+            if kind is events.Ordered:
                 self.asked += 1
                 placed.add(order)
                 open_since[order] = at
                 self.first_at = min(at, self.first_at or at)
-            if order not in placed or happened.what == "ordered":
+            if order not in placed or kind is events.Ordered:
                 continue
-            before = next((answer for answer, names in refused.items() if order in names), "purchased")
+            before = next((answer for answer, names in refused.items() if order in names), events.Purchased)
             if order in open_since:
                 waits.append(at - open_since.pop(order))
                 self.last_answer_at = max(at, self.last_answer_at or at)
             else:
                 self.outcomes[before] -= 1
-            self.outcomes[happened.what] += 1
-            if happened.what != before:
+            self.outcomes[kind] += 1
+            if kind is not before:
                 for answer, names in refused.items():
-                    (names.add if answer == happened.what else names.discard)(order)
+                    (names.add if answer is kind else names.discard)(order)
         self.unanswered += len(open_since)
 
 
@@ -208,9 +210,10 @@ def _bench(entries: Iterable[AnyEntry]) -> list[str]:
 def _deposed(evidence: Evidence, opening: float) -> list[Deposal]:
     """Who lost its seat, in order."""
     times: defaultdict[str, list[float]] = defaultdict(list)
-    for happened in only(evidence.histories.get(WAREHOUSE, ()), "deposed"):
-        times[happened.facts["peer"]].append(happened.at)
-    fell = [(h.at, h.facts["name"]) for h in only(evidence.histories.get(LAUNCHER, ()), "fell")] if times else []
+    for line in only(evidence.histories.get(WAREHOUSE, ()), events.Deposed):
+        times[line.event.peer].append(line.at)
+    launcher = evidence.histories.get(LAUNCHER, ()) if times else ()
+    fell = [(line.at, line.event.name) for line in only(launcher, events.Fell)]
     deposed: list[Deposal] = []
     for entry in evidence.entries:
         if not isinstance(entry, DeposeEntry):

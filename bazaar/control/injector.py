@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bazaar.control.mongod import Mongod
+from bazaar.protocol import events
 from bazaar.protocol.faults import MONGOD, Fault
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.plan import Plan
-from bazaar.runtime.history import Recorded, by_time, only
+from bazaar.runtime.history import HistoryFile, by_time, only
 from bazaar.runtime.process import Process
 
 
@@ -29,7 +30,7 @@ class Victim(Protocol):
     def restart(self, name: str) -> None:
         """Starts a peer again that was killed."""
 
-    def note(self, what: str, **facts: Any) -> None:
+    def note(self, event: events.Event) -> None:
         """Writes into the launcher's history."""
 
 
@@ -78,7 +79,7 @@ class Injector:
 
     def _miss(self, fault: Fault, reason: str) -> None:
         self.missed.append(f"{fault}: {reason}")
-        self._run.note("missed", fault=str(fault), reason=reason)
+        self._run.note(events.Missed(str(fault), reason))
 
     def inflict(self, fault: Fault) -> None:
         """Does it, now; what cannot be done is put down in `missed`, and in the launcher's history."""
@@ -88,7 +89,7 @@ class Injector:
         if there == (fault.kind == "restart"):
             self._miss(fault, f"{name} was {'there' if there else 'not there'}")
             return
-        run.note("fault", fault=str(fault), kind=fault.kind, name=name, for_s=fault.for_s)
+        run.note(events.Fault(str(fault), fault.kind, name, fault.for_s))
         match fault.kind:
             case "restart":
                 run.restart(name)
@@ -112,6 +113,6 @@ class Injector:
         """Who was given the seat `traderI` last; other names are their own."""
         if name in (WAREHOUSE, MONGOD, *self._run.plan.names):
             return name
-        histories = [Recorded(self._run.out / peer) for peer in self._run.plan.names]
-        elected = by_time(only(history, "elected") for history in histories)
-        return {f"trader{happened.facts['seat']}": happened.process for happened in elected}[name]
+        histories = [HistoryFile(self._run.out / peer) for peer in self._run.plan.names]
+        elected = by_time(only(history, events.Elected) for history in histories)
+        return {f"trader{line.event.seat}": line.process for line in elected}[name]

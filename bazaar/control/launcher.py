@@ -16,7 +16,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from bazaar.analysis.audit import Report
 from bazaar.analysis.judgement import Judgement
@@ -29,6 +28,7 @@ from bazaar.control.judging import Judging
 from bazaar.control.logbook import Logbook
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.control.planning import draw_plan
+from bazaar.protocol import events
 from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import WAREHOUSE
@@ -131,7 +131,7 @@ class Bazaar:
         for name in self.plan.names:
             self._start_peer(name)
         self._await_ready([WAREHOUSE, *self.plan.names])
-        self.note("drawn")
+        self.note(events.Drawn())
         self.phase = "electing the traders"
         self._begun = True
         self._crew.tell("begin")
@@ -156,10 +156,10 @@ class Bazaar:
     def _start_peer(self, name: str) -> None:
         self._start(name, ["-m", "peers", name, str(self.out), self._port])
 
-    def note(self, what: str, **facts: Any) -> None:
+    def note(self, event: events.Event) -> None:
         """Writes into the launcher's own history."""
         if self._logbook is not None:
-            self._logbook.note(what, **facts)
+            self._logbook.note(event)
 
     def _disk_full(self, error: OSError) -> None:
         self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
@@ -195,8 +195,8 @@ class Bazaar:
             return
         try:
             for name in self.mongod.look():
-                self.note("fell", name=name)
-                self.note("started", name=name, again=True)
+                self.note(events.Fell(name))
+                self.note(events.Started(name, again=True))
         except UsageError as error:
             self._fail(ProcessDied(str(error)) if self._begun else error, cripples=True)
 
@@ -219,7 +219,7 @@ class Bazaar:
         """A process has ended: killed (`status` below zero), by a fault or by anybody; or it has given up."""
         name = process.name
         how = "was killed" if status < 0 else f"ended by itself with status {status}"
-        self.note("fell", name=name, how=how)
+        self.note(events.Fell(name, how))
         self.killed.add(name)
         self._lost_answers += process.said.answered
         self._crew.dismiss(process)
@@ -298,7 +298,7 @@ class Bazaar:
         if not self._begun:
             return
         self.phase = "finishing"
-        self.note("closing")
+        self.note(events.Closing())
         self.injector.end()
         self._wake()
         self._finishing = True

@@ -1,17 +1,16 @@
 """The launcher's own history: what was started, what fell, what was done to whom, and that the run was brought to its end.
 
-`fault {fault, kind, name, for_s}`, `missed {fault, reason}` (it was not done), `started {name, again}`, `fell {name, how}`
-(though nobody had told it to), `ended {}`: without that one, the launcher itself was killed. With all this a run can be
-judged from its folder alone.
+Its events stand at the end of the catalogue. With them a run can be judged from its folder alone: without `ended`, for
+example, the launcher itself was killed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bazaar.core.turn import Event
+from bazaar.core.turn import Noted
+from bazaar.protocol.events import Ended, Event, Started
 from bazaar.runtime.history import History
 from bazaar.runtime.process import NO_ROOM
 from bazaar.runtime.runclock import start_clock
@@ -29,13 +28,13 @@ class Logbook:
         self._lines = 0
         self._started: set[str] = set()
 
-    def note(self, what: str, **facts: Any) -> None:
+    def note(self, event: Event) -> None:
         """Writes an event down; nothing any more after `end`."""
         if self._history is None:
             return
         self._lines += 1
         try:
-            self._history.write(self._clock.now(), [Event(self._lines, what, None, 0, facts)])
+            self._history.write(self._clock.now(), [Noted(self._lines, event)])
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -43,12 +42,12 @@ class Logbook:
 
     def started(self, name: str) -> None:
         """A process is started, or started again."""
-        self.note("started", name=name, again=name in self._started)
+        self.note(Started(name, again=name in self._started))
         self._started.add(name)
 
     def end(self) -> None:
         """The run was brought to its end: there are no further lines."""
-        self.note("ended")
+        self.note(Ended())
         if self._history is not None:
             self._history.close()
             self._history = None

@@ -10,22 +10,20 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.messages import AnyMessage
 from bazaar.protocol.wire import Letter
 
-Facts = dict[str, Any]
 
-
-class Event(NamedTuple):
-    """Something that happened in a process, at a time of its own Lamport clock. `source`, `sent`: the message behind it."""
+class Noted(NamedTuple):
+    """An event of a process, at a time of its own Lamport clock. `source`, `sent`: who sent the message behind it, when."""
 
     clock: int
-    what: str
-    source: str | None
-    sent: int
-    facts: Facts
+    event: Event
+    source: str | None = None
+    sent: int = 0
 
 
 class Turn:
@@ -39,7 +37,7 @@ class Turn:
         self.kept: list[Any] = []
         self.kept_afterwards: list[Any] = []
         self.reads: list[Seat] = []
-        self.events: list[Event] = []
+        self.events: list[Noted] = []
         self._before: dict[int, float] = {}
         self._clock = clock
         self._source: str | None = None
@@ -80,9 +78,9 @@ class Turn:
         """Asks for the journal of a tenure; what of it can be read comes back by `Actor.inherit`."""
         self.reads.append(seat)
 
-    def note(self, what: str, **facts: Any) -> None:
+    def note(self, event: Event) -> None:
         """Writes an event into the history of this process."""
-        self.events.append(Event(self._clock.tick(), what, self._source, self.sent, facts))
+        self.events.append(Noted(self._clock.tick(), event, self._source, self.sent))
 
 
 class Actor(Protocol):

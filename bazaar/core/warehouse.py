@@ -15,6 +15,7 @@ from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
 from bazaar.core.ledger.stock import nowhere
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
@@ -91,7 +92,7 @@ class Warehouse:
     def begin(self, turn: Turn) -> None:
         """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
         self._began_at = turn.now
-        turn.note("connected", entries=self.ledger.position)
+        turn.note(events.Connected(self.ledger.position))
         for trader in self.ledger.seats.bench.traders:
             turn.send(trader, Reopened())
         self._pass_on(turn, None)
@@ -117,7 +118,7 @@ class Warehouse:
         body = letter.body
         handler = self.handles.get(type(body))
         if handler is None:
-            turn.note("unexpected", message=type(body).__name__)
+            turn.note(events.Unexpected(type(body).__name__))
         else:
             handler(self, turn, source, body)
 
@@ -129,7 +130,7 @@ class Warehouse:
         appoint = self.ledger.seats.decide_seat(source, body.round, body.seat)
         if appoint is not None:
             self._append(turn, appoint)
-            turn.note("appointed", peer=source, seat=appoint.seat)
+            turn.note(events.Appointed(source, appoint.seat))
         turn.send(source, BenchIs(self.ledger.seats.bench))
 
     def _depose(self, turn: Turn, source: str, body: Depose) -> None:
@@ -138,7 +139,7 @@ class Warehouse:
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         self._append(turn, fall)
-        turn.note("deposed", peer=fall.peer, seat=fall.seat)
+        turn.note(events.Deposed(fall.peer, fall.seat))
         for waiting in self._waiting.values():
             waiting.pop(fall.peer, None)
         turn.send(source, Deposed(body.seat, self.ledger.seats.bench))
@@ -163,7 +164,7 @@ class Warehouse:
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
         if not self.ledger.seats.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
-            turn.note("fenced", peer=source, requests=len(body.requests))
+            turn.note(events.Fenced(source, requests=len(body.requests)))
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         before = self.ledger.position
@@ -183,13 +184,13 @@ class Warehouse:
                 deposit = self.ledger.stock.decide_deposit(lot, trader)
                 if deposit is not None:
                     self._append(turn, deposit)
-                    turn.note("stocked", item=lot.item, count=lot.count, seller=lot.seller)
+                    turn.note(events.Stocked(lot.item, lot.count, lot.seller))
                 return Stocked(lot.deposit_id)
             case Adopt(seat):
                 adoption = self.ledger.seats.decide_adoption(seat, trader)
                 if adoption is not None:
                     self._append(turn, adoption)
-                    turn.note("adopted", peer=seat.peer, by=trader)
+                    turn.note(events.Adopted(seat.peer, by=trader))
                 return Adopted()
             case Read(items):
                 return self.ledger.stock.shelves(items)
@@ -198,7 +199,7 @@ class Warehouse:
             case GiveBack(item):
                 while (back := self.ledger.stock.decide_return(item, trader)) is not None:
                     self._append(turn, back)
-                    turn.note("returned", item=item, count=back.count, trader=trader)
+                    turn.note(events.Returned(item, back.count, trader))
                 return Shelves((item,), ())
 
     def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
@@ -209,7 +210,7 @@ class Warehouse:
         wanted = min(count - holds, share) if spared else 0
         while wanted > 0 and (grant := self.ledger.stock.decide_grant(item, wanted, trader)) is not None:
             self._append(turn, grant)
-            turn.note("granted", item=item, count=grant.count, trader=trader)
+            turn.note(events.Granted(item, grant.count, trader))
             wanted -= grant.count
         return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
@@ -241,10 +242,13 @@ class Warehouse:
             self._append(turn, decision)
         answer = self.ledger.stock.answer(order.order_id)
         if decision is not None:
-            if isinstance(answer, Denied):
-                turn.note(answer.reason, order=order.order_id, item=order.item, buyer=order.buyer)
-            else:
-                turn.note("shipped", order=order.order_id, item=order.item)
+            match answer:
+                case Denied("oversold"):
+                    turn.note(events.Oversold(order.order_id, order.item, order.buyer))
+                case Denied("unavailable"):
+                    turn.note(events.Unavailable(order.order_id, order.item, order.buyer))
+                case _:
+                    turn.note(events.Shipped(order.order_id, order.item))
         return answer
 
     def _append(self, turn: Turn, entry: AnyEntry) -> None:

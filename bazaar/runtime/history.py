@@ -14,12 +14,14 @@ import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, Union, cast
 
 import msgspec
 
 from bazaar.core.names import Names
-from bazaar.core.turn import Event
+from bazaar.core.turn import Noted
+from bazaar.protocol import events
+from bazaar.protocol.events import KINDS, Event
 from bazaar.protocol.former_life import FormerLife, Unanswered
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.messages import Deposit
@@ -29,34 +31,61 @@ LAUNCHER = "launcher"
 BLOCK_BYTES = 16_384  # as many are held of each history at a time
 
 
-class Happening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An event, when and to whom it happened. `source`, `sent`: who sent the message behind it, at which clock."""
+E = TypeVar("E", bound=Event)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class Recorded(
+    msgspec.Struct,
+    Generic[E_co],
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="what",
+):
+    """One line of a history: an event, when and where it happened. `source`, `sent`: who sent what it follows from, and when.
+
+    For each kind of event there is a class of such lines, made by `_lines_of`; `recorded` takes the right one.
+    """
 
     at: float
     """Seconds since the epoch (in the simulator: since the start)."""
     process: str
     clock: int
-    what: str
-    facts: dict[str, Any] = {}
+    event: E_co = msgspec.field(name="facts")
     source: str | None = None
     sent: int | None = None
 
 
 class _Kind(msgspec.Struct):
-    """As much of an event as says whether one wants to read the rest."""
+    """As much of a line as says whether one wants to read the rest."""
 
     what: str
 
 
+_WITHOUT_FIELDS = {kind: kind() for kind in KINDS.values() if not kind.__struct_fields__}
+
+
+def _lines_of(kind: type[Event]) -> type[Recorded[Any]]:
+    """The class of the lines of one kind: where the event has no fields, they have no `facts`."""
+    default = {"default": _WITHOUT_FIELDS[kind]} if kind in _WITHOUT_FIELDS else {}
+    fields = [("event", kind, msgspec.field(name="facts", **default))]
+    lines = msgspec.defstruct(kind.__name__, fields, bases=(Recorded,), tag=kind.kind, frozen=True)
+    return cast(type[Recorded[Any]], lines)
+
+
+_LINES = {kind: _lines_of(kind) for kind in KINDS.values()}
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Happening)
+_decoder: msgspec.json.Decoder[Recorded[Event]] = msgspec.json.Decoder(Union[tuple(_LINES.values())])  # noqa: UP007
 _kinds = msgspec.json.Decoder(_Kind)
 
 
-def happening(at: float, process: str, event: Event) -> Happening:
+def recorded(at: float, process: str, noted: Noted) -> Recorded[Event]:
     """The event as it stands in the history of `process`."""
-    sent = event.sent if event.source is not None else None
-    return Happening(at, process, event.clock, event.what, event.facts, event.source, sent)
+    kind = type(noted.event)
+    event = _WITHOUT_FIELDS.get(kind, noted.event)  # known by its identity, and so left out
+    sent = noted.sent if noted.source is not None else None
+    return _LINES[kind](at, process, noted.clock, event, noted.source, sent)
 
 
 class History:
@@ -64,13 +93,13 @@ class History:
 
     def __init__(self, folder: Path, process: str) -> None:
         self._process = process
-        self.former_life = recall(Recorded(folder).sound())
+        self.former_life = recall(HistoryFile(folder).sound())
         _end_line(folder / HISTORY_FILE)
         self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def write(self, at: float, events: Iterable[Event]) -> None:
+    def write(self, at: float, noted: Iterable[Noted]) -> None:
         """Writes these events down in one go."""
-        data = _encoder.encode_lines([happening(at, self._process, event) for event in events])
+        data = _encoder.encode_lines([recorded(at, self._process, each) for each in noted])
         while data:
             data = data[os.write(self._file, data) :]
 
@@ -86,43 +115,53 @@ def _end_line(path: Path) -> None:
         os.truncate(path, data.rfind(b"\n") + 1)
 
 
-def encode_line(happened: Happening) -> bytes:
+def encode_line(line: Recorded[Event]) -> bytes:
     """One line of a history."""
-    return _encoder.encode(happened) + b"\n"
+    return _encoder.encode(line) + b"\n"
 
 
-def decode_line(line: bytes) -> Happening:
-    """The reverse. Raises `msgspec.DecodeError`."""
+def decode_line(line: bytes) -> Recorded[Event]:
+    """The reverse. Raises `msgspec.DecodeError`, also if there is no such kind of event, or it has other fields."""
     return _decoder.decode(line)
 
 
-class Recorded:
+class HistoryFile:
     """The history in a process's folder, read anew each time: up to a last line that is cut short, or still being written."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / HISTORY_FILE
 
-    def __iter__(self) -> Iterator[Happening]:
+    def __iter__(self) -> Iterator[Recorded[Event]]:
         """Raises `msgspec.DecodeError`."""
         for block in self._blocks():
-            happenings: Sequence[Happening] = ()
+            lines: Sequence[Recorded[Event]] = ()
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                happenings = _decoder.decode_lines(block)
-            if len(happenings) == 1 + block.count(b"\n"):
-                yield from happenings
+                lines = _decoder.decode_lines(block)
+            if len(lines) == 1 + block.count(b"\n"):
+                yield from lines
             else:
                 yield from map(_decoder.decode, block.split(b"\n"))
 
-    def only(self, *whats: str) -> Iterator[Happening]:
+    def only(self, *kinds: type[E]) -> Iterator[Recorded[E]]:
         """The events of these kinds: some of the time is saved that all of them take, almost all if they are rare."""
-        lines = itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks(whats))
-        return (_decoder.decode(line) for line in lines if _kinds.decode(line).what in whats)
+        names = [kind.kind for kind in kinds]
+        lines = itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks(names))
+        wanted = (_decoder.decode(line) for line in lines if _kinds.decode(line).what in names)
+        return cast(Iterator[Recorded[E]], wanted)
 
-    def sound(self) -> Iterator[Happening]:
+    def sound(self) -> Iterator[Recorded[Event]]:
         """The events that can be read, whatever somebody has done to the lines between them."""
         for line in self._lines():
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                 yield _decoder.decode(line)
+
+    def damage(self) -> Iterator[tuple[int, str]]:
+        """The numbers, from 1 on, of the lines that cannot be read, each with the reason."""
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield number, str(error)
 
     def _lines(self) -> Iterator[bytes]:
         return itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks())
@@ -140,33 +179,32 @@ class Recorded:
                         yield block
 
 
-def recall(history: Iterable[Happening]) -> FormerLife:
+def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     """What a process can know of its former life."""
     lives, clock, placed, credited = 0, 0, 0, set()
     unanswered: dict[str, Unanswered] = {}
     offered: dict[str, Deposit] = {}
     answered = Names()
-    for happened in history:
-        clock = max(clock, happened.clock)
-        facts = happened.facts
-        match happened.what:
-            case "born":
+    for line in history:
+        clock = max(clock, line.clock)
+        match line.event:
+            case events.Born():
                 lives += 1
-            case "ordered" | "doubted":
+            case events.Ordered(order_id, item) | events.Doubted(order_id, item):
                 # What was put in by hand comes on top of the quota.
-                placed += happened.what == "ordered" and not facts.get("by_hand", False)
-                unanswered[facts["order"]] = Unanswered(facts["item"], facts["order"] in answered)
-            case "purchased" | "found_unavailable":
-                unanswered.pop(facts["order"], None)
-                answered.add(facts["order"])
-            case "revoked":
-                unanswered.pop(facts["order"], None)
-            case "offered":
-                offered[facts["deposit"]] = Deposit(facts["deposit"], facts["item"], facts["count"], facts["price"])
-            case "registered":
-                offered.pop(facts["deposit"], None)
-            case "sold":
-                credited.add(facts["order"])
+                placed += isinstance(line.event, events.Ordered) and not line.event.by_hand
+                unanswered[order_id] = Unanswered(item, order_id in answered)
+            case events.Purchased(order_id) | events.FoundUnavailable(order_id):
+                unanswered.pop(order_id, None)
+                answered.add(order_id)
+            case events.Revoked(order_id):
+                unanswered.pop(order_id, None)
+            case events.Offered(deposit_id, item, count, price_cents):
+                offered[deposit_id] = Deposit(deposit_id, item, count, price_cents)
+            case events.Registered(deposit_id):
+                offered.pop(deposit_id, None)
+            case events.Sold(order_id):
+                credited.add(order_id)
     return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited))
 
 
@@ -183,18 +221,18 @@ def last_lines(path: Path, most: int) -> list[bytes]:
     return data.split(b"\n")[:-1][-most:]
 
 
-def histories_of(run: Path, peers: Iterable[str]) -> dict[str, Recorded]:
+def histories_of(run: Path, peers: Iterable[str]) -> dict[str, HistoryFile]:
     """In a run's folder: of the launcher, the warehouse and these peers."""
-    return {name: Recorded(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}
+    return {name: HistoryFile(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}
 
 
-def only(history: Iterable[Happening], *whats: str) -> Iterator[Happening]:
+def only(history: Iterable[Recorded[Event]], *kinds: type[E]) -> Iterator[Recorded[E]]:
     """The events of these kinds."""
-    if isinstance(history, Recorded):
-        return history.only(*whats)
-    return (happened for happened in history if happened.what in whats)
+    if isinstance(history, HistoryFile):
+        return history.only(*kinds)
+    return cast(Iterator[Recorded[E]], (line for line in history if type(line.event) in kinds))
 
 
-def by_time(histories: Iterable[Iterable[Happening]]) -> Iterator[Happening]:
+def by_time(histories: Iterable[Iterable[Recorded[E]]]) -> Iterator[Recorded[E]]:
     """All histories as one, in the order of their time; each is, and only one event of each is held in memory."""
     return heapq.merge(*histories, key=operator.attrgetter("at", "clock"))

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from bazaar.core.channel import NEVER, Afterwards, Channel
 from bazaar.core.turn import Actor, Turn
+from bazaar.protocol import events
 from bazaar.protocol.admission import admits
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Recovered
@@ -107,7 +108,7 @@ class Host:
             actor.clock.witness(former.clock + FURTHER_LIFE)
         self._incarnation = former.lives + 1
         turn = Turn(time.monotonic(), actor.clock)
-        turn.note("born", life=self._incarnation)
+        turn.note(events.Born(self._incarnation))
         history.write(clock.now(), turn.events)  # before anything leaves: a life that was heard of is counted
         self._ways: dict[str, Way] = {}
         self._due: dict[Way, float] = {}  # when there is something to do for it
@@ -145,7 +146,7 @@ class Host:
             turn = Turn(time.monotonic(), self._actor.clock)
             absent_s = turn.now - last - (patience_s or 0.0) - (time.process_time() - worked_s)
             if patience_s is not None and absent_s > ABSENT_S:
-                turn.note("absent", for_s=round(absent_s, 3))
+                turn.note(events.Absent(for_s=round(absent_s, 3)))
             last, worked_s = turn.now, time.process_time()
             for data in arrived:
                 self._take(turn, data)

@@ -2,8 +2,8 @@
 
 `python -m bazaar.views.narration RUN` tells a run that is over, in its folder.
 
-`{me}` is the process, `{Me}` its name as a trader ("Trader1"), `{label[trader]}` that of the peer in the fact `trader`;
-the other words are facts, or made in `MADE`.
+`{me}` is the process, `{Me}` its name as a trader ("Trader1"), `{label[trader]}` that of the peer in the field `trader`;
+the other words are the event's fields, or made in `MADE`.
 """
 
 from __future__ import annotations
@@ -17,76 +17,93 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, NamedTuple
 
+import msgspec
+
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.plan import load
 from bazaar.runtime import process
-from bazaar.runtime.history import Happening, by_time, histories_of, only
+from bazaar.runtime.history import Recorded, by_time, histories_of, only
 
 EVENTS_A_PIECE = 20_000
 
-SENTENCES: dict[str, tuple[str, ...]] = {
-    "drawn": ("Showing the graphical representation of the bazaar",),
-    "connected": ("Connected successfully to the database",),
-    "joined": ("{me} joined the bazaar as {role} {verb} {item}",),
-    "election_started": ("{me} has started the election",),
-    "reelection": ("Start re-election!! Traders elected till now {traders}",),
-    "elected": ("Dear buyers and sellers, My ID is {me}, and I am the new coordinator",),
-    "recognized": (
+Told = type[Event] | tuple[type[Event], object]
+"""An event; or one whose sentences depend on a field (`VARIANTS`), with a value of that."""
+SENTENCES: dict[Told, tuple[str, ...]] = {
+    events.Drawn: ("Showing the graphical representation of the bazaar",),
+    events.Connected: ("Connected successfully to the database",),
+    events.Joined: ("{me} joined the bazaar as {role} {verb} {item}",),
+    events.ElectionStarted: ("{me} has started the election",),
+    events.Reelection: ("Start re-election!! Traders elected till now {traders}",),
+    events.Elected: ("Dear buyers and sellers, My ID is {me}, and I am the new coordinator",),
+    events.Recognized: (
         "{me} received message won from {coordinator} and recognizes {coordinator} as the new coordinator of the bazaar",
         "{me} is ready to trade",
     ),
-    "ready_for_registration": ("{Me} is ready for product registration",),
-    "registered": ("{me} registered their product {item} with {label[trader]}",),
-    "opened": (
+    events.ReadyForRegistration: ("{Me} is ready for product registration",),
+    events.Registered: ("{me} registered their product {item} with {label[trader]}",),
+    events.Opened: (
         "{Me} aka {me} - is ready to trade",
         "All traders in the bazaar {traders}",
         "{count} trader(s) in the bazaar, trading can begin!!!",
     ),
-    "seller_loop": ("Executing seller loop",),
-    "picked": ("{me} has picked item {item} to sell",),
-    "queued": ("{Me} got a purchase request for item {item} from {buyer}",),
-    "taken/cache": ("{item} is served from cache by {Me}",),
-    "traded/warehouse": ("{item} is served from database by {Me}", "Current {Me} of the bazaar is {me}"),
-    "traded/cache": ("Current {Me} of the bazaar is {me}",),
-    "shipped": ("Item {item} is shipped from inventory",),
-    "unavailable/warehouse": ("Item {item} is unavailable",),
-    "unavailable/trader": ("{item} is not available for sell in the bazaar right now",),
-    "oversold": ("Warehouse rejected buy request for {item} from {buyer} because inventory was oversold",),
-    "sold": ("{me} has sold {item} to {buyer} and earned {dollars} $",),
-    "left": ("{me} has {left} {item} left",),
-    "out_of_stock": ("{me} is out of stock for item {item}",),
-    "purchased": ("{me} purchased {item} from {seller}",),
-    "trader_died/alone": ("{Label[peer]} aka {peer} is dead!!! Now {Me} aka {me} is only trader of the bazaar!!!",),
-    "trader_died/several": ("{Label[peer]} aka {peer} is dead!!! Now {traders} are the traders of the bazaar!!!",),
-    "trader_died/none": ("{Label[peer]} aka {peer} is dead!!! Now there is no trader in the bazaar!!!",),
-    "heard_death": ("{me} received death message of {peer} from {by}!!! resetting trader_queue",),
-    "resigned": ("{Me} aka {me} resigns",),
-    "stepped_down": ("{me} is no trader any more",),
-    "nothing_to_resign": ("{me} has no seat to resign",),
-    "took_over": (
+    events.SellerLoop: ("Executing seller loop",),
+    events.Picked: ("{me} has picked item {item} to sell",),
+    events.Queued: ("{Me} got a purchase request for item {item} from {buyer}",),
+    (events.Taken, "cache"): ("{item} is served from cache by {Me}",),
+    (events.Traded, "warehouse"): ("{item} is served from database by {Me}", "Current {Me} of the bazaar is {me}"),
+    (events.Traded, "cache"): ("Current {Me} of the bazaar is {me}",),
+    events.Shipped: ("Item {item} is shipped from inventory",),
+    (events.Unavailable, "warehouse"): ("Item {item} is unavailable",),
+    (events.Unavailable, "trader"): ("{item} is not available for sell in the bazaar right now",),
+    events.Oversold: ("Warehouse rejected buy request for {item} from {buyer} because inventory was oversold",),
+    events.Sold: ("{me} has sold {item} to {buyer} and earned {dollars} $",),
+    events.Left: ("{me} has {left} {item} left",),
+    events.OutOfStock: ("{me} is out of stock for item {item}",),
+    events.Purchased: ("{me} purchased {item} from {seller}",),
+    (events.TraderDied, "alone"): (
+        "{Label[peer]} aka {peer} is dead!!! Now {Me} aka {me} is only trader of the bazaar!!!",
+    ),
+    (events.TraderDied, "several"): (
+        "{Label[peer]} aka {peer} is dead!!! Now {traders} are the traders of the bazaar!!!",
+    ),
+    (events.TraderDied, "none"): ("{Label[peer]} aka {peer} is dead!!! Now there is no trader in the bazaar!!!",),
+    events.HeardDeath: ("{me} received death message of {peer} from {by}!!! resetting trader_queue",),
+    events.Resigned: ("{Me} aka {me} resigns",),
+    events.SteppedDown: ("{me} is no trader any more",),
+    events.NothingToResign: ("{me} has no seat to resign",),
+    events.TookOver: (
         "{Me} aka {me} takes over the queue of {peer}: {orders} order(s) that its journal does not call closed, "
         "though some may be decided",
     ),
-    "unreadable": ("{Me} aka {me} cannot read the queue of {peer}: {reason}",),
-    "revoked": ("{me} does not get {item} after all",),
-    "absent": ("{me} stood still for {for_s} s: it was stopped, or the machine was busy",),
-    "fault": ("Fault: {fault}",),
-    "missed": ("Not done: {fault} ({reason})",),
-    "fell": ("{name} {how}",),
-    "started/again": ("{name} is started again",),
-    "pushed": ("{Me} is syncing its cache with neighbor {Label[to]}",),
-    "pulled": ("{Me} is syncing their cache with database",),
+    events.Unreadable: ("{Me} aka {me} cannot read the queue of {peer}: {reason}",),
+    events.Revoked: ("{me} does not get {item} after all",),
+    events.Absent: ("{me} stood still for {for_s} s: it was stopped, or the machine was busy",),
+    events.Fault: ("Fault: {fault}",),
+    events.Missed: ("Not done: {fault} ({reason})",),
+    events.Fell: ("{name} {how}",),
+    (events.Started, True): ("{name} is started again",),
+    events.Pushed: ("{Me} is syncing its cache with neighbor {Label[to]}",),
+    events.Pulled: ("{Me} is syncing their cache with database",),
 }
-VARIANTS = {"taken": "to", "traded": "by", "trader_died": "left"}  # events whose sentence depends on one of their facts
+VARIANTS: dict[type[Event], str] = {
+    events.Taken: "to",
+    events.Traded: "by",
+    events.TraderDied: "left",
+    events.Started: "again",
+    events.Unavailable: "by",
+}
+"""Events whose sentences depend on one of their fields."""
 
 Labels = Mapping[str, str]
 """Of each peer that was elected, its name as a trader."""
 Words = dict[str, Any]
-"""What a sentence may speak of: the facts of an event, `me`, and what is made of them."""
+"""What a sentence may speak of: the fields of an event, `me`, and what is made of them."""
 
 
-def _label(fact: str, words: Words, labels: Labels) -> str:
-    name = words[fact]
+def _label(field: str, words: Words, labels: Labels) -> str:
+    name = words[field]
     return labels.get(name, name)
 
 
@@ -96,10 +113,11 @@ MADE: dict[str, Callable[[Words, Labels], Any]] = {
     "Label[peer]": lambda words, labels: _label("peer", words, labels).capitalize(),
     "Label[to]": lambda words, labels: _label("to", words, labels).capitalize(),
     "count": lambda words, labels: len(words["traders"]),
-    "how": lambda words, labels: words.get("how", "was killed"),  # but for who ended by itself
-    "dollars": lambda words, labels: f"{words['earned'] / 100:g}",
+    "traders": lambda words, labels: list(words["traders"]),
+    "how": lambda words, labels: words["how"] or "was killed",  # but for who ended by itself
+    "dollars": lambda words, labels: f"{words['earned_cents'] / 100:g}",
 }
-"""Words that are no facts, and how they are made. Few sentences need one, so each is made only for those that do."""
+"""Words that are no fields, or are told otherwise, and how they are made: only for the few sentences that need one."""
 
 
 class _Saying:
@@ -119,16 +137,22 @@ class _Saying:
             words[word] = make(words, labels)
 
 
-_SAYINGS = {what: _Saying(templates) for what, templates in SENTENCES.items()}
-_SILENCE = _Saying([])  # most kinds of events are not told
+_SAYINGS = {told: _Saying(templates) for told, templates in SENTENCES.items()}
+_SILENCE = _Saying([])
+
+
+def told_as(event: Event) -> Told:
+    """Under which key of `SENTENCES` this event's sentences stand, if it has any."""
+    kind = type(event)
+    return (kind, getattr(event, VARIANTS[kind])) if kind in VARIANTS else kind
 
 
 class Sentence(NamedTuple):
-    """A time-stamped sentence; `what` is the event that it tells."""
+    """A time-stamped sentence; `kind` is that of the event that it tells."""
 
     at: float
     process: str
-    what: str
+    kind: type[Event]
     text: str
 
     def __str__(self) -> str:
@@ -148,33 +172,29 @@ class Narrator:
         self._at = 0.0
         self._stamp = stamp(0.0)
 
-    def tell(self, *histories: Iterable[Happening]) -> Iterator[Sentence]:
+    def tell(self, *histories: Iterable[Recorded[Event]]) -> Iterator[Sentence]:
         """The sentences of these histories, in the order of their time."""
-        for happened in by_time(histories):
-            saying, words = self._said(happened)
+        for line in by_time(histories):
+            saying, words = self._said(line)
             for pattern in saying.patterns:
-                yield Sentence(happened.at, happened.process, happened.what, pattern % words)
+                yield Sentence(line.at, line.process, type(line.event), pattern % words)
 
-    def lines(self, happened: Happening) -> str:
+    def lines(self, line: Recorded[Event]) -> str:
         """The sentences of the next event, as they stand in a text."""
-        saying, words = self._said(happened)
-        if happened.at != self._at:  # all that happens in one turn has one time
-            self._at, self._stamp = happened.at, stamp(happened.at)
+        saying, words = self._said(line)
+        if line.at != self._at:  # all that happens in one turn has one time
+            self._at, self._stamp = line.at, stamp(line.at)
         words["time"] = self._stamp
         return saying.lines % words
 
-    def _said(self, happened: Happening) -> tuple[_Saying, Words]:
-        what, me, facts = happened.what, happened.process, happened.facts
-        if what == "elected":
-            self._labels[me] = f"trader{facts['seat']}"
-        if what in VARIANTS:
-            what = f"{what}/{facts[VARIANTS[what]]}"
-        elif what == "started" and facts.get("again"):
-            what = "started/again"
-        elif what == "unavailable":
-            what = f"{what}/{'warehouse' if me == WAREHOUSE else 'trader'}"
-        saying = _SAYINGS.get(what, _SILENCE)
-        words = {**facts, "me": me}
+    def _said(self, line: Recorded[Event]) -> tuple[_Saying, Words]:
+        event, told = line.event, told_as(line.event)
+        if isinstance(event, events.Elected):
+            self._labels[line.process] = f"trader{event.seat}"
+        saying = _SAYINGS.get(told)
+        if saying is None:  # as most kinds of events
+            return _SILENCE, {}
+        words = {**msgspec.structs.asdict(event), "me": line.process}
         saying.make(words, self._labels)
         return saying, words
 
@@ -218,12 +238,13 @@ class _Texts:
 def narrate(run: Path, peers: Iterable[str]) -> None:
     """Writes into a run's folder `output.txt`, all sentences, and a text for each trader and the warehouse (SPEC A7)."""
     histories = histories_of(run, peers).values()
-    owners = {h.process: f"trader{h.facts['seat']}" for history in histories for h in only(history, "elected")}
+    elected = (line for history in histories for line in only(history, events.Elected))
+    owners = {line.process: f"trader{line.event.seat}" for line in elected}
     narrator, texts = Narrator(), _Texts(run, {**owners, WAREHOUSE: WAREHOUSE})
     try:
-        for happened in by_time(histories):
-            if lines := narrator.lines(happened):
-                texts.add(happened.process, lines)
+        for line in by_time(histories):
+            if lines := narrator.lines(line):
+                texts.add(line.process, lines)
     finally:  # a history may be damaged: what stands before that is told
         texts.write()
 

@@ -15,8 +15,10 @@ from rich.text import Text
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.summary import Summary
 from bazaar.control.launcher import Bazaar
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
-from bazaar.runtime.history import HISTORY_FILE, Happening, decode_line
+from bazaar.runtime.history import HISTORY_FILE, Recorded, decode_line
 from bazaar.views.narration import Narrator
 from bazaar.views.screen import Screen
 
@@ -26,46 +28,39 @@ MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a seco
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
 
 TELL_ALWAYS = tuple(
-    f'"{what}"'.encode() for what in ("elected", "trader_died", "resigned", "stepped_down", "took_over")
+    f'"{event.kind}"'.encode()
+    for event in (events.Elected, events.TraderDied, events.Resigned, events.SteppedDown, events.TookOver)
 )
 
-COLOURS = {
-    "election": (
-        "election_started",
-        "reelection",
-        "elected",
-        "recognized",
-        "ready_for_registration",
-        "opened",
+COLOURS: dict[str, tuple[type[Event], ...]] = {
+    "cyan": (  # elections
+        events.ElectionStarted,
+        events.Reelection,
+        events.Elected,
+        events.Recognized,
+        events.ReadyForRegistration,
+        events.Opened,
     ),
-    "purchase": ("purchased", "sold"),
-    "refusal": ("unavailable", "oversold", "out_of_stock", "revoked"),
-    "goods": ("registered", "picked", "seller_loop", "left"),
-    "cache": ("pushed", "pulled"),
-    "fault": (
-        *(
-            "fault",
-            "missed",
-            "fell",
-            "started",
-            "absent",
-            "trader_died",
-            "heard_death",
-            "resigned",
-            "nothing_to_resign",
-        ),
-        *("stepped_down", "took_over", "unreadable"),
+    "green": (events.Purchased, events.Sold),
+    "red": (events.Unavailable, events.Oversold, events.OutOfStock, events.Revoked),
+    "yellow": (events.Registered, events.Picked, events.SellerLoop, events.Left),
+    "magenta": (events.Pushed, events.Pulled),
+    "bold red": (  # faults
+        events.Fault,
+        events.Missed,
+        events.Fell,
+        events.Started,
+        events.Absent,
+        events.TraderDied,
+        events.HeardDeath,
+        events.Resigned,
+        events.NothingToResign,
+        events.SteppedDown,
+        events.TookOver,
+        events.Unreadable,
     ),
 }
-STYLES = {
-    "election": "cyan",
-    "purchase": "green",
-    "refusal": "red",
-    "goods": "yellow",
-    "cache": "magenta",
-    "fault": "bold red",
-}
-STYLE_OF = {what: STYLES[kind] for kind, whats in COLOURS.items() for what in whats}
+STYLE_OF = {event: style for style, of_style in COLOURS.items() for event in of_style}
 
 
 class Follower:
@@ -75,9 +70,9 @@ class Follower:
         self._out = out
         self._read: dict[str, int] = {}
 
-    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Happening]], int]:
+    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Recorded[Event]]], int]:
         """What happened since the last call, by process; and how many lines were left out, being more than anyone reads."""
-        happenings: list[list[Happening]] = []
+        lines_of_all: list[list[Recorded[Event]]] = []
         skipped = 0
         for name in names:
             path = self._out / name / HISTORY_FILE
@@ -93,8 +88,8 @@ class Follower:
                 keep = [line for line in lines if any(what in line for what in TELL_ALWAYS)]
                 skipped += len(lines) - len(keep)
                 lines = keep
-            happenings.append([decode_line(line) for line in lines])
-        return happenings, skipped
+            lines_of_all.append([decode_line(line) for line in lines])
+        return lines_of_all, skipped
 
 
 class Terminal:
@@ -151,9 +146,9 @@ class Terminal:
             count=f"{bazaar.answered}{f' of {requests}' if requests else ''} answered" if bazaar.answered else "",
         )
 
-    def _tell(self, happenings: Sequence[Sequence[Happening]], skipped: int) -> None:
-        for sentence in self._narrator.tell(*happenings):
-            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.what, "")))
+    def _tell(self, lines_of_all: Sequence[Sequence[Recorded[Event]]], skipped: int) -> None:
+        for sentence in self._narrator.tell(*lines_of_all):
+            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.kind, "")))
         if skipped and not self._skipped:
             self._console.print(
                 f"(faster than one can read: from here on what is left out is in {self._out}/output.txt)"

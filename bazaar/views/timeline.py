@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import matplotlib
 
 from bazaar.analysis.aftermath import Fault, faults_of
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.plan import load
-from bazaar.runtime.history import LAUNCHER, Happening, by_time, histories_of, only
+from bazaar.runtime.history import LAUNCHER, Recorded, by_time, histories_of, only
 from bazaar.runtime.run_folder import in_one_piece
 
 matplotlib.use("Agg")
@@ -30,7 +32,6 @@ from matplotlib.patches import Patch
 MOST_BINS, FEWEST_BINS = 240, 10
 SHORTEST_BIN_S = 0.05
 GOODS_A_BIN = 4  # of fewer a rate would be noise
-ANSWERS = ("purchased", "found_unavailable", "revoked")
 
 STYLES: dict[str, dict[str, Any]] = {
     "an election": {"color": "#e8e8e8"},
@@ -75,27 +76,27 @@ def rates(times: Iterable[float], bins: Bins) -> list[float]:
     return [counts[number] / bins.each_s for number in range(bins.total)]
 
 
-def waits(histories: Iterable[Iterable[Happening]], bins: Bins) -> list[array[float]]:
+def waits(histories: Iterable[Iterable[Recorded[Event]]], bins: Bins) -> list[array[float]]:
     """How long the orders took that were answered in each bin, to the first answer, in seconds, ascending."""
     found = [array("d") for _ in range(bins.total)]
     for history in histories:
         placed: dict[str, float] = {}
-        for h in only(history, "ordered", *ANSWERS):
-            order = h.facts["order"]
-            if h.what == "ordered":
-                placed[order] = h.at
+        for line in only(history, events.Ordered, *events.ANSWERS):
+            order = line.event.order_id
+            if isinstance(line.event, events.Ordered):
+                placed[order] = line.at
             elif order in placed:
-                found[bins.at(h.at)].append(h.at - placed.pop(order))
+                found[bins.at(line.at)].append(line.at - placed.pop(order))
     return [array("d", sorted(times)) for times in found]
 
 
-def elections(happenings: Sequence[Happening]) -> list[Shade]:
-    """From each start of an election to the next that somebody is elected. `happenings` in the order of their time."""
+def elections(lines: Sequence[Recorded[Event]]) -> list[Shade]:
+    """From each start of an election to the next that somebody is elected. `lines` in the order of their time."""
     found = []
-    for position, h in enumerate(happenings):
-        if h.what == "election_started":
-            after = happenings[position:]
-            found.append(Shade(h.at, next((later.at for later in after if later.what == "elected"), h.at), ELECTION))
+    for position, line in enumerate(lines):
+        if isinstance(line.event, events.ElectionStarted):
+            elected = (later.at for later in lines[position:] if isinstance(later.event, events.Elected))
+            found.append(Shade(line.at, next(elected, line.at), ELECTION))
     return found
 
 
@@ -117,14 +118,15 @@ def draw(folder: Path) -> None:
     """Draws the run in `folder`. Each history is gone through for itself, and for what is seldom, mostly passed over."""
     plan = load(folder / "bazaar.json")
     histories = histories_of(folder, plan.names)
-    shipped = [h.at for h in only(histories[WAREHOUSE], "shipped")]
+    shipped = [line.at for line in only(histories[WAREHOUSE], events.Shipped)]
     launcher = list(histories[LAUNCHER])
-    seldom = list(by_time(only(history, "opened", "election_started", "elected") for history in histories.values()))
+    kinds: tuple[type[Event], ...] = (events.Opened, events.ElectionStarted, events.Elected)
+    seldom = list(by_time(only(history, *kinds) for history in histories.values()))
     firsts = [next(iter(history), None) for history in histories.values()]
-    start = min(h.at for h in firsts if h is not None)
-    end = max([start, *shipped[-1:], *(h.at for h in (*launcher, *seldom))])
+    start = min(first.at for first in firsts if first is not None)
+    end = max([start, *shipped[-1:], *(line.at for line in (*launcher, *seldom))])
     shades = [*elections(seldom), *fault_shades(faults_of(histories))]
-    opening = next((h.at for h in seldom if h.what == "opened"), start)
+    opening = next((line.at for line in seldom if isinstance(line.event, events.Opened)), start)
     bins = bins_for(start, max(end, *(shade.end for shade in shades), start), len(shipped))
     buyers = [histories[name] for name in plan.names if not is_seller(name)]
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5.4), layout="constrained")

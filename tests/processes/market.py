@@ -13,9 +13,10 @@ from bazaar.analysis.audit import Report
 from bazaar.analysis.summary import Summary
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol.entries import AdoptEntry, AnyEntry, Denial, DeposeEntry, DepositEntry, Sale
+from bazaar.protocol.events import Event
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, with_pace
-from bazaar.runtime.history import Happening, Recorded
+from bazaar.runtime.history import HistoryFile, Recorded
 from bazaar.views.narration import narrate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,8 +61,8 @@ class Traded(NamedTuple):
     def adopted(self) -> list[AdoptEntry]:
         return [entry for entry in self.entries if isinstance(entry, AdoptEntry)]
 
-    def history(self, name: str) -> list[Happening]:
-        return list(Recorded(self.out / name))
+    def history(self, name: str) -> list[Recorded[Event]]:
+        return list(HistoryFile(self.out / name))
 
     def told(self, pattern: str) -> list[str]:
         """The sentences that are exactly this."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from bazaar.control.planning import draw_plan
-from bazaar.runtime.history import Recorded
+from bazaar.protocol import events
+from bazaar.runtime.history import HistoryFile
 from tests.needs import need
 from tests.processes.command import ended, launch
 from tests.processes.market import STAMP, quick
@@ -49,11 +50,11 @@ def wall_clock(tmp_path: Path) -> WallClock:
 
 
 def traded(out: Path) -> bool:
-    return any(h.what == "purchased" for folder in out.glob("buyer*") for h in Recorded(folder))
+    return any(True for folder in out.glob("buyer*") for _ in HistoryFile(folder).only(events.Purchased))
 
 
 def fell(out: Path) -> bool:
-    return any(h.what == "fell" for h in Recorded(out / "launcher"))
+    return any(True for _ in HistoryFile(out / "launcher").only(events.Fell))
 
 
 def run_while(
@@ -93,7 +94,7 @@ def test_started_again_while_it_stands_behind_a_process_is_heard(
     faults = [f"kill:{victim}@1", *([f"restart:{victim}@2"] if name == "buyer" else [])]
     options = [option for fault in faults for option in ("--fault", fault)]
     out, _ = run_while(wall_clock, -30, fell, tmp_path, mongo_uri, "--duration", 5, *options)
-    lives = [h.clock for h in Recorded(out / victim) if h.what == "born"]
+    lives = [line.clock for line in HistoryFile(out / victim).only(events.Born)]
     assert len(lives) == 2
-    work = ("purchased", "shipped", "found_unavailable")
-    assert len([h for h in Recorded(out / victim) if h.what in work and h.clock > lives[1]]) > 20
+    work: tuple[type[events.OfOrder], ...] = (events.Purchased, events.Shipped, events.FoundUnavailable)
+    assert sum(line.clock > lives[1] for line in HistoryFile(out / victim).only(*work)) > 20

@@ -6,18 +6,20 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from bazaar.control.launcher import Bazaar
 from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
+from bazaar.protocol import events
 from bazaar.protocol.entries import AdoptEntry, Appoint, Denial, DepositEntry, Sale
+from bazaar.protocol.events import Event
 from bazaar.protocol.faults import MONGOD, Fault
 from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.settings import Settings, with_pace
-from bazaar.runtime.history import Recorded
+from bazaar.runtime.history import HistoryFile
 from tests.processes.command import processes_of, run
 from tests.processes.market import PATIENCE_S, Traded, in_order, left_behind, quick
 
@@ -52,9 +54,13 @@ def goes_on(bazaar: Bazaar) -> None:
     assert bazaar.wait_until(lambda: bazaar.answered > before + 50, PATIENCE_S), "the market stands still"
 
 
-def noted(bazaar: Bazaar, what: str, *names: str) -> list[dict[str, Any]]:
-    """The facts of all events of this kind, in the histories of these processes (of all peers, if there are none)."""
-    return [h.facts for name in names or bazaar.plan.names for h in Recorded(bazaar.out / name) if h.what == what]
+E = TypeVar("E", bound=Event)
+
+
+def noted(bazaar: Bazaar, kind: type[E], *names: str) -> list[E]:
+    """All events of this kind, in the histories of these processes (of all peers, if there are none)."""
+    histories = [HistoryFile(bazaar.out / name) for name in names or bazaar.plan.names]
+    return [line.event for history in histories for line in history.only(kind)]
 
 
 def comes_to(bazaar: Bazaar, condition: Callable[[], object]) -> None:
@@ -92,7 +98,7 @@ def test_one_of_two_traders_is_killed_under_load(cache: str, tmp_path: Path, mon
 
     def story(bazaar: Bazaar) -> None:
         kill(bazaar, bazaar.plan.names[-1])
-        comes_to(bazaar, lambda: noted(bazaar, "took_over"))
+        comes_to(bazaar, lambda: noted(bazaar, events.TookOver))
 
     traded = suffered(settings, tmp_path / "run", mongo_uri, story)
     dead, heir = traded.plan.names[-1], traded.plan.names[-2]
@@ -133,7 +139,7 @@ def test_a_trader_that_is_paused_past_the_timeout_does_no_harm_when_it_wakes_up(
         bazaar.injector.schedule([Fault("pause", name, 1.0, 7.0)])
         bazaar.start()
         bazaar.trade()
-        comes_to(bazaar, lambda: noted(bazaar, "stepped_down", name))
+        comes_to(bazaar, lambda: noted(bazaar, events.SteppedDown, name))
         goes_on(bazaar)
         bazaar.finish()
         traded = left_behind(bazaar.plan, out, *bazaar.collect())
@@ -174,8 +180,8 @@ def test_when_all_traders_are_killed_others_are_elected(election: str, tmp_path:
     def story(bazaar: Bazaar) -> None:
         for name in bazaar.plan.names[-2:]:
             kill(bazaar, name)
-        comes_to(bazaar, lambda: len(noted(bazaar, "elected")) >= 4)
-        comes_to(bazaar, lambda: len(noted(bazaar, "took_over")) >= 2)
+        comes_to(bazaar, lambda: len(noted(bazaar, events.Elected)) >= 4)
+        comes_to(bazaar, lambda: len(noted(bazaar, events.TookOver)) >= 2)
 
     settings = next(
         settings
@@ -250,7 +256,7 @@ def test_mongod_is_paused(tmp_path: Path) -> None:
 def test_a_trader_resigns(tmp_path: Path, mongo_uri: str) -> None:
     def story(bazaar: Bazaar) -> None:
         bazaar.injector.inflict(Fault("resign", "trader1", 0.0))
-        comes_to(bazaar, lambda: noted(bazaar, "stepped_down") and noted(bazaar, "took_over"))
+        comes_to(bazaar, lambda: noted(bazaar, events.SteppedDown) and noted(bazaar, events.TookOver))
 
     traded = suffered(wary(), tmp_path / "run", mongo_uri, story)
     name, heir = traded.plan.names[-2], traded.plan.names[-1]
@@ -269,13 +275,13 @@ def test_a_killed_trader_that_is_restarted_takes_part_again(tmp_path: Path, mong
     def story(bazaar: Bazaar) -> None:
         first, second = bazaar.plan.names[-1], bazaar.plan.names[-2]
         kill(bazaar, first)
-        comes_to(bazaar, lambda: noted(bazaar, "took_over", second))
+        comes_to(bazaar, lambda: noted(bazaar, events.TookOver, second))
         bazaar.injector.inflict(Fault("restart", first, 0.0))
-        comes_to(bazaar, lambda: len(noted(bazaar, "joined", first)) == 2)
+        comes_to(bazaar, lambda: len(noted(bazaar, events.Joined, first)) == 2)
         goes_on(bazaar)
         kill(bazaar, second)
-        comes_to(bazaar, lambda: len(noted(bazaar, "elected", first)) == 2)
-        comes_to(bazaar, lambda: noted(bazaar, "took_over", first))
+        comes_to(bazaar, lambda: len(noted(bazaar, events.Elected, first)) == 2)
+        comes_to(bazaar, lambda: noted(bazaar, events.TookOver, first))
 
     traded = suffered(wary(), tmp_path / "run", mongo_uri, story)
     first, second = traded.plan.names[-1], traded.plan.names[-2]
@@ -288,7 +294,7 @@ def test_a_killed_trader_that_is_restarted_takes_part_again(tmp_path: Path, mong
 
 @pytest.mark.parametrize("role", ["buyer", "seller"])
 def test_a_killed_buyer_or_seller_that_is_restarted_goes_on(role: str, tmp_path: Path, mongo_uri: str) -> None:
-    done = "purchased" if role == "buyer" else "sold"
+    done: type[events.OfOrder] = events.Purchased if role == "buyer" else events.Sold
 
     def story(bazaar: Bazaar) -> None:
         name = next(name for name in bazaar.plan.names[:-2] if name.startswith(role))

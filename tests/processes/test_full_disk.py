@@ -13,7 +13,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from bazaar.runtime.history import Recorded
+from bazaar.protocol import events
+from bazaar.runtime.history import HistoryFile
 from tests.processes.command import environment, processes_of, run
 from tests.processes.market import ROOT
 
@@ -37,8 +38,8 @@ def test_a_disk_that_is_full_ends_the_run_with_its_verdict(tmp_path: Path, mongo
 def answered(out: Path) -> set[str]:
     """The orders whose buyers were told for good that they have it."""
     names = [name for name in json.loads((out / "bazaar.json").read_text())["names"] if name.startswith("buyer")]
-    told = (happened for name in names for happened in Recorded(out / name).only("purchased"))
-    return {happened.facts["order"] for happened in told if happened.facts["final"]}
+    told = (happened for name in names for happened in HistoryFile(out / name).only(events.Purchased))
+    return {happened.event.order_id for happened in told if happened.event.final}
 
 
 def sold(ledger: list[dict[str, Any]]) -> set[str]:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from bazaar.control.launcher import NAME_SERVER, Bazaar
+from bazaar.protocol import events
+from bazaar.runtime.history import only
 from create_bazaar import parse
 from tests.processes.market import PATIENCE_S, ROOT, left_behind
 
@@ -59,7 +61,7 @@ def test_the_session_of_the_page(tmp_path: Path, mongo_uri: str) -> None:
         bazaar.finish()
         run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
     run.assert_held()
-    assert [line.facts["item"] for line in run.history("buyer1") if "by_hand" in line.facts] == ["fish"]
+    assert [line.event.item for line in only(run.history("buyer1"), events.Ordered) if line.event.by_hand] == ["fish"]
     (story,) = blocks(after, "bash")
     told = shell(story, tmp_path, environment)
     assert all(word in told for word in ("ordered", "shipped", "sold", "purchased", "offered"))

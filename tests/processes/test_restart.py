@@ -11,10 +11,11 @@ import pytest
 
 from bazaar.control.launcher import Bazaar
 from bazaar.core.cache import POLICIES
+from bazaar.protocol import events
 from bazaar.protocol.entries import Denial, Sale
 from bazaar.protocol.faults import Fault
 from bazaar.protocol.goods import WAREHOUSE
-from bazaar.runtime.history import Recorded
+from bazaar.runtime.history import HistoryFile, only
 from tests.processes.market import PATIENCE_S, left_behind, quick
 from tests.waiting import wait_until
 
@@ -27,7 +28,7 @@ def kill(bazaar: Bazaar, name: str) -> None:
 
 def _lives(bazaar: Bazaar, name: str) -> int:
     """In how many it has come to trade."""
-    return sum(h.what == "opened" for h in Recorded(bazaar.out / name))
+    return sum(1 for _ in HistoryFile(bazaar.out / name).only(events.Opened))
 
 
 @pytest.mark.parametrize("cache", POLICIES)
@@ -55,9 +56,9 @@ def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Pa
     assert set(decided.values()) == {1}
     run.assert_held()
     assert run.summary.requests.asked == len(decided)
-    noted = Counter(h.what for h in run.history(name))
-    assert (noted["opened"], noted["took_over"]) == (4, 3)  # in each life; in each but the first
-    assert {h.facts["peer"] for h in run.history(name) if h.what == "took_over"} == {name}
+    noted = Counter(type(line.event) for line in run.history(name))
+    assert (noted[events.Opened], noted[events.TookOver]) == (4, 3)  # in each life; in each but the first
+    assert {line.event.peer for line in only(run.history(name), events.TookOver)} == {name}
     assert run.deposed == []
     assert [fault["what"].partition(":")[0] for fault in run.summary.faults] == ["kill", "restart"] * 3
     assert sum(entry.trader == name for entry in run.sales) > 0
@@ -95,7 +96,8 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
     decided = Counter(entry.order_id for entry in run.entries if isinstance(entry, (Sale, Denial)))
     assert waiting <= set(decided)
     assert set(decided.values()) == {1}
-    repeated = {h.facts["order"] for peer in run.plan.names for h in run.history(peer) if h.what == "repeated"}
+    histories = [run.history(peer) for peer in run.plan.names]
+    repeated = {line.event.order_id for history in histories for line in only(history, events.Repeated)}
     assert not waiting & repeated
 
 
@@ -104,4 +106,5 @@ def _undecided(out: Path, trader: str) -> set[str]:
     (journal,) = (out / trader).glob("queue-*.jsonl")
     lines = (json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n"))
     queued = {line["order"][0] for line in lines if line["line"] == "queued"}
-    return queued - {h.facts["order"] for h in Recorded(out / WAREHOUSE) if h.what in ("shipped", "unavailable")}
+    decided = HistoryFile(out / WAREHOUSE).only(events.Shipped, events.Unavailable)
+    return queued - {line.event.order_id for line in decided}

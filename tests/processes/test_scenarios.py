@@ -8,10 +8,12 @@ from pathlib import Path
 
 from bazaar.control.launcher import Bazaar
 from bazaar.control.planning import draw_plan
+from bazaar.protocol import events
 from bazaar.protocol.entries import Appoint
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import ITEMS, Item, is_seller
 from bazaar.protocol.settings import Settings
-from bazaar.runtime.history import Happening
+from bazaar.runtime.history import Recorded, only
 from tests.processes.market import Traded, in_order, quick, trade
 
 SYNC_WITH_DATABASE = r"Trader\d is syncing their cache with database"
@@ -104,13 +106,13 @@ def test_sellers_bring_another_item_every_while(tmp_path: Path, mongo_uri: str) 
         for deposit in deposits:
             seat = run.summary.traders.index(deposit.trader)
             assert run.told(f"{seller} registered their product {deposit.item} with trader{seat}")
-        picked = [h.facts["item"] for h in run.history(seller) if h.what == "picked"]
+        picked = [line.event.item for line in only(run.history(seller), events.Picked)]
         assert picked[: len(deposits) - 1] == [deposit.item for deposit in deposits[1:]]
         assert len(run.told(f"{seller} has picked item (fish|salt|boar) to sell")) == len(picked)
         # the products that were on sale at once, as the seed's snapshot of the database shows them
         assert len({item for owner, item in _left(run) if owner == seller}) >= 2
     assert len(run.told("Executing seller loop")) == sum(
-        h.what == "seller_loop" for seller in sellers for h in run.history(seller)
+        1 for seller in sellers for _ in only(run.history(seller), events.SellerLoop)
     )
     assert len(run.told("Executing seller loop")) >= 2 * len(sellers)
 
@@ -139,11 +141,12 @@ def test_a_seller_that_is_sold_out_picks_another_item(tmp_path: Path, mongo_uri:
     run = trade(settings, tmp_path / "run", mongo_uri)
     run.assert_held()
     for seller in {sale.seller for sale in run.sales}:
-        history = [h for h in run.history(seller) if h.what in ("out_of_stock", "picked")]
-        for gone, after in pairwise(history):
-            if gone.what == "out_of_stock":
-                assert after.what == "picked"
-        for gone in (h.facts["item"] for h in history if h.what == "out_of_stock"):
+        kinds: tuple[type[Event], ...] = (events.OutOfStock, events.Picked)
+        history = list(only(run.history(seller), *kinds))
+        for before, after in pairwise(history):
+            if isinstance(before.event, events.OutOfStock):
+                assert isinstance(after.event, events.Picked)
+        for gone in (line.event.item for line in only(history, events.OutOfStock)):
             in_order(
                 run.sentences,
                 f"{seller} has 0 {gone} left",
@@ -167,7 +170,7 @@ def test_a_cache_is_pulled_from_the_database(tmp_path: Path, mongo_uri: str) -> 
     for seat, name in enumerate(run.summary.traders):
         served = 0
         for happened in run.history(name):
-            if happened.what == "pulled":
+            if isinstance(happened.event, events.Pulled):
                 assert served >= 5, f"{name} pulled after {served} orders"
                 served = 0
             served += _serves(happened)
@@ -188,10 +191,10 @@ def test_a_cache_is_pulled_from_the_database(tmp_path: Path, mongo_uri: str) -> 
         assert len(run.told(f"(fish|salt|boar) is served from cache by Trader{seat}")) == kept + broken
 
 
-def _serves(happened: Happening) -> bool:
+def _serves(happened: Recorded[Event]) -> bool:
     """Whether by this event a trader's order has its answer."""
-    match happened.what, happened.facts:
-        case ("taken", {"to": "cache"}) | ("traded", {"by": "warehouse"}) | ("unavailable", _):
+    match happened.event:
+        case events.Taken(to="cache") | events.Traded(by="warehouse") | events.Unavailable():
             return True
     return False
 
@@ -214,7 +217,7 @@ def test_a_cache_is_pushed_to_the_neighbors(tmp_path: Path, mongo_uri: str) -> N
         for other in others:
             assert run.told(f"Trader{seat} is syncing its cache with neighbor Trader{other}")
             neighbor = run.summary.traders[other]
-            assert any(h.what == "heard_push" and h.facts["neighbor"] == name for h in run.history(neighbor))
+            assert any(line.event.neighbor == name for line in only(run.history(neighbor), events.HeardPush))
         in_order(
             run.sentences,
             f"(fish|salt|boar) is served from (cache|database) by Trader{seat}",
@@ -239,16 +242,16 @@ def _learnt_from_neighbors(run: Traded) -> list[str]:
     for name in run.summary.traders:
         reading: dict[str, Item] = {}
         for happened in run.history(name):
-            order = happened.facts.get("order", "")
-            if happened.what == "taken" and happened.facts["to"] == "warehouse":
-                reading[order] = happened.facts["item"]
-            elif happened.what in ("traded", "unavailable") and order in reading:
-                last_read[name][reading.pop(order)] = happened.clock
-            elif happened.what == "taken" and order in lots:
-                lot = lots[order]
-                read_at = last_read[name].get(lot.item)
-                if lot.trader != name and read_at is None:
-                    learnt.append(order)
+            match happened.event:
+                case events.Taken(order, item, to="warehouse"):
+                    reading[order] = item
+                case events.Traded(order) | events.Unavailable(order) if order in reading:
+                    last_read[name][reading.pop(order)] = happened.clock
+                case events.Taken(order) if order in lots:
+                    lot = lots[order]
+                    read_at = last_read[name].get(lot.item)
+                    if lot.trader != name and read_at is None:
+                        learnt.append(order)
     return learnt
 
 
@@ -282,10 +285,10 @@ def test_an_item_that_nobody_sells(tmp_path: Path, mongo_uri: str) -> None:
         )
         # SPEC C6: who is told so picks another
         for buyer in {denial.buyer for denial in run.denials}:
-            story = [h for h in run.history(buyer) if h.what in ("ordered", "found_unavailable")]
+            story = only(run.history(buyer), events.Ordered, events.FoundUnavailable)
             for refused, after in pairwise(story):
-                if refused.what == "found_unavailable":
-                    assert after.facts["item"] != item
+                if isinstance(refused.event, events.FoundUnavailable):
+                    assert after.event.item != item
 
 
 def test_none_never_oversells(tmp_path: Path, mongo_uri: str) -> None:
@@ -306,7 +309,7 @@ def test_weak_oversells_scarce_goods_and_says_so(tmp_path: Path, mongo_uri: str)
     for denial in oversold:
         assert run.told(rejected.format(denial.item, denial.buyer))
     assert len(run.told(rejected.format(r"\w+", r"buyer\d"))) == len(oversold)
-    revoked = {h.facts["order"] for name in run.plan.names for h in run.history(name) if h.what == "revoked"}
+    revoked = {line.event.order_id for name in run.plan.names for line in only(run.history(name), events.Revoked)}
     assert revoked == {denial.order_id for denial in oversold}
 
 

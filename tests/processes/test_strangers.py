@@ -17,10 +17,11 @@ import Pyro4.message
 import pytest
 
 from bazaar.control.launcher import NAME_SERVER, Bazaar
+from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, Lot, Order, is_seller
 from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Ship, Sold, Stock, WhoTrades
 from bazaar.protocol.wire import Letter, encode
-from bazaar.runtime.history import Recorded
+from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.transport import Post, Unreachable
@@ -269,7 +270,7 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
     for name, refused in {WAREHOUSE: 2, buyer: 3}.items():  # from a trader that is none the warehouse fences the rest
         assert bazaar.processes[name].said.refused == before[name] + refused
     for name in (WAREHOUSE, buyer):
-        assert not [h for h in Recorded(bazaar.out / name) if h.what == "unexpected"]
+        assert not list(HistoryFile(bazaar.out / name).only(events.Unexpected))
 
 
 def kill_one(bazaar: Bazaar) -> str:

@@ -10,7 +10,9 @@ from collections import Counter
 import pytest
 
 from bazaar.core.cache import POLICIES
+from bazaar.protocol import events
 from bazaar.protocol.settings import PACES
+from bazaar.runtime.history import only
 from tests.simulation import draw_any_world, history_bytes, replay_command, run
 from tests.simulation.draw import TIMES
 
@@ -82,11 +84,11 @@ def test_all_that_can_befall_a_world_does() -> None:
         world, evidence, report = run("faults", seed)
         hits += world.hits
         launcher = evidence.histories["launcher"]
-        opened = min((line.at for name in world.plan.names for line in evidence.histories[name] if line.what == "opened"),
-                     default=float("inf"))  # fmt: skip
-        worlds["before the opening"] += any(line.what == "fault" and line.at < opened for line in launcher)
-        worlds["after the opening"] += any(line.what == "fault" and line.at > opened for line in launcher)
-        lives = Counter(line.facts["name"] for line in launcher if line.what == "started")
+        openings = (line.at for name in world.plan.names for line in only(evidence.histories[name], events.Opened))
+        opened = min(openings, default=float("inf"))
+        worlds["before the opening"] += any(line.at < opened for line in only(launcher, events.Fault))
+        worlds["after the opening"] += any(line.at > opened for line in only(launcher, events.Fault))
+        lives = Counter(line.event.name for line in only(launcher, events.Started))
         worlds["three lives"] += max(lives.values()) > 2
         worlds["two of two"] += sum(count > 1 for count in lives.values()) > 1
         worlds["letters before it begins"] += world.hits["before it begins"] > 0

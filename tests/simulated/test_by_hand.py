@@ -9,7 +9,9 @@ import pytest
 
 from bazaar.analysis.audit import Evidence, Report
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS, is_seller
+from bazaar.runtime.history import only
 from peers.peer import Peer
 from tests.simulation import World
 from tests.simulation.trial import KINDS, judged
@@ -37,10 +39,9 @@ def ask(world: World, name: str, item: str) -> None:
     world.by_hand(name, act)
 
 
-def by_hand(evidence: Evidence, what: str) -> int:
+def by_hand(evidence: Evidence, kind: type[events.Ordered | events.Offered]) -> int:
     """How many events of this kind were put in by hand."""
-    happened = [line for history in evidence.histories.values() for line in history if line.what == what]
-    return sum("by_hand" in line.facts for line in happened)
+    return sum(line.event.by_hand for history in evidence.histories.values() for line in only(history, kind))
 
 
 @pytest.mark.parametrize("kind", ["brisk", "brisk-faults"])
@@ -49,29 +50,32 @@ def test_what_is_put_in_by_hand_is_accounted_for(kind: str) -> None:
     for seed in SEEDS:
         evidence, report = with_hands(kind, seed)
         assert report.violations == {}, (kind, seed)
-        ordered += by_hand(evidence, "ordered")
-        offered += by_hand(evidence, "offered")
+        ordered += by_hand(evidence, events.Ordered)
+        offered += by_hand(evidence, events.Offered)
     assert min(ordered, offered) > 30
 
 
 def test_the_run_asks_its_own_orders_and_those_by_hand_on_top() -> None:
     for seed in SEEDS:
         evidence, _ = with_hands("brisk", seed)
-        asked = sum(line.what == "ordered" for history in evidence.histories.values() for line in history)
-        assert asked == 30 + by_hand(evidence, "ordered")
+        asked = sum(1 for history in evidence.histories.values() for _ in only(history, events.Ordered))
+        assert asked == 30 + by_hand(evidence, events.Ordered)
 
 
 @pytest.mark.parametrize(
-    ("what", "check"), [("ordered", "only_what_was_asked"), ("offered", "deposits_are_booked_as_offered")]
+    ("kind", "check"),
+    [(events.Ordered, "only_what_was_asked"), (events.Offered, "deposits_are_booked_as_offered")],
 )
-def test_what_is_put_in_past_the_notes_is_seen(what: str, check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_put_in_past_the_notes_is_seen(
+    kind: type[events.Ordered | events.Offered], check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noted, past = Turn.note, []
 
-    def note(turn: Turn, told: str, **facts: Any) -> None:
-        if (told, "by_hand" in facts) == (what, True):
-            past.append(facts)
+    def note(turn: Turn, event: events.Event) -> None:
+        if isinstance(event, kind) and event.by_hand:
+            past.append(event)
         else:
-            noted(turn, told, **facts)
+            noted(turn, event)
 
     monkeypatch.setattr(Turn, "note", note)
     spoiled = 0

@@ -85,7 +85,7 @@ def test_what_the_seeds_exercise() -> None:
         evidence, report = simulate(seed)
         assert report.exercised["orders_asked"] == 30
         assert report.exercised["messages_checked"] > 100
-        happened = {line.what for history in evidence.histories.values() for line in history}
+        happened = {line.event.kind for history in evidence.histories.values() for line in history}
         refused = {f"denied as {entry.reason}" for entry in evidence.entries if isinstance(entry, Denial)}
         cached = {"sold from a cache" for entry in evidence.entries if isinstance(entry, Sale) and entry.cached}
         seeds_with.update(happened | refused | cached)

@@ -11,9 +11,11 @@ from bazaar.analysis.audit import judge
 from bazaar.core import warehouse
 from bazaar.core.ledger.stock import Stock
 from bazaar.core.turn import Turn
+from bazaar.protocol import events
 from bazaar.protocol.entries import Return
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.journal_lines import Promised
+from bazaar.runtime.history import only
 from peers.trader import Trader
 from tests.simulation import World, draw_world
 
@@ -95,8 +97,9 @@ def cut_off_with_its_buyers(seed: int) -> tuple[World, str]:
 
 
 def sales_from_grants_after_deposal(world: World, name: str) -> int:
-    deposed_at = min((h.at for h in world.histories[WAREHOUSE] if h.what == "deposed"), default=float("inf"))
-    return sum(h.what == "taken" and h.facts["to"] == "cache" and h.at > deposed_at for h in world.histories[name])
+    deposed_at = min((line.at for line in only(world.histories[WAREHOUSE], events.Deposed)), default=float("inf"))
+    taken = only(world.histories[name], events.Taken)
+    return sum(line.event.to == "cache" and line.at > deposed_at for line in taken)
 
 
 def test_while_the_warehouse_is_away_what_was_granted_is_sold() -> None:
@@ -117,7 +120,7 @@ def test_while_the_warehouse_is_away_what_was_granted_is_sold() -> None:
 
 def orders_taken(world: World, since: float) -> int:
     """By the two traders, within half a lease."""
-    taken = (h.at for name in world.plan.names[-2:] for h in world.histories[name] if h.what == "taken")
+    taken = (line.at for name in world.plan.names[-2:] for line in only(world.histories[name], events.Taken))
     return sum(since < at <= since + LEASE_S / 2 for at in taken)
 
 
@@ -162,8 +165,8 @@ def test_started_again_it_gives_back_nothing_that_it_promised_in_a_former_life(m
     def taken_back(seed: int) -> bool:
         world = killed_while_it_owes(seed)
         report = judge(world.run())
-        lives = [h.facts for h in world.histories[world.plan.names[-1]] if h.what == "took_over"]
-        owed.append(sum(facts["promised"] for facts in lives))
+        lives = [line.event for line in only(world.histories[world.plan.names[-1]], events.TookOver)]
+        owed.append(sum(event.promised for event in lives))
         return "strong_caches_take_nothing_back" in report.violations
 
     assert sum(map(taken_back, SEEDS)) == 0

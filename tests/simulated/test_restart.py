@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.audit import Report, judge
+from bazaar.protocol import events
 from bazaar.protocol.entries import Denial, DeposeEntry, Sale
 from bazaar.protocol.journal_lines import Queued
+from bazaar.runtime.history import only
 from tests.simulation import World, draw_world
 
 SEEDS = 100
@@ -54,11 +56,11 @@ def test_a_trader_that_is_started_again_carries_on(fixed: dict[str, Any], first:
     for seed in range(first, first + CHUNK):
         world, report = lived(seed, **fixed)
         mortal = world.plan.names[-1]
-        for line in world.histories[mortal]:
-            if line.what == "took_over" and line.facts["peer"] == mortal:
+        for line in only(world.histories[mortal], events.TookOver):
+            if line.event.peer == mortal:
                 happened["restarts"] += 1
-                happened["orders"] += line.facts["orders"]
-                happened["promises"] += line.facts["promised"]
+                happened["orders"] += line.event.orders
+                happened["promises"] += line.event.promised
         happened["deposed"] += any(isinstance(entry, DeposeEntry) for entry in world.entries)
         decided = Counter(entry.order_id for entry in world.entries if isinstance(entry, (Sale, Denial)))
         assert set(decided.values()) <= {1}, f"seed {seed}: {decided.most_common(3)}"

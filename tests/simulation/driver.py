@@ -15,15 +15,16 @@ import msgspec
 from bazaar.control.planning import draw_plan
 from bazaar.core.channel import Afterwards, Channel
 from bazaar.core.clock import LamportClock
-from bazaar.core.turn import Actor, Event, Turn
+from bazaar.core.turn import Actor, Noted, Turn
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Delivery, MalformedMessage, decode, encode
-from bazaar.runtime.history import Happening, happening, recall
+from bazaar.runtime.history import Recorded, recall, recorded
 from bazaar.runtime.host import FURTHER_LIFE
 from peers.peer import Peer
 from tests.simulation.disk import Disk
@@ -53,7 +54,8 @@ class Driver:
         self.now = 0.0
         self.plan: Plan = draw_plan(settings)
         self.entries: list[AnyEntry] = []
-        self.histories: dict[str, list[Happening]] = {name: [] for name in (LAUNCHER, WAREHOUSE, *self.plan.names)}
+        self.histories: dict[str, list[Recorded[events.Event]]]
+        self.histories = {name: [] for name in (LAUNCHER, WAREHOUSE, *self.plan.names)}
         self.disk = Disk()
         self.journals = self.disk.journals
         self.killed: set[str] = set()
@@ -95,7 +97,7 @@ class Driver:
         """The launcher writes down that it has done this to these."""
         self.hits[kind] += 1
         fault = f"{kind}:{','.join(names)}"
-        self._tell("fault", fault=fault, kind=kind, name=names[0], names=list(names), for_s=for_s)
+        self._tell(events.Fault(fault, kind, names[0], for_s, names))
 
     def _create(self, name: str) -> None:
         settings = self.plan.settings
@@ -115,9 +117,9 @@ class Driver:
         if former.clock:
             clock.witness(former.clock + FURTHER_LIFE)
         turn = Turn(self._local(name), clock)
-        turn.note("born", life=former.lives + 1)
+        turn.note(events.Born(former.lives + 1))
         self._write_down(name, turn)
-        self._tell("started", name=name)
+        self._tell(events.Started(name, again=False))
 
     def _incarnation(self, name: str, former: FormerLife) -> int:
         """As `bazaar/runtime/host.py` counts it."""
@@ -152,10 +154,9 @@ class Driver:
         if self._machine.tears:
             self.hits["torn"] += self.disk.tear(name, self._rng)
 
-    def _tell(self, what: str, **facts: object) -> None:
+    def _tell(self, event: events.Event) -> None:
         """A line of the launcher's own history."""
-        event = Event(self._launcher.tick(), what, None, 0, facts)
-        self.histories[LAUNCHER].append(happening(self.now, LAUNCHER, event))
+        self.histories[LAUNCHER].append(recorded(self.now, LAUNCHER, Noted(self._launcher.tick(), event)))
 
     def _living(self, prefix: str) -> Iterator[Actor]:
         return (actor for name, actor in self.actors.items() if name.startswith(prefix))
@@ -229,8 +230,8 @@ class Driver:
             self._at(self._after_s(name, deadline), lambda: self._wake(name, life, deadline))
 
     def _write_down(self, name: str, turn: Turn) -> None:
-        self.histories[name] += [happening(self.now, name, event) for event in turn.events]
-        if self._opened_at == float("inf") and any(event.what == "opened" for event in turn.events):
+        self.histories[name] += [recorded(self.now, name, noted) for noted in turn.events]
+        if self._opened_at == float("inf") and any(isinstance(noted.event, events.Opened) for noted in turn.events):
             self._opened_at = self.now
 
     def _keep(self, name: str, turn: Turn) -> None:
@@ -238,7 +239,7 @@ class Driver:
         if kept and name in self._full:
             self.hits["full"] += 1
             self._store(name, kept[: self._rng.randrange(len(kept))])
-            self._tell("fell", name=name)
+            self._tell(events.Fell(name))
             self._die(name)
         else:
             self._store(name, kept)

@@ -10,6 +10,7 @@ from bazaar.analysis.audit import Evidence
 from bazaar.core.channel import Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
+from bazaar.protocol.events import Ended
 from bazaar.protocol.settings import Settings
 from peers.peer import Peer
 from tests.simulation.driver import Driver, Machine
@@ -49,7 +50,7 @@ class World(Driver):
         for name in list(self.actors):
             self._finish(name)
         self.ended = self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
-        self._tell("ended")
+        self._tell(Ended())
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
         for entry in self.entries:
             ledger.apply(entry)

@@ -7,31 +7,34 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.aftermath import faults_of
-from bazaar.runtime.history import Happening
+from bazaar.protocol.events import Event
+from bazaar.runtime.history import Recorded
+from tests.builders import a_line
+from tests.trial import changed
 
 
-def event(at: float, process: str, what: str, **facts: Any) -> Happening:
-    return Happening(at, process, 1, what, facts)
+def event(at: float, process: str, what: str, **facts: Any) -> Recorded[Event]:
+    return a_line(at, process, 1, what, facts)
 
 
-def a_fault(at: float, text: str, name: str, for_s: float = 0.0) -> Happening:
+def a_fault(at: float, text: str, name: str, for_s: float = 0.0) -> Recorded[Event]:
     return event(at, "launcher", "fault", fault=text, kind=text.partition(":")[0], name=name, for_s=for_s)
 
 
-def a_death(at: float, peer: str, by: str) -> Happening:
+def a_death(at: float, peer: str, by: str) -> Recorded[Event]:
     return event(at, by, "trader_died", peer=peer, traders=[by], left="alone")
 
 
-def fell(at: float, name: str) -> Happening:
+def fell(at: float, name: str) -> Recorded[Event]:
     return event(at, "launcher", "fell", name=name)
 
 
 ELECTED = [event(1.0, "buyer7", "elected", seat=0), event(2.0, "seller6", "elected", seat=1)]
 
 
-def aftermath(*happenings: Happening) -> list[tuple[str, float | None, float | None]]:
+def aftermath(*happenings: Recorded[Event]) -> list[tuple[str, float | None, float | None]]:
     """Of each fault: what, and after how many seconds it was noticed and trade went on. buyer7 and seller6 are traders."""
-    histories: dict[str, list[Happening]] = {}
+    histories: dict[str, list[Recorded[Event]]] = {}
     for happened in (*ELECTED, *happenings):
         histories.setdefault(happened.process, []).append(happened)
     told = [fault.told(0.0) for fault in faults_of(histories)]
@@ -110,9 +113,9 @@ def test_a_resignation_is_noticed_by_whoever_hears_of_it_first() -> None:
     ],
 )
 def test_the_end_of_any_other_process_is_noticed_by_the_launcher_and_got_over_when_it_goes_on(
-    name: str, aftermath_of_it: Happening
+    name: str, aftermath_of_it: Recorded[Event]
 ) -> None:
-    too_early = Happening(102.0, aftermath_of_it.process, 1, aftermath_of_it.what)
+    too_early = changed(aftermath_of_it, at=102.0, clock=1)
     told = aftermath(
         a_fault(102.0, f"kill:{name}@1", name),
         too_early,

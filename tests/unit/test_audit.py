@@ -164,7 +164,7 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
     ),
     (
         "buyers_were_told_the_truth",
-        event("buyer0", "purchased", "buyer0-1", what="found_unavailable"),
+        event("buyer0", "purchased", "buyer0-1", kind="found_unavailable"),
         {"buyers_were_told_the_truth"},
         ["buyer0-1", "found_unavailable", "entry 4"],
     ),

@@ -73,7 +73,7 @@ def test_what_was_killed_and_is_there_again_has_no_excuse(who: str, lie: Lie, ch
 
 WRITTEN_DOWN: list[tuple[str, Lie]] = [
     ("buyers_were_told_the_truth", event("buyer0", "purchased", "buyer0-0", seller="seller2")),
-    ("buyers_were_told_the_truth", event("buyer0", "purchased", "buyer0-1", what="found_unavailable")),
+    ("buyers_were_told_the_truth", event("buyer0", "purchased", "buyer0-1", kind="found_unavailable")),
     ("money_adds_up", event("buyer0", "purchased", "buyer0-0", price=900)),
     ("money_adds_up", event("seller1", "sold", "buyer0-0", earned=641)),
     ("money_adds_up", also("seller1", 90, "sold", order="buyer0-0", item="salt", buyer="buyer0", earned=640)),

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 import bazaar.analysis.audit
 from bazaar.analysis.audit import CHECKS, Evidence, NoRun, Report, judge, judge_run
 from bazaar.analysis.audit.findings import NEED_THE_WHOLE_LEDGER
+from bazaar.analysis.judgement import judged
+from bazaar.analysis.seal import SEAL_FILE
 from bazaar.protocol.plan import save
-from bazaar.runtime.history import Happening, Recorded
+from bazaar.runtime.history import HistoryFile, Recorded
 from tests.trial import NAMES, TRADER, Lie, a_market, all_of, also, changed, event, promising_more, without
 
 REPOSITORY = Path(bazaar.analysis.audit.__file__).parents[3]
@@ -77,7 +79,7 @@ def test_the_judge_reaches_no_code_of_the_market() -> None:
 def test_that_walk_would_find_the_market(tmp_path: Path) -> None:
     """The negative control: also in a function, and through another module."""
     spy = tmp_path / "spy.py"
-    spy.write_text("def share():\n    from bazaar.runtime.history import Recorded\n")
+    spy.write_text("def share():\n    from bazaar.runtime.history import HistoryFile\n")
     assert {"bazaar.runtime.history", "bazaar.protocol.goods", "bazaar.core.turn"} <= reached([spy])
 
 
@@ -115,7 +117,7 @@ def test_a_folder_is_judged_like_what_is_in_memory(lie: Lie, tmp_path: Path) -> 
     evidence = lie(a_market())
     left_behind(evidence, tmp_path / "run")
     assert judge_run(tmp_path / "run") == judge(changed(evidence, stock=None))
-    recorded = {name: Recorded(tmp_path / "run" / name) for name in evidence.histories}
+    recorded = {name: HistoryFile(tmp_path / "run" / name) for name in evidence.histories}
     assert judge(changed(evidence, histories=recorded)) == judge(evidence)
 
 
@@ -187,6 +189,27 @@ def test_what_cannot_be_read_is_told_by_file_and_line_and_accuses_nobody(
     assert (report.verdict, report.violations) == ("unknown", {})
     assert told in report.unknown[0]
     assert "\n" not in report.unknown[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [(b'"what":"orderd"', b'"what":"ordered"'), (b'"facts":{"ordr":', b'"facts":{"order":'), (b'"by_foot":true,', b"")],
+)
+def test_what_the_catalogue_of_events_does_not_know_is_damage(run: Path, wrong: bytes, right: bytes) -> None:
+    """Also where the judge reads nothing of it; the figures are those of what can be read."""
+    assert judged(run).report.verdict == "held"
+    (run / SEAL_FILE).unlink()
+    history = run / "buyer0" / "history.jsonl"
+    line = history.read_bytes().splitlines(keepends=True)[0]
+    assert right in line
+    false = line.replace(right, wrong) if right else line.replace(b'"facts":{', b'"facts":{' + wrong)
+    overwritten("buyer0/history.jsonl", 1, false)(run)
+    judgement = judged(run)
+    assert judgement.report.verdict == judgement.summary.verdict == "unknown"
+    (story,) = judgement.report.unknown
+    assert story.startswith("buyer0/history.jsonl, line 1, ")
+    assert judgement.report.violations == {}
+    assert judgement.summary.requests.asked == 3
 
 
 def test_what_needs_the_whole_ledger_is_not_said_to_hold_by_a_damaged_one(run: Path) -> None:
@@ -378,4 +401,4 @@ def test_a_folder_whose_bytes_somebody_changed_is_judged_like_any_other(seed: in
 
 
 def test_histories_in_memory_are_records_like_those_in_files() -> None:
-    assert all(isinstance(line, Happening) for history in a_market().histories.values() for line in history)
+    assert all(isinstance(line, Recorded) for history in a_market().histories.values() for line in history)

@@ -9,10 +9,10 @@ from bazaar.protocol.former_life import FormerLife, Unanswered
 from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.messages import AnyMessage, AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
-from bazaar.runtime.history import Happening, recall
+from bazaar.runtime.history import recall
 from peers.buyer import Buyer, ByHand
 from peers.role import FOREVER
-from tests.builders import Stage, noted, sent
+from tests.builders import Stage, a_line, noted, sent
 
 BENCH = ("buyer7", "seller6", "buyer5")
 
@@ -360,8 +360,7 @@ def test_an_order_by_hand_comes_on_top_of_the_quota_also_of_a_further_life() -> 
     assert not buyer.role.done
     assert [order.order_id for order in orders(buyer.waits_until(1.0))] == ["buyer0-2"]
     past = [
-        Happening(0.0, "buyer0", clock, "ordered", {"order": f"buyer0-{clock}", "item": "salt", "by_hand": clock == 1})
-        for clock in (0, 1)
+        a_line(0.0, "buyer0", clock, "ordered", {"order": f"buyer0-{clock}", "by_hand": clock == 1}) for clock in (0, 1)
     ]
     assert recall(past).placed == 1
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
+from bazaar.protocol.events import SellerLoop
 from bazaar.protocol.messages import WhoTrades
 from bazaar.protocol.wire import Letter
 
@@ -39,7 +40,7 @@ def test_a_turn_stamps_every_send_and_every_event_with_a_time_of_its_own() -> No
     turn = Turn(0.0, LamportClock())
     turn.witness("buyer0", Letter(10, WhoTrades()))
     turn.send("buyer0", WhoTrades())
-    turn.note("something")
+    turn.note(SellerLoop())
     turn.send("buyer0", WhoTrades())
     (_, first), (_, second) = turn.sends
     assert [first.clock, turn.events[0].clock, second.clock] == [12, 13, 14]
@@ -50,5 +51,5 @@ def test_what_time_brings_about_has_no_message_behind_it() -> None:
     turn = Turn(0.0, LamportClock())
     turn.witness("buyer0", Letter(10, WhoTrades()))
     turn.unprompted()
-    turn.note("something")
+    turn.note(SellerLoop())
     assert turn.events[0].source is None

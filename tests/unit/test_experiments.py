@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.summary import Earnings, Latency, Requests, Summary
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import check
-from bazaar.runtime.history import Happening
+from bazaar.runtime.history import Recorded
 from experiments import (
     benchmark,
     election,
@@ -29,7 +30,7 @@ from experiments import (
 from experiments.report import EXPERIMENTS
 from experiments.rows import Cell, Missing, Row, Table, kinds, name_of
 from experiments.sweep import CACHES, Experiment, Failed, Run, Sample, again, parse_seeds, publish, section
-from tests.builders import a_plan
+from tests.builders import a_line, a_plan
 
 EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 
@@ -151,7 +152,7 @@ def test_a_report_on_a_csv_that_was_edited_by_hand_is_one_line(
 
 
 # --------------------------------------------------------------------------------- what each one measures
-def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figures: Any) -> Run:
+def a_run(happenings: Sequence[Recorded[Event]], settings: Mapping[str, Any], **figures: Any) -> Run:
     requests = figures.pop("requests", Requests(10, 7, 1, 2, 1, 0))
     summary = Summary(
         "held",
@@ -180,8 +181,8 @@ def a_run(happenings: Sequence[Happening], settings: Mapping[str, Any], **figure
 
 def event(
     at: float, what: str, process: str = "buyer0", clock: int = 1, sent: int | None = None, **facts: Any
-) -> Happening:
-    return Happening(at, process, clock, what, facts, sent=sent)
+) -> Recorded[Event]:
+    return a_line(at, process, clock, what, facts, None if sent is None else "buyer7", sent)
 
 
 def test_throughput_counts_from_the_opening() -> None:
@@ -330,13 +331,13 @@ def test_response_times_are_of_orders_placed_in_an_open_market_and_carried_out()
     assert measured["answers_per_s"] == pytest.approx(10 / 10.5)
 
 
-def taken(at: float, trader: str, to: str = "cache", item: str = "salt") -> Happening:
+def taken(at: float, trader: str, to: str = "cache", item: str = "salt") -> Recorded[Event]:
     return event(at, "taken", trader, item=item, to=to)
 
 
 SOLD_BY_ANOTHER = [taken(1, "buyer7"), taken(2, "buyer7"), taken(3, "buyer7", item="fish")]
 HIT = taken(9, "buyer6")
-UNKNOWN: dict[str, tuple[list[Happening], int]] = {
+UNKNOWN: dict[str, tuple[list[Recorded[Event]], int]] = {
     "nothing was heard": ([], 2),
     "its own sales are known": ([taken(4, "buyer6")], 2),
     "the warehouse was asked for the item": ([taken(1.5, "buyer6", to="warehouse")], 1),
@@ -368,7 +369,7 @@ UNKNOWN: dict[str, tuple[list[Happening], int]] = {
 
 
 @pytest.mark.parametrize(("news", "unknown"), UNKNOWN.values(), ids=UNKNOWN)
-def test_an_answer_is_as_stale_as_the_sales_it_does_not_know_of(news: list[Happening], unknown: int) -> None:
+def test_an_answer_is_as_stale_as_the_sales_it_does_not_know_of(news: list[Recorded[Event]], unknown: int) -> None:
     assert sync.staleness(a_run([*SOLD_BY_ANOTHER, *news, HIT], {}))[-1] == unknown
 
 
@@ -421,17 +422,15 @@ def test_policies_compares_the_time_before_the_warehouse_is_stopped_with_the_tim
     happenings = []
     for tenth in range(160):
         at, order = tenth / 10, f"buyer0-{tenth}"
-        happenings.append(Happening(at, "buyer0", 3 * tenth + 1, "ordered", {"order": order, "item": "fish"}))
+        happenings.append(a_line(at, "buyer0", 3 * tenth + 1, "ordered", {"order": order, "item": "fish"}))
         if tenth % 2 == 0:
-            happenings.append(Happening(at, "buyer9", 3 * tenth + 1, "asked", {"requests": 2}))
+            happenings.append(a_line(at, "buyer9", 3 * tenth + 1, "asked", {"requests": 2}))
         if not 100 <= tenth < 150 or tenth % 5 == 0:
             happenings.append(
-                Happening(at + 0.004, "warehouse", 3 * tenth + 2, "shipped", {"order": order, "item": "fish"})
+                a_line(at + 0.004, "warehouse", 3 * tenth + 2, "shipped", {"order": order, "item": "fish"})
             )
-            happenings.append(
-                Happening(at + 0.02, "buyer0", 3 * tenth + 2, "purchased", {"order": order, "item": "fish"})
-            )
-    stop = Happening(10.0, "launcher", 1, "fault", {"fault": "pause:warehouse@10+5", "name": "warehouse"})
+            happenings.append(a_line(at + 0.02, "buyer0", 3 * tenth + 2, "purchased", {"order": order, "item": "fish"}))
+    stop = a_line(10.0, "launcher", 1, "fault", {"fault": "pause:warehouse@10+5", "name": "warehouse"})
     settings = {"peers": 10, "traders": 3, "duration_s": policies.BEFORE_S + policies.AWAY_S + policies.AFTER_S}
     requests = Requests(asked=160, purchased=148, unavailable=4, oversold=8, undersold=4, unanswered=0)
     measured = policies.measure(a_run([*happenings, stop], settings, requests=requests))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bazaar.control.injector import Injector
-from bazaar.core.turn import Event
+from bazaar.core.turn import Noted
+from bazaar.protocol import events
 from bazaar.protocol.faults import Fault
 from bazaar.runtime.history import History
 from tests.builders import a_plan
@@ -33,7 +34,7 @@ class Market:
     def elects(self, at: float, peer: str, seat: int) -> None:
         (self.out / peer).mkdir(exist_ok=True)
         history = History(self.out / peer, peer)
-        history.write(at, [Event(int(at), "elected", None, 0, {"seat": seat})])
+        history.write(at, [Noted(int(at), events.Elected(seat))])
         history.close()
 
 

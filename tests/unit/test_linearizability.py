@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from bazaar.analysis.linearizability import NEVER, Clients, Finding, Operation, check, explain
+from bazaar.analysis.linearizability import NEVER, Clients, Finding, Operation, explain
+from bazaar.protocol.events import Event
+from bazaar.runtime.history import Recorded
+from tests.builders import a_line
+from tests.trial import changed, clients_of
 
 
 def stocks(count: int, called: int, answered: float, seller: str = "seller1") -> Operation:
@@ -139,28 +143,17 @@ def test_beyond_its_budget_it_says_that_it_does_not_know() -> None:
 
 
 # ---------------------------------------------------------------------------------- from the histories
-class Event(NamedTuple):
-    clock: int
-    what: str
-    facts: dict[str, Any]
+OFFERED = a_line(0.0, "seller1", 1, "offered", {"item": "salt", "count": 1})
+REGISTERED = a_line(0.0, "seller1", 3, "registered", {"item": "salt"})
 
 
-OFFERED = Event(1, "offered", {"deposit": "seller1-d0", "item": "salt", "count": 1, "price": 800, "trader": "seller6"})
-REGISTERED = Event(3, "registered", {"deposit": "seller1-d0", "item": "salt", "trader": "seller6"})
+def of_buyer0(what: str, clock: int, **facts: Any) -> Recorded[Event]:
+    return a_line(0.0, "buyer0", clock, what, {"order": "buyer0-0", "item": "salt", **facts})
 
 
-def of_buyer0(what: str, clock: int, **facts: Any) -> Event:
-    return Event(clock, what, {"order": "buyer0-0", "item": "salt", **facts})
-
-
-def found(*events: Event) -> dict[str, Finding]:
+def found(*lines: Recorded[Event]) -> dict[str, Finding]:
     """Those of the seller and of the buyer, in two histories."""
-    return check(
-        {
-            "seller1": [event for event in events if "deposit" in event.facts],
-            "buyer0": [event for event in events if "order" in event.facts],
-        }
-    )
+    return clients_of({name: [line for line in lines if line.process == name] for name in ("seller1", "buyer0")}).find()
 
 
 ORDERED = of_buyer0("ordered", 5, trader="seller6")
@@ -178,7 +171,12 @@ def test_an_operation_lasts_from_its_first_call_to_its_first_answer() -> None:
     revoked, denied_later = of_buyer0("revoked", 9), of_buyer0("found_unavailable", 12)
     assert found(OFFERED, REGISTERED, ORDERED, again, bought, revoked, denied_later)["salt"] == Finding(True)
     assert found(ORDERED, again, bought, revoked)["salt"].explained is False  # it was sold what nobody had offered
-    assert found(OFFERED._replace(clock=6), ORDERED, again, bought)["salt"] == Finding(True)
+    assert found(changed(OFFERED, clock=6), ORDERED, again, bought)["salt"] == Finding(True)
+
+
+def test_an_answer_with_a_clock_before_its_call_is_taken_as_one_right_after_it() -> None:
+    assert found(ORDERED, of_buyer0("found_unavailable", 2))["salt"] == Finding(True)
+    assert found(ORDERED, of_buyer0("purchased", 2, seller="seller1"))["salt"].explained is False
 
 
 def test_of_more_operations_than_it_can_hold_it_says_that_it_does_not_know() -> None:

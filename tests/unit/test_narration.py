@@ -7,24 +7,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import bazaar.views.narration
-from bazaar.runtime.history import HISTORY_FILE, Happening, encode_line
-from bazaar.views.narration import SENTENCES, VARIANTS, Narrator, narrate
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
+from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line, only
+from bazaar.views.narration import SENTENCES, VARIANTS, Narrator, Told, narrate
+from tests.builders import a_line
 from tests.simulation import draw_world
 
 ELECTED = [
-    Happening(1.0, "buyer7", 1, "elected", {"seat": 0}),
-    Happening(2.0, "seller6", 1, "elected", {"seat": 1}),
-    Happening(3.0, "buyer5", 1, "elected", {"seat": 2}),
+    a_line(1.0, "buyer7", 1, "elected", {"seat": 0}),
+    a_line(2.0, "seller6", 1, "elected", {"seat": 1}),
+    a_line(3.0, "buyer5", 1, "elected", {"seat": 2}),
 ]
 BENCH = ["buyer7", "seller6", "buyer5"]
 
 
 def told(process: str, what: str, **facts: Any) -> list[str]:
     """What is said of this event once buyer7, seller6 and buyer5 are trader0, trader1 and trader2."""
-    sentences = Narrator().tell(ELECTED, [Happening(9.0, process, 9, what, facts)])
+    sentences = Narrator().tell(ELECTED, [a_line(9.0, process, 9, what, facts)])
     return [sentence.text for sentence in sentences if sentence.at == 9.0]
 
 
@@ -206,7 +210,8 @@ def test_every_sentence_of_the_seed_is_said_word_by_word(
 
 
 def test_no_sentence_is_without_a_test() -> None:
-    assert {name.partition("/")[0] for name in SENTENCES} == {what for _, what, _, _ in SAID}
+    kinds = {(told[0] if isinstance(told, tuple) else told).kind for told in SENTENCES}
+    assert kinds == {what for _, what, _, _ in SAID}
 
 
 @pytest.mark.parametrize(("cents", "dollars"), [(400, "4"), (640, "6.4"), (719, "7.19"), (5, "0.05"), (0, "0")])
@@ -220,31 +225,33 @@ def test_an_event_that_has_no_sentence_is_not_told() -> None:
 
 
 def test_every_sentence_begins_with_its_time_to_the_microsecond() -> None:
-    (sentence,) = Narrator().tell([Happening(1668900000.000042, "buyer0", 1, "seller_loop")])
+    (sentence,) = Narrator().tell([a_line(1668900000.000042, "buyer0", 1, "seller_loop")])
     assert re.fullmatch(r"2022-11-\d\d \d\d:\d\d:\d\d\.000042 : Executing seller loop", str(sentence))
 
 
 def test_sentences_come_in_the_order_of_their_time() -> None:
-    late, early = Happening(8.0, "buyer0", 1, "election_started"), Happening(7.0, "buyer2", 9, "election_started")
+    late, early = a_line(8.0, "buyer0", 1, "election_started"), a_line(7.0, "buyer2", 9, "election_started")
     assert [sentence.process for sentence in Narrator().tell([late], [early])] == ["buyer2", "buyer0"]
 
 
 def test_events_of_one_moment_come_in_the_order_of_their_clock() -> None:
-    histories = [[Happening(7.0, "buyer0", clock, "left", {"item": "salt", "left": clock})] for clock in (3, 1, 2)]
+    histories = [[a_line(7.0, "buyer0", clock, "left", {"item": "salt", "left": clock})] for clock in (3, 1, 2)]
     assert [sentence.text.split()[2] for sentence in Narrator().tell(*histories)] == ["1", "2", "3"]
 
 
 def test_a_trader_is_known_by_its_seat_from_its_election_on() -> None:
-    histories = [[Happening(at, "seller6", 1, "ready_for_registration", {})] for at in (0.5, 9.0)]
-    sentences = [s.text for s in Narrator().tell(ELECTED, *histories) if s.what == "ready_for_registration"]
+    histories = [[a_line(at, "seller6", 1, "ready_for_registration", {})] for at in (0.5, 9.0)]
+    sentences = [s.text for s in Narrator().tell(ELECTED, *histories) if s.kind is events.ReadyForRegistration]
     assert sentences == ["Seller6 is ready for product registration", "Trader1 is ready for product registration"]
 
 
 class Plain(dict[str, Any]):
     """The words of a sentence, made one by one when they are asked for."""
 
-    def __init__(self, happened: Happening, labels: dict[str, str]) -> None:
-        super().__init__(happened.facts, me=happened.process)
+    def __init__(self, happened: Recorded[Event], labels: dict[str, str]) -> None:
+        super().__init__(msgspec.structs.asdict(happened.event), me=happened.process)
+        if "traders" in self:
+            self["traders"] = list(self["traders"])
         self.labels = labels
 
     def __missing__(self, word: str) -> Any:
@@ -254,21 +261,23 @@ class Plain(dict[str, Any]):
             case "count":
                 return len(self["traders"])
             case "dollars":
-                return f"{self['earned'] / 100:g}"
+                return f"{self['earned_cents'] / 100:g}"
         names = {fact: self.labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
         return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
 
 
-def plainly(happenings: Iterable[Happening]) -> Iterator[tuple[str, str]]:
+def plainly(happenings: Iterable[Recorded[Event]]) -> Iterator[tuple[str, str]]:
     """Process and line, told as slowly as one would without thinking of time."""
     labels: dict[str, str] = {}
     for h in sorted(happenings, key=lambda h: (h.at, h.clock)):
-        if h.what == "elected":
-            labels[h.process] = f"trader{h.facts['seat']}"
-        what = f"{h.what}/{h.facts[VARIANTS[h.what]]}" if h.what in VARIANTS else h.what
-        if h.what == "unavailable":
-            what += "/warehouse" if h.process == "warehouse" else "/trader"
-        for template in SENTENCES.get(what, ()):
+        if isinstance(h.event, events.Elected):
+            labels[h.process] = f"trader{h.event.seat}"
+        told: Told = type(h.event)
+        if isinstance(h.event, events.Unavailable):
+            told = (events.Unavailable, "warehouse" if h.process == "warehouse" else "trader")
+        elif (variant := VARIANTS.get(type(h.event))) is not None:
+            told = (type(h.event), getattr(h.event, variant))
+        for template in SENTENCES.get(told, ()):
             moment = datetime.fromtimestamp(h.at)
             yield h.process, f"{moment:%Y-%m-%d %H:%M:%S.%f} : {template.format_map(Plain(h, labels))}\n"
 
@@ -284,9 +293,8 @@ def test_a_whole_run_is_told_as_if_told_plainly_and_in_pieces(tmp_path: Path, mo
     monkeypatch.setattr(bazaar.views.narration, "EVENTS_A_PIECE", 10)
     narrate(tmp_path, world.plan.names)
     lines = list(plainly(itertools.chain(*histories.values())))
-    seats = {
-        h.process: f"trader{h.facts['seat']}" for history in histories.values() for h in history if h.what == "elected"
-    }
+    elected = (line for history in histories.values() for line in only(history, events.Elected))
+    seats = {line.process: f"trader{line.event.seat}" for line in elected}
     assert len(seats) == 2
     assert (tmp_path / "output.txt").read_text() == "".join(line for _, line in lines)
     for process, name in {**seats, "warehouse": "warehouse"}.items():

@@ -7,6 +7,7 @@ import pytest
 
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
+from bazaar.protocol import events
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
 from bazaar.protocol.journal_lines import Opened, Recovered
@@ -221,5 +222,5 @@ def test_what_comes_in_before_it_has_begun_is_done_when_it_begins() -> None:
     assert (early.events, early.sends) == ([], [])
     turn = Turn(0.0, peer.clock)
     peer.begin(turn)
-    assert turn.events[0].what == "joined"
+    assert turn.events[0].event == events.Joined("buyer", "looking for", "salt")
     assert noted(turn, "recognized") == [{"coordinator": "buyer4"}]

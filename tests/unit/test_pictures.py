@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.core.turn import Event
+from bazaar.core.turn import Noted
+from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.plan import save
 from bazaar.runtime.history import History
@@ -23,7 +24,7 @@ def test_it_draws_what_there_is_to_draw(told: str, drawn: list[str], tmp_path: P
     for name in ("launcher", WAREHOUSE, *plan.names):
         (tmp_path / name).mkdir()
         history = History(tmp_path / name, name)
-        history.write(1.0, [Event(1, "shipped", None, 0, {"item": "fish"})])
+        history.write(1.0, [Noted(1, events.Shipped("buyer0-0", "fish"))])
         history.close()
     command = [sys.executable, "-m", "bazaar.views.pictures", str(tmp_path)]
     subprocess.run(command, input=told, text=True, check=True, timeout=60)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from bazaar.core.turn import Turn
+from bazaar.protocol.events import Offered
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import ITEMS, Item, sellers_share
 from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
@@ -228,8 +229,8 @@ def test_goods_by_hand_are_deposited_as_all_others_and_counted() -> None:
     turn = Turn(1.0, seller.clock)
     offered = seller.role.offer(turn, "fish", 3, 7)
     assert deposits(turn) == [Deposit("seller1-d0", "fish", 3, 700)]
-    assert offered == {"deposit": "seller1-d0", "item": "fish", "count": 3, "price": 700, "trader": turn.sends[0][0]}
-    assert noted(turn, "offered") == [{**offered, "by_hand": True}]
+    assert offered == Offered("seller1-d0", "fish", 3, 700, turn.sends[0][0], by_hand=True)
+    assert [noted.event for noted in turn.events] == [offered]
     seller.hears("buyer7", Deposited("seller1-d0"), Sold("buyer0-1", "fish", "buyer0", 700, 2))
     assert seller.role.stock == {"fish": [3, 1]}
 

@@ -8,22 +8,23 @@ import pytest
 from bazaar.analysis.audit import Evidence, Report
 from bazaar.analysis.summary import Deposal, Summary, summarize
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, Sale
-from bazaar.runtime.history import Happening
-from tests.builders import a_deposit_entry, a_lot, a_plan, a_sale, an_order
+from bazaar.protocol.events import Event
+from bazaar.runtime.history import Recorded
+from tests.builders import a_deposit_entry, a_line, a_lot, a_plan, a_sale, an_order
 
 REPORT = Report("held", {"goods_add_up": True}, {}, {})
 LAUNCHED_AT = 100.0
 
 
-def a_summary(*happenings: Happening, entries: tuple[AnyEntry, ...] = (), requests: int | None = None) -> Summary:
-    histories: dict[str, list[Happening]] = {}
+def a_summary(*happenings: Recorded[Event], entries: tuple[AnyEntry, ...] = (), requests: int | None = None) -> Summary:
+    histories: dict[str, list[Recorded[Event]]] = {}
     for happened in happenings:
         histories.setdefault(happened.process, []).append(happened)
     return summarize(Evidence(a_plan(seed=4, requests=requests), entries, histories, {}), REPORT, LAUNCHED_AT)
 
 
-def at(time: float, what: str, order: str = "buyer0-0", **facts: Any) -> Happening:
-    return Happening(time, order.partition("-")[0], int(time), what, {"order": order, **facts})
+def at(time: float, what: str, order: str = "buyer0-0", **facts: Any) -> Recorded[Event]:
+    return a_line(time, order.partition("-")[0], int(time), what, {"order": order, **facts})
 
 
 def a_denial(position: int, item: Any = "salt") -> Denial:
@@ -56,8 +57,8 @@ def test_a_refusal_though_something_was_in_stock_then_is_undersold() -> None:
     assert a_summary(entries=entries).requests.undersold == 1
 
 
-def opened(time: float, process: str = "buyer7") -> Happening:
-    return Happening(time, process, int(time), "opened", {"traders": [process]})
+def opened(time: float, process: str = "buyer7") -> Recorded[Event]:
+    return a_line(time, process, int(time), "opened", {"traders": [process]})
 
 
 def test_trading_is_counted_from_the_opening_and_the_start_from_the_launch() -> None:
@@ -90,7 +91,7 @@ def test_trading_lasts_until_it_is_ended_or_all_that_was_asked_for_is_answered(
         at(103.0, "ordered"),
         at(103.001, "purchased"),
         at(104.0, "ordered", "buyer2-0"),
-        Happening(108.0, "launcher", 9, "closing"),
+        a_line(108.0, "launcher", 9, "closing"),
         entries=(a_sale(0, an_order(), a_lot()),),
         requests=requests,
     )
@@ -98,7 +99,7 @@ def test_trading_lasts_until_it_is_ended_or_all_that_was_asked_for_is_answered(
 
 
 def test_a_market_in_which_nobody_ordered_before_it_was_ended_has_not_traded() -> None:
-    assert a_summary(opened(103.0), Happening(104.0, "launcher", 9, "closing")).trading_s == 0.0
+    assert a_summary(opened(103.0), a_line(104.0, "launcher", 9, "closing")).trading_s == 0.0
 
 
 def test_of_a_market_that_never_opened_trading_is_counted_from_the_first_order() -> None:
@@ -124,7 +125,7 @@ def test_percentiles_are_by_nearest_rank(orders: int, p50: float, p99: float) ->
 
 def test_traders_are_named_in_the_order_of_their_election() -> None:
     entries = (Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), Appoint(2, "buyer5", 2))
-    started = [Happening(101.0, "buyer2", 1, "election_started"), Happening(102.0, "buyer0", 1, "election_started")]
+    started = [a_line(101.0, "buyer2", 1, "election_started"), a_line(102.0, "buyer0", 1, "election_started")]
     summary = a_summary(*started, entries=entries)
     assert summary.traders == ["buyer7", "seller6", "buyer5"]
     assert summary.elections == 2
@@ -184,8 +185,8 @@ def test_the_trader_keeps_a_fifth_and_the_seller_earns_the_rest() -> None:
     assert earnings.traders == {"buyer7": 160, "seller6": 280}
 
 
-def noted(time: float, process: str, what: str, **facts: Any) -> Happening:
-    return Happening(time, process, int(time), what, facts)
+def noted(time: float, process: str, what: str, **facts: Any) -> Recorded[Event]:
+    return a_line(time, process, int(time), what, facts)
 
 
 BENCH = (Appoint(0, "buyer7", 0), Appoint(1, "seller6", 1), Appoint(2, "buyer5", 2))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.aftermath import faults_of
+from bazaar.protocol.events import Event
 from bazaar.protocol.plan import save
-from bazaar.runtime.history import HISTORY_FILE, Happening, encode_line
+from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line
 from bazaar.views.timeline import (
     ELECTION,
     FAULT,
@@ -23,15 +24,15 @@ from bazaar.views.timeline import (
     rates,
     waits,
 )
-from tests.builders import a_plan
+from tests.builders import a_line, a_plan
 from tests.unit.test_topology import size_of
 
 
-def event(at: float, what: str, process: str = "buyer7", **facts: Any) -> Happening:
-    return Happening(at, process, 1, what, facts)
+def event(at: float, what: str, process: str = "buyer7", **facts: Any) -> Recorded[Event]:
+    return a_line(at, process, 1, what, facts)
 
 
-def fault(at: float, fault: str, name: str, for_s: float = 0.0) -> Happening:
+def fault(at: float, fault: str, name: str, for_s: float = 0.0) -> Recorded[Event]:
     return event(at, "fault", "launcher", fault=fault, kind=fault.partition(":")[0], name=name, for_s=for_s)
 
 
@@ -104,7 +105,7 @@ def test_it_is_drawn_of_much_and_of_little(orders: int, tmp_path: Path) -> None:
     plan = a_plan(peers=4, traders=1)
     save(plan, tmp_path / "bazaar.json")
     buyer = next(name for name in plan.names if name.startswith("buyer"))
-    histories: dict[str, list[Happening]] = {name: [] for name in ("launcher", "warehouse", *plan.names)}
+    histories: dict[str, list[Recorded[Event]]] = {name: [] for name in ("launcher", "warehouse", *plan.names)}
     histories["launcher"] = [event(99.0, "started", "launcher", name=buyer), fault(101.0, "pause:x@1+1", buyer, 1.0)]
     for number in range(orders):
         at = 100.0 + number / 300

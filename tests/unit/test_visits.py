@@ -10,6 +10,7 @@ import pytest
 
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
+from bazaar.protocol.events import Asked
 from bazaar.runtime.visits import Visits
 from tests.waiting import wait_until
 
@@ -29,7 +30,7 @@ class Loop:
 
 
 def ask(turn: Turn) -> int:
-    turn.note("asked")
+    turn.note(Asked(1))
     return 7
 
 
@@ -38,7 +39,7 @@ def test_a_visitor_is_told_when_the_turn_is_performed_and_not_before() -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(loop.visits.visit, ask)
         assert wait_until(lambda: bool(loop.to_do))
-        assert [event.what for event in loop.turn().events] == ["asked"]
+        assert [noted.event for noted in loop.turn().events] == [Asked(1)]
         assert not answer.done()
         loop.visits.tell()
         assert answer.result(10) == 7

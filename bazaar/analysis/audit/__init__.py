@@ -15,7 +15,4 @@ from bazaar.analysis.audit.evidence import Evidence
 from bazaar.analysis.audit.findings import CHECKS, MOST_STORIES, Report
 from bazaar.analysis.audit.judging import NoRun, judge, judge_run
 
-ANSWERS = ("purchased", "found_unavailable", "revoked")
-"""The kinds of events by which a buyer's order is answered."""
-
-__all__ = ["ANSWERS", "CHECKS", "MOST_STORIES", "Evidence", "NoRun", "Report", "judge", "judge_run"]
+__all__ = ["CHECKS", "MOST_STORIES", "Evidence", "NoRun", "Report", "judge", "judge_run"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bazaar.analysis.audit.findings import Findings
-from bazaar.analysis.audit.lines import AnyEntry, Line, Number, decode_entry, decode_facts, decode_line
+from bazaar.analysis.audit.lines import KINDS, AnyEntry, Line, Number, decode_entry, decode_facts, decode_line
 from bazaar.analysis.audit.orders import Orders
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ class Reader:
                 facts = decode_facts[what](line.facts) if handling and what in decode_facts else None
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 self._damage(name, number, f"cannot be read: {error}")
+                continue
+            if what not in KINDS:
+                self._damage(name, number, f"tells of {what!r}, and there is no such event")
                 continue
             if line.process != name:
                 self._damage(name, number, f"is of {line.process}")

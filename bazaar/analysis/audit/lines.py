@@ -171,7 +171,47 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "fell": Named,
     "missed": Missed,
 }
-"""By kind of event. Of a kind that is not here nothing but its clock is judged."""
+"""By kind of event."""
+KINDS = FACTS.keys() | {
+    "born",
+    "unexpected",
+    "joined",
+    "informed",
+    "election_started",
+    "reelection",
+    "called",
+    "heard_ok",
+    "elected",
+    "recognized",
+    "trader_died",
+    "heard_death",
+    "resigned",
+    "nothing_to_resign",
+    "doubted",
+    "unavailable",
+    "shipped",
+    "oversold",
+    "seller_loop",
+    "out_of_stock",
+    "ready_for_registration",
+    "opened",
+    "stepped_down",
+    "turned_away",
+    "asked",
+    "pulled",
+    "pushed",
+    "heard_push",
+    "connected",
+    "appointed",
+    "adopted",
+    "fenced",
+    "granted",
+    "returned",
+    "drawn",
+    "closing",
+    "ended",
+}
+"""Also those of which nothing but the clock is judged. Of any other kind nobody knows what it was meant to say."""
 
 
 # ------------------------------------------------------------------------------------------ the ledger
