@@ -134,13 +134,7 @@ class HistoryFile:
     def __iter__(self) -> Iterator[Recorded[Event]]:
         """Raises `msgspec.DecodeError`."""
         for block in self._blocks():
-            lines: Sequence[Recorded[Event]] = ()
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                lines = _decoder.decode_lines(block)
-            if len(lines) == 1 + block.count(b"\n"):
-                yield from lines
-            else:
-                yield from map(_decoder.decode, block.split(b"\n"))
+            yield from _at_once(block) or map(_decoder.decode, block.split(b"\n"))
 
     def only(self, *kinds: type[E]) -> Iterator[Recorded[E]]:
         """The events of these kinds: some of the time is saved that all of them take, almost all if they are rare."""
@@ -157,11 +151,15 @@ class HistoryFile:
 
     def damage(self) -> Iterator[tuple[int, str]]:
         """The numbers, from 1 on, of the lines that cannot be read, each with the reason."""
-        for number, line in enumerate(self._lines(), 1):
-            try:
-                _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                yield number, str(error)
+        before = 0
+        for block in self._blocks():
+            lines = block.split(b"\n")
+            for number, line in enumerate(() if _at_once(block) else lines, before + 1):
+                try:
+                    _decoder.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    yield number, str(error)
+            before += len(lines)
 
     def _lines(self) -> Iterator[bytes]:
         return itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks())
@@ -177,6 +175,15 @@ class HistoryFile:
                     block, newline, rest = (rest + data).rpartition(b"\n")
                     if newline and (not wanted or any(word in block for word in wanted)):
                         yield block
+
+
+def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
+    """All lines of a block; none, if there is one among them that cannot be read."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        lines = _decoder.decode_lines(block)
+        if len(lines) == 1 + block.count(b"\n"):
+            return lines
+    return ()
 
 
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:

@@ -182,6 +182,8 @@ class Narrator:
     def lines(self, line: Recorded[Event]) -> str:
         """The sentences of the next event, as they stand in a text."""
         saying, words = self._said(line)
+        if saying is _SILENCE:
+            return ""
         if line.at != self._at:  # all that happens in one turn has one time
             self._at, self._stamp = line.at, stamp(line.at)
         words["time"] = self._stamp
@@ -194,7 +196,8 @@ class Narrator:
         saying = _SAYINGS.get(told)
         if saying is None:  # as most kinds of events
             return _SILENCE, {}
-        words = {**msgspec.structs.asdict(event), "me": line.process}
+        words = msgspec.structs.asdict(event)
+        words["me"] = line.process
         saying.make(words, self._labels)
         return saying, words
 
