@@ -2,7 +2,7 @@
 
 import sys
 
+from experiments.framework.command import main
 from experiments.report import EXPERIMENTS, rebuild
-from experiments.sweep import main
 
 sys.exit(main(EXPERIMENTS, sys.argv[1:], rebuild))

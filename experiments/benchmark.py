@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bazaar.protocol.settings import with_pace
-from experiments import yardsticks
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+from experiments.framework import yardsticks
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, kinds, markdown, spread, values
 
 TRADERS, BUYERS, SELLERS = 3, 4, 3
 REQUESTS = {1: 4_000, 8: 15_000, 64: 40_000}
@@ -29,6 +30,14 @@ NAMES = {
     "inserts_by_100_per_s": f"MongoDB documents a second, in batches of {yardsticks.BATCH}",
     "syncs_per_s": "lines on the disk a second, one fdatasync each",
 }
+
+# What stands on its page, and in its CSV.
+NAME = "benchmark"
+TITLE = "Purchases against bare calls"
+QUESTION = "How many purchases a second, in times of what bare Pyro4, MongoDB and the disk can do?"
+LABELS = ("window", "cache")
+VALUES = ("shipped_per_s", "p50_ms", "p99_ms", *yardsticks.VALUES)
+SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -139,21 +148,6 @@ REASONS = (
     "disk should raise the former, more cores the latter."
 )
 
-EXPERIMENT = Experiment(
-    name="benchmark",
-    title="Purchases against bare calls",
-    question="How many purchases a second, in times of what bare Pyro4, MongoDB and the disk can do?",
-    labels=("window", "cache"),
-    values=("shipped_per_s", "p50_ms", "p99_ms", *yardsticks.VALUES),
-    seeds="0-2",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-    beside=yardsticks.measure,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

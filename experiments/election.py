@@ -14,15 +14,24 @@ from typing import get_args
 
 from bazaar.protocol import events
 from bazaar.protocol.settings import ElectionMode, with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import START_S, Experiment, Failed, Run, main
+from experiments.framework.command import alone
+from experiments.framework.experiment import START_S, Failed, Run
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 
 PEERS = (5, 10, 20, 40, 60)
 TRADERS = 3
 REQUESTS = 20  # an audit that exercised nothing would not say that the run held
 PATIENCE_S = 30.0  # a peer that fifty-nine others are connecting to is slow, not dead
 FIRST_STARTER = 2  # peer2 starts the first round, peer0 each further one
+
+# What stands on its page, and in its CSV.
+NAME = "election"
+TITLE = "The price of an election"
+QUESTION = f"How many messages and how long does it take to elect {TRADERS} traders, in rounds or at once?"
+LABELS = ("peers", "election")
+VALUES = ("calls", "oks", "wons", "messages", "rounds_started", "elected_ms", "known_ms")
+SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -147,20 +156,6 @@ REASONS = (
     "A dead candidate would cost the rounds a timeout each, the single round only one."
 )
 
-EXPERIMENT = Experiment(
-    name="election",
-    title="The price of an election",
-    question=f"How many messages and how long does it take to elect {TRADERS} traders, in rounds or at once?",
-    labels=("peers", "election"),
-    values=("calls", "oks", "wons", "messages", "rounds_started", "elected_ms", "known_ms"),
-    seeds="0-2",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

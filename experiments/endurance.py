@@ -16,15 +16,24 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import only
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, kinds, markdown, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Failed, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, kinds, markdown, spread, values
 
 TRADERS, BUYERS, SELLERS = 3, 4, 3
 WINDOW = 64
 PLENTY = 1000
 FIFTH_S, QUICK_FIFTH_S = 60.0, 1.0
 ROLES = ("trader", "buyer", "seller", WAREHOUSE, "mongod")
+
+# What stands on its page, and in its CSV.
+NAME = "endurance"
+TITLE = "Five minutes of full load"
+QUESTION = "Does the memory of any process grow with the orders, or the goods a second fall?"
+LABELS = ("cache",)
+VALUES = (*ROLES, "shipped", "second_per_s", "last_per_s")
+SEEDS = "0"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -110,20 +119,6 @@ REASONS = (
     "started; the first of the runs fills it."
 )
 
-EXPERIMENT = Experiment(
-    name="endurance",
-    title="Five minutes of full load",
-    question="Does the memory of any process grow with the orders, or the goods a second fall?",
-    labels=("cache",),
-    values=(*ROLES, "shipped", "second_per_s", "last_per_s"),
-    seeds="0",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Failed, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
 
 BUYERS, SELLERS = 7, 3
 WINDOW_S, QUICK_WINDOW_S = 60.0, 2.0  # before and after
@@ -30,6 +31,16 @@ SEED = {"before": (40, 60.0), "after": (25, 60.0)}
 PRINTED = {"before": 0.66, "after": 0.37}
 """What stands beside them in its table as throughput."""
 HALVED_PERCENT = 75.0  # less is nearer to half than to all
+
+# What stands on its page, and in its CSV.
+NAME = "failover"
+TITLE = "Throughput before and after a trader's death"
+QUESTION = (
+    "Does throughput halve when one of two traders is killed, as the seed nearly finds, and what does a death cost?"
+)
+LABELS = ("traders", "think_s", "cache")
+VALUES = ("before_per_s", "dip_per_s", "after_per_s", "noticed_s", "dip_s", "p99_ms", "busy_cores")
+SEEDS = "0-1"
 
 
 class Case(NamedTuple):
@@ -208,20 +219,6 @@ REASONS = (
     "for each trader, and traders that are busy all the time, the loss should come near to half."
 )
 
-EXPERIMENT = Experiment(
-    name="failover",
-    title="Throughput before and after a trader's death",
-    question="Does throughput halve when one of two traders is killed, as the seed nearly finds, and what does a death cost?",
-    labels=("traders", "think_s", "cache"),
-    values=("before_per_s", "dip_per_s", "after_per_s", "noticed_s", "dip_s", "p99_ms", "busy_cores"),
-    seeds="0-1",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import mean
 
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Missing, Row, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Missing, Row, groups, kinds, markdown, middle, number_text, spread, values
 
 TRADERS = 3
 REQUESTS = 40
@@ -29,6 +30,14 @@ MOVES = ((1, EVERY_S, THINK_S), (10, EVERY_S, THINK_S), (GOODS, 0.1, THINK_S), (
 MOVED_PEOPLE = ((3, 6), (7, 2))
 MOVED_SEEDS = 3  # of those given
 MEASURED = ("oversold_percent", "unavailable_percent", "refused_percent", "undersold_percent")
+
+# What stands on its page, and in its CSV.
+NAME = "overselling"
+TITLE = "Over-selling against buyers and sellers"
+QUESTION = "Do more buyers a seller mean more over-selling, as the seed says, for which cache, and what else moves it?"
+LABELS = ("ratio", "cache", "goods", "every_s", "think_s")
+VALUES = MEASURED
+SEEDS = "0-4"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -234,20 +243,6 @@ REASONS = (
     "matter of timing."
 )
 
-EXPERIMENT = Experiment(
-    name="overselling",
-    title="Over-selling against buyers and sellers",
-    question="Do more buyers a seller mean more over-selling, as the seed says, for which cache, and what else moves it?",
-    labels=("ratio", "cache", "goods", "every_s", "think_s"),
-    values=MEASURED,
-    seeds="0-4",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

@@ -13,9 +13,10 @@ from pathlib import Path
 from bazaar.analysis.summary import percentile
 from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Failed, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 
 TRADERS = 3
 PLENTY, SCARCE, AWAY = "plenty", "scarce", "warehouse-away"
@@ -31,6 +32,22 @@ SHOWN = {
     "oversold_percent": "over-sold, % of the orders",
     "undersold_percent": "under-sold, % of the orders",
 }
+
+# What stands on its page, and in its CSV.
+NAME = "policies"
+TITLE = "The cache policies side by side"
+QUESTION = "What do `none`, `weak` and `escrow` cost, what do they get wrong, and which goes on without the warehouse?"
+LABELS = ("workload", "cache")
+VALUES = (
+    "shipped_per_s",
+    "p50_ms",
+    "p99_ms",
+    "oversold_percent",
+    "undersold_percent",
+    "questions",
+    "away_percent",
+)
+SEEDS = "0-3"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -149,28 +166,6 @@ REASONS = (
     "should widen the gap to the cacheless traders; goods that are always scarce should close it."
 )
 
-EXPERIMENT = Experiment(
-    name="policies",
-    title="The cache policies side by side",
-    question="What do `none`, `weak` and `escrow` cost, what do they get wrong, and which goes on without the warehouse?",
-    labels=("workload", "cache"),
-    values=(
-        "shipped_per_s",
-        "p50_ms",
-        "p99_ms",
-        "oversold_percent",
-        "undersold_percent",
-        "questions",
-        "away_percent",
-    ),
-    seeds="0-3",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

@@ -18,11 +18,22 @@ from experiments import (
     sync,
     throughput,
 )
-from experiments.sweep import OUT, WRONG_USAGE, publish, section, table_of
+from experiments.framework.command import WRONG_USAGE
+from experiments.framework.experiment import OUT, Experiment
+from experiments.framework.page import publish, section
+from experiments.framework.sweep import table_of
 
-EXPERIMENTS = tuple(
-    module.EXPERIMENT
-    for module in (throughput, overselling, failover, response, sync, election, policies, benchmark, scale, endurance)
+EXPERIMENTS: tuple[Experiment, ...] = (
+    throughput,
+    overselling,
+    failover,
+    response,
+    sync,
+    election,
+    policies,
+    benchmark,
+    scale,
+    endurance,
 )
 INTRODUCTION = """# What the experiments show
 
@@ -44,7 +55,7 @@ def rebuild(out: Path) -> None:
             parts.append(f"## {number}. {section(experiment, rows, Path('results'))}")
         else:
             parts.append(
-                f"## {number}. {experiment.title}\n\nNot measured yet: `python -m experiments.{experiment.name}`\n"
+                f"## {number}. {experiment.TITLE}\n\nNot measured yet: `python -m experiments.{experiment.NAME}`\n"
             )
     (out / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
 

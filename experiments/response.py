@@ -13,15 +13,24 @@ from pathlib import Path
 from bazaar.analysis.summary import percentile
 from bazaar.protocol import events
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middle, number_text, spread, values
 
 BUYERS = (1, 2, 4, 8, 12)
 REQUESTS, QUICK_REQUESTS = 1000, 100
 PLENTY = 1000
 RESTOCK_EVERY_S = 0.2  # so that a single seller soon has every item on sale
 PERCENTILES = (50, 90, 99)
+
+# What stands on its page, and in its CSV.
+NAME = "response"
+TITLE = "Response time of the smallest bazaar, and with more buyers"
+QUESTION = "How long does an order take among two peers and a trader, and how does that grow with the number of buyers?"
+LABELS = ("buyers", "cache")
+VALUES = ("mean_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "answers_per_s", "purchased_percent")
+SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -120,20 +129,6 @@ REASONS = (
     "More cores should move the bend to the right, a slower disk should lift the cacheless curve."
 )
 
-EXPERIMENT = Experiment(
-    name="response",
-    title="Response time of the smallest bazaar, and with more buyers",
-    question="How long does an order take among two peers and a trader, and how does that grow with the number of buyers?",
-    labels=("buyers", "cache"),
-    values=("mean_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "answers_per_s", "purchased_percent"),
-    seeds="0-2",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

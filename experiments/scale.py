@@ -13,9 +13,10 @@ from pathlib import Path
 
 from bazaar.protocol import events
 from bazaar.protocol.settings import Settings, with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Failed, Run, main
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Failed, Run
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
 PEERS, TRADERS = (10, 20, 40, 80), (1, 2, 3, 5, 8)
 MOST_PEERS = 160  # some 5 GB of memory, and a minute: once, with one cache
@@ -27,6 +28,22 @@ PATIENCE_S = 30.0  # on a machine that starts eighty processes, slow is not dead
 IDLE_S, QUICK_IDLE_S = 12.0, 3.0
 SETTLED_S = 2.0  # until a market in which nobody buys any more is quiet
 FOR_EVER_S = 3600.0
+
+# What stands on its page, and in its CSV.
+NAME = "scale"
+TITLE = "How it grows"
+QUESTION = "What do more peers and more traders cost: to start, to elect, to trade, in memory, and when nobody buys?"
+LABELS = ("series", "peers", "traders", "cache")
+VALUES = (
+    "startup_s",
+    "election_messages",
+    "election_ms",
+    "shipped_per_s",
+    "memory_mb",
+    "process_mb",
+    "idle_percent",
+)
+SEEDS = "0-1"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -176,22 +193,6 @@ REASONS = (
     "does is send the traders' heartbeats."
 )
 
-EXPERIMENT = Experiment(
-    name="scale",
-    title="How it grows",
-    question="What do more peers and more traders cost: to start, to elect, to trade, in memory, and when nobody buys?",
-    labels=("series", "peers", "traders", "cache"),
-    values=(
-        "startup_s", "election_messages", "election_ms", "shipped_per_s", "memory_mb", "process_mb", "idle_percent",
-    ),
-    seeds="0-1",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

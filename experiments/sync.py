@@ -16,9 +16,10 @@ from pathlib import Path
 from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
-from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
 TRADERS, BUYERS, SELLERS = 3, 6, 4
 GOODS = 10  # the seed's deposits: they run out again and again
@@ -34,6 +35,24 @@ MEASURED = {
     "messages": "pushes and pulls an order",
     "shipped_per_s": "goods shipped a second",
 }
+
+# What stands on its page, and in its CSV.
+NAME = "sync"
+TITLE = "Pull and push: the price of weak consistency"
+QUESTION = "What do pulling every K orders and pushing after each sale buy, and at what price?"
+LABELS = ("cache", "pull_every", "push")
+VALUES = (
+    "stale_sales",
+    "from_cache_percent",
+    "oversold_percent",
+    "undersold_percent",
+    "pushed",
+    "pulled",
+    "messages",
+    "shipped_per_s",
+    "p50_ms",
+)
+SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -203,30 +222,6 @@ REASONS = (
     "a letter, are not counted."
 )
 
-EXPERIMENT = Experiment(
-    name="sync",
-    title="Pull and push: the price of weak consistency",
-    question="What do pulling every K orders and pushing after each sale buy, and at what price?",
-    labels=("cache", "pull_every", "push"),
-    values=(
-        "stale_sales",
-        "from_cache_percent",
-        "oversold_percent",
-        "undersold_percent",
-        "pushed",
-        "pulled",
-        "messages",
-        "shipped_per_s",
-        "p50_ms",
-    ),
-    seeds="0-2",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

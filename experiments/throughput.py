@@ -14,8 +14,10 @@ from pathlib import Path
 from statistics import median
 
 from bazaar.protocol.settings import with_pace
-from experiments.plots import picture
-from experiments.rows import (
+from experiments.framework.command import alone
+from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.plots import picture
+from experiments.framework.rows import (
     Cell,
     Missing,
     Row,
@@ -23,23 +25,17 @@ from experiments.rows import (
     groups,
     kinds,
     markdown,
-    middle,
     number_text,
     spread,
     trend,
     values,
 )
-from experiments.sweep import CACHES, START_S, Experiment, Run, main, peopled
+from experiments.lab_times import LAB_BUYERS, LAB_REQUESTS, LAB_SEEDS, SEED, asleep_s, lab_story, lab_table
 
 PEERS = 10
 TRADERS = (1, 2, 3)
-LAB_REQUESTS = 20
-LAB_BUYERS = (3, 4)
-LAB_SEEDS = 2  # of those given: such a run takes a minute or two
 FAST_BUYERS = 4
 PLENTY = 1000  # goods in a deposit, so that none runs out
-SEED = {"weak": {1: 25, 2: 22, 3: 15}, "none": {1: 63, 2: 55, 3: 40}}
-"""The seed's seconds for 20 requests, by cache and traders."""
 
 Change = tuple[str, dict[str, int], dict[str, float], str]
 BASE: dict[str, int] = {"traders": 3, "buyers": FAST_BUYERS, "sellers": 3}
@@ -65,6 +61,16 @@ SEARCH: tuple[Change, ...] = (
 
 
 FAR_AWAY = {"database-1-ms-away": "1 ms", "database-10-ms-away": "10 ms"}
+
+# What stands on its page, and in its CSV.
+NAME = "throughput"
+TITLE = "Throughput, cached and cacheless"
+QUESTION = (
+    "How much do 1, 2 and 3 traders ship a second, with a cache and without, and what decides what a cache gains?"
+)
+LABELS = ("series", "change", "traders", "buyers", "cache")
+VALUES = ("shipped", "trading_s", "shipped_per_s", "oversold", "p50_ms", "p99_ms")
+SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
@@ -106,15 +112,10 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
                     )
                     settings = peopled(settings, buyers, PEERS - traders - buyers, every_item=True)
                     labels = {"series": "lab", "change": "nothing", "traders": str(traders), "buyers": str(buyers)}
-                    asleep = _asleep_s(LAB_REQUESTS, buyers, settings.think_s)
+                    asleep = asleep_s(LAB_REQUESTS, buyers, settings.think_s)
                     expected_s = START_S + 30 + 10 * traders + asleep
                     grid.append(Cell({**labels, "cache": cache}, seed, settings, expected_s))
     return grid
-
-
-def _asleep_s(requests: int, buyers: int, think_s: float) -> float:
-    """How long the buyer with the most orders pauses between them."""
-    return (math.ceil(requests / buyers) - 1) * think_s
 
 
 def measure(run: Run) -> Mapping[str, float]:
@@ -143,22 +144,7 @@ def _series(rows: Sequence[Row], series: str) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """One table a series."""
-    return "\n\n".join(filter(None, (_lab_table(rows), _fast_table(rows), _search_table(rows))))
-
-
-def _lab_table(rows: Sequence[Row]) -> str:
-    lines = []
-    for (cache, traders, buyers), some in groups(_series(rows, "lab"), "cache", "traders", "buyers"):
-        theirs = SEED.get(cache, {}).get(int(traders))
-        asleep = _asleep_s(LAB_REQUESTS, int(buyers), some[0].settings.think_s)
-        shipped = [row.values["shipped"] for row in some]
-        ours = [row.values["trading_s"] for row in some]
-        seeds = f"{theirs} s" if theirs is not None else "-"
-        lines.append([cache, traders, seeds, buyers, spread(ours, " s"), f"{asleep:g} s", spread(shipped)])
-    if not lines:
-        return ""
-    header = ["cache", "traders", "the seed's time", "our buyers", "our time", "of it asleep", "goods shipped"]
-    return f"**{LAB_REQUESTS} requests at the seed's own waiting times**\n\n{markdown(header, lines)}"
+    return "\n\n".join(filter(None, (lab_table(_series(rows, "lab")), _fast_table(rows), _search_table(rows))))
 
 
 def _fast_table(rows: Sequence[Row]) -> str:
@@ -235,66 +221,8 @@ def story(rows: Sequence[Row]) -> str:
     parts = [f"**Without waiting**, {_fast_story(fast)}", f"**What makes the gain.** {_search_story(search)}"]
     lab = _series(rows, "lab")
     if lab:
-        parts.insert(0, f"**At the seed's pace**, {_lab_story(lab)}")
+        parts.insert(0, f"**At the seed's pace**, {lab_story(lab)}")
     return "\n\n".join(parts)
-
-
-def _lab_story(rows: Sequence[Row]) -> str:
-    few, many = min(LAB_BUYERS), max(LAB_BUYERS)
-    think_s = rows[0].settings.think_s
-    asleep = {n: _asleep_s(LAB_REQUESTS, n, think_s) for n in LAB_BUYERS}
-    times = {n: values(rows, "trading_s", buyers=str(n)) for n in LAB_BUYERS}
-    awake = [time - asleep[n] for n in LAB_BUYERS for time in times[n]]
-    return (
-        f"{LAB_REQUESTS} requests take {spread(times[few], ' s')} with {few} buyers and {spread(times[many], ' s')} "
-        f"with {many}, over all caches and numbers of traders. A buyer pauses {think_s:g} s after each answer, so the "
-        f"one with the most orders sleeps {asleep[few]:g} s or {asleep[many]:g} s of that; what is left, the whole "
-        f"work of cache, traders and database, is {spread(awake, ' s')}.{_late(rows)} {_beside_the_seed(rows)}"
-    )
-
-
-def _late(rows: Sequence[Row]) -> str:
-    """What is to be said of runs in which a buyer had to ask again."""
-    late = [row for row in rows if row.values["p99_ms"] >= 1000 * row.settings.answer_timeout_s]
-    if not late:
-        return ""
-    caches = " and ".join(f"`{cache}`" for cache in kinds(late, "cache"))
-    return (
-        f" In {len(late)} of the {len(rows)} runs, with {caches}, an order was answered only after its buyer had waited "
-        f"{late[0].settings.answer_timeout_s:g} s and asked again; these runs count here as they were."
-    )
-
-
-def _beside_the_seed(rows: Sequence[Row]) -> str:
-    """The seed's two differences, between caches and between numbers of traders, in its runs and in ours."""
-    cached, none = SEED["weak"], SEED["none"]
-    first, last = min(cached), max(cached)
-    by_cache = [
-        without / middle(rows, "trading_s", buyers=buyers, traders=traders, cache="weak")
-        for buyers in kinds(rows, "buyers")
-        for traders in kinds(rows, "traders")
-        for without in [middle(rows, "trading_s", buyers=buyers, traders=traders, cache="none")]
-    ]
-    by_traders = [
-        middle(rows, "trading_s", buyers=buyers, traders=str(last), cache=cache)
-        / middle(rows, "trading_s", buyers=buyers, traders=str(first), cache=cache)
-        for buyers in kinds(rows, "buyers")
-        for cache in SEED
-    ]
-    seed_by_cache = [none[traders] / cached[traders] for traders in cached]
-    seed_by_traders = [by[last] / by[first] for by in (cached, none)]
-    # Reproduced is what all of ours show at least half of.
-    cache_shown = min(by_cache) > (1 + min(seed_by_cache)) / 2
-    traders_shown = max(by_traders) < (1 + max(seed_by_traders)) / 2
-    told = (
-        f"The seed's cacheless runs take {spread(seed_by_cache)} times as long as its cached ones with equally many "
-        f"traders, ours {spread(by_cache)} times: its gain of a cache is {'' if cache_shown else 'not '}reproduced. Its "
-        f"runs with {last} traders take {spread(seed_by_traders)} of the time of those with {first}, ours "
-        f"{spread(by_traders)}: its gain of more traders is {'' if traders_shown else 'not '}reproduced."
-    )
-    if not cache_shown or not traders_shown:
-        told += " Its network was one, with the same buyers in every run; so who bought explains no difference between them."
-    return told
 
 
 def _fast_story(rows: Sequence[Row]) -> str:
@@ -368,20 +296,6 @@ REASONS = (
     "and the caching one's words."
 )
 
-EXPERIMENT = Experiment(
-    name="throughput",
-    title="Throughput, cached and cacheless",
-    question="How much do 1, 2 and 3 traders ship a second, with a cache and without, and what decides what a cache gains?",
-    labels=("series", "change", "traders", "buyers", "cache"),
-    values=("shipped", "trading_s", "shipped_per_s", "oversold", "p50_ms", "p99_ms"),
-    seeds="0-2",
-    cells=cells,
-    measure=measure,
-    table=table,
-    plot=plot,
-    story=story,
-    reasons=REASONS,
-)
 
 if __name__ == "__main__":
-    sys.exit(main([EXPERIMENT], sys.argv[1:]))
+    sys.exit(alone(__file__))

@@ -106,7 +106,7 @@ def test_killed_it_leaves_whole_rows_and_no_process(tmp_path: Path) -> None:
     assert all(len(row.split(",")) >= len(header.split(",")) for row in rows)
 
 
-@pytest.mark.parametrize("name", [experiment.name for experiment in EXPERIMENTS])
+@pytest.mark.parametrize("name", [experiment.NAME for experiment in EXPERIMENTS])
 def test_every_experiment_has_help_and_refuses_wrong_seeds(name: str, tmp_path: Path) -> None:
     with start(tmp_path, None, sys.executable, "-m", f"experiments.{name}", "--help") as command:
         status, said, complained = ended(command)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bazaar.protocol.settings import UsageError
-from experiments.distance import farther
+from experiments.framework.distance import farther
 
 DELAY_S = 0.05
 

@@ -27,12 +27,14 @@ from experiments import (
     sync,
     throughput,
 )
+from experiments.framework.experiment import CACHES, Experiment, Failed, Run, Sample
+from experiments.framework.grid import again, parse_seeds
+from experiments.framework.page import publish, section
+from experiments.framework.rows import Cell, Missing, Row, Table, kinds, name_of
 from experiments.report import EXPERIMENTS
-from experiments.rows import Cell, Missing, Row, Table, kinds, name_of
-from experiments.sweep import CACHES, Experiment, Failed, Run, Sample, again, parse_seeds, publish, section
 from tests.builders import a_line, a_plan
 
-EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.NAME)
 
 
 def a_row(cell: Cell, values: Mapping[str, float]) -> Row:
@@ -40,13 +42,13 @@ def a_row(cell: Cell, values: Mapping[str, float]) -> Row:
 
 
 def grid(experiment: Experiment, quick: bool = False) -> list[Cell]:
-    return experiment.cells(parse_seeds(experiment.seeds)[: 1 if quick else None], quick)
+    return experiment.cells(parse_seeds(experiment.SEEDS)[: 1 if quick else None], quick)
 
 
 def some_rows(experiment: Experiment, quick: bool = False) -> list[Row]:
     """A row for each cell, with any numbers."""
-    rng = random.Random(experiment.name)
-    return [a_row(cell, {name: rng.uniform(1, 99) for name in experiment.values}) for cell in grid(experiment, quick)]
+    rng = random.Random(experiment.NAME)
+    return [a_row(cell, {name: rng.uniform(1, 99) for name in experiment.VALUES}) for cell in grid(experiment, quick)]
 
 
 # ------------------------------------------------------------------------------------------ all of them
@@ -56,7 +58,7 @@ def test_a_grid_is_of_runs_that_can_be_and_names_each_once(experiment: Experimen
     cells = grid(experiment, quick)
     for cell in cells:
         check(cell.settings)
-        assert tuple(cell.labels) == experiment.labels
+        assert tuple(cell.labels) == experiment.LABELS
         assert not any(character in name_of(cell) for character in " ;")
     assert len({name_of(cell) for cell in cells}) == len(cells)
     assert cells == grid(experiment, quick)
@@ -64,7 +66,7 @@ def test_a_grid_is_of_runs_that_can_be_and_names_each_once(experiment: Experimen
 
 @EACH
 def test_every_cache_policy_is_in_every_grid(experiment: Experiment) -> None:
-    if "cache" in experiment.labels:
+    if "cache" in experiment.LABELS:
         for quick in (False, True):
             assert {cell.labels["cache"] for cell in grid(experiment, quick)} == set(CACHES)
 
@@ -78,7 +80,7 @@ def test_a_quick_grid_is_a_small_one(experiment: Experiment) -> None:
 
 def test_all_that_does_not_mostly_wait_takes_less_than_fifty_minutes() -> None:
     """The lab's pace, and a trader's death and full load for minutes, do."""
-    short = [experiment for experiment in EXPERIMENTS if experiment.name not in ("failover", "endurance")]
+    short = [experiment for experiment in EXPERIMENTS if experiment.NAME not in ("failover", "endurance")]
     cells = [cell for experiment in short for cell in grid(experiment)]
     assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 50 * 60
 
@@ -89,10 +91,10 @@ def test_table_picture_and_words_come_from_rows(experiment: Experiment, quick: b
     rows = some_rows(experiment, quick)
     (tmp_path / "results").mkdir()
     publish(experiment, rows, tmp_path)
-    page = (tmp_path / "results" / f"{experiment.name}.md").read_text()
-    assert (tmp_path / "results" / f"{experiment.name}.png").read_bytes().startswith(b"\x89PNG")
-    assert experiment.question in page
-    assert f"]({experiment.name}.png)" in page
+    page = (tmp_path / "results" / f"{experiment.NAME}.md").read_text()
+    assert (tmp_path / "results" / f"{experiment.NAME}.png").read_bytes().startswith(b"\x89PNG")
+    assert experiment.QUESTION in page
+    assert f"]({experiment.NAME}.png)" in page
     assert f"{len(rows)} run(s), all held" in page
     assert again(experiment, rows[-1]) in page
     assert "(What came out can be told" not in page
@@ -107,8 +109,8 @@ def test_a_few_rows_give_a_page_too(experiment: Experiment, tmp_path: Path) -> N
     rows = some_rows(experiment)
     for some in (rows[:1], rows[-1:], rows[: len(rows) // 2]):
         publish(experiment, some, tmp_path)
-        assert (tmp_path / "results" / f"{experiment.name}.md").exists()
-        (tmp_path / "results" / f"{experiment.name}.md").unlink()
+        assert (tmp_path / "results" / f"{experiment.NAME}.md").exists()
+        (tmp_path / "results" / f"{experiment.NAME}.md").unlink()
 
 
 @EACH
@@ -121,17 +123,17 @@ def test_the_numbers_in_the_words_are_those_of_the_rows(experiment: Experiment) 
 def test_the_report_is_made_from_the_csvs_alone(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     for experiment in EXPERIMENTS[1:]:
-        table = Table(tmp_path / "results" / f"{experiment.name}.csv", experiment.labels, experiment.values)
+        table = Table(tmp_path / "results" / f"{experiment.NAME}.csv", experiment.LABELS, experiment.VALUES)
         for row in some_rows(experiment, quick=True):
             table.add(row)
     assert report.main([str(tmp_path)]) == 0
     page = (tmp_path / "RESULTS.md").read_text()
     assert "## 1. Throughput, cached and cacheless\n\nNot measured yet: `" in page
     for number, experiment in enumerate(EXPERIMENTS[1:], start=2):
-        rows = Table(tmp_path / "results" / f"{experiment.name}.csv", experiment.labels, experiment.values).rows
+        rows = Table(tmp_path / "results" / f"{experiment.NAME}.csv", experiment.LABELS, experiment.VALUES).rows
         assert f"## {number}. {section(experiment, rows, Path('results'))}" in page
-        assert f"](results/{experiment.name}.png)" in page
-        assert (tmp_path / "results" / f"{experiment.name}.png").exists()
+        assert f"](results/{experiment.NAME}.png)" in page
+        assert (tmp_path / "results" / f"{experiment.NAME}.png").exists()
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["a", "b"]])
@@ -200,7 +202,7 @@ def usage(process: str, *samples: tuple[float, float, int]) -> list[Sample]:
 
 def test_goods_are_measured_in_bare_calls() -> None:
     run = a_run([event(0, "opened"), event(0, "ordered"), event(2, "purchased")], {})
-    cell = grid(benchmark.EXPERIMENT)[0]
+    cell = grid(benchmark)[0]
     row = a_row(cell, {**benchmark.measure(run), "calls_per_s": 7.0})
     assert row.values["shipped_per_s"] == 3.5
     assert benchmark.ratios([row]) == [0.5]
@@ -235,26 +237,23 @@ def test_growth_is_the_last_fifth_against_the_second_of_the_worst_of_a_kind() ->
 
 
 def test_a_gain_is_of_two_runs_of_one_seed() -> None:
-    cells = {name_of(cell): cell for cell in grid(throughput.EXPERIMENT)}
+    cells = {name_of(cell): cell for cell in grid(throughput)}
     name = "series=fast,change=nothing,traders=2,buyers=4,cache={},seed={}"
     rates = {("none", 0): 100.0, ("weak", 0): 150.0, ("none", 1): 200.0, ("weak", 1): 150.0, ("weak", 2): 7.0}
-    rows = [
-        a_row(cells[name.format(*which)], dict.fromkeys(throughput.EXPERIMENT.values, rate))
-        for which, rate in rates.items()
-    ]
+    rows = [a_row(cells[name.format(*which)], dict.fromkeys(throughput.VALUES, rate)) for which, rate in rates.items()]
     assert throughput.gains(rows, "weak") == [50, -25]
 
 
 def test_the_seeds_own_table_stands_beside_ours() -> None:
-    table = throughput.table(some_rows(throughput.EXPERIMENT))
+    table = throughput.table(some_rows(throughput))
     for cache, traders, theirs in (("none", 1, 63), ("none", 2, 55), ("none", 3, 40), ("weak", 1, 25), ("weak", 3, 15)):
         assert f"| {cache} | {traders} | {theirs} s | 3 |" in table
     assert "| 60 s |" in table  # three buyers of 20 orders pause six times for ten seconds
     assert "| 40 s |" in table
-    table = overselling.table(some_rows(overselling.EXPERIMENT))
+    table = overselling.table(some_rows(overselling))
     for ratio, percent in (("5/4", "37.5"), ("3/6", "10"), ("4/5", "30"), ("7/2", "62.5")):
         assert f"| {ratio} | weak | {percent} % |" in table
-    assert "| the seed's, 2 to 1 traders | 0.667 | - | 0.417 | 62.5 |" in failover.table(some_rows(failover.EXPERIMENT))
+    assert "| the seed's, 2 to 1 traders | 0.667 | - | 0.417 | 62.5 |" in failover.table(some_rows(failover))
 
 
 def test_overselling_is_in_percent_of_the_orders_asked() -> None:
@@ -279,7 +278,7 @@ def test_overselling_is_in_percent_of_the_orders_asked() -> None:
 )
 def test_whether_the_seeds_claim_is_true_is_computed(curve: Callable[[float], float], verdict: str) -> None:
     rows = []
-    for row in some_rows(overselling.EXPERIMENT):
+    for row in some_rows(overselling):
         buyers, sellers = map(int, row.labels["ratio"].split("/"))
         oversold = curve(buyers / sellers) if row.labels["cache"] == "weak" else 0
         rows.append(row._replace(values={**row.values, "oversold_percent": oversold}))
@@ -405,15 +404,15 @@ def test_election_counts_messages_as_they_come_in_and_the_time_until_all_know() 
 
 
 def test_words_wait_for_the_rows_they_need() -> None:
-    rows = [row for row in some_rows(election.EXPERIMENT) if row.labels["election"] == "rounds"]
+    rows = [row for row in some_rows(election) if row.labels["election"] == "rounds"]
     with pytest.raises(Missing, match="election=simultaneous"):
         election.story(rows)
-    assert "(What came out can be told when there are rows with" in section(election.EXPERIMENT, rows, Path())
+    assert "(What came out can be told when there are rows with" in section(election, rows, Path())
 
 
 def test_the_policies_come_from_the_settings() -> None:
     """So a new one is in every table without a change here."""
-    assert kinds(some_rows(response.EXPERIMENT), "cache") == list(CACHES)
+    assert kinds(some_rows(response), "cache") == list(CACHES)
 
 
 # -------------------------------------------------------------------------------------------- policies

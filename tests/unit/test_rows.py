@@ -7,7 +7,20 @@ import msgspec
 import pytest
 
 from bazaar.protocol.settings import Settings, UsageError, with_pace
-from experiments.rows import Cell, Missing, Row, Table, chosen, groups, kinds, markdown, middle, name_of, spread, values
+from experiments.framework.rows import (
+    Cell,
+    Missing,
+    Row,
+    Table,
+    chosen,
+    groups,
+    kinds,
+    markdown,
+    middle,
+    name_of,
+    spread,
+    values,
+)
 
 LABELS, VALUES = ("traders", "cache"), ("per_s", "p50_ms")
 
@@ -56,7 +69,7 @@ def test_a_kill_while_a_row_is_written_leaves_the_rows_before(path: Path, monkey
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.rows.os.replace", killed)
+    monkeypatch.setattr("experiments.framework.rows.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         table.add(a_row(cell=a_cell(seed=1)))
     assert a_table(path).rows == [a_row()]

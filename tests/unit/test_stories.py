@@ -15,14 +15,15 @@ from types import ModuleType
 import pytest
 
 from experiments import benchmark, failover, throughput
+from experiments.framework.experiment import OUT, Experiment
+from experiments.framework.rows import Row, trend
+from experiments.framework.sweep import table_of
 from experiments.report import EXPERIMENTS
-from experiments.rows import Row, trend
-from experiments.sweep import OUT, Experiment, table_of
 
-EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+EACH = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.NAME)
 WORLDS = 60
 DIGITS = re.compile(r"(?<![A-Za-z0-9])\d")  # p50 and Pyro4 are names
-THROUGHPUT = throughput.EXPERIMENT
+
 FAST = {"series": "fast", "traders": "3"}
 COMPARISONS = re.compile(
     r"\b(falls|rises|halves?|faster|slower|grows|opposite|less|fewer|more|because|better|worse|cannot|never|explains?)\b"
@@ -35,13 +36,13 @@ def measured(experiment: Experiment) -> list[Row]:
 
 def other_worlds(experiment: Experiment, rows: Sequence[Row]) -> Iterator[list[Row]]:
     """The same rows in worlds in which each cache, each number of traders ... is better or worse than it was found to be."""
-    rng = random.Random(experiment.name)
+    rng = random.Random(experiment.NAME)
     for _ in range(WORLDS):
         factors: defaultdict[tuple[str, str, str], float] = defaultdict(lambda: 10 ** rng.uniform(-1, 1))
         yield [
             row._replace(
                 values={
-                    name: value * math.prod(factors[name, label, row.labels[label]] for label in experiment.labels)
+                    name: value * math.prod(factors[name, label, row.labels[label]] for label in experiment.LABELS)
                     for name, value in row.values.items()
                 }
             )
@@ -84,7 +85,7 @@ def prose(module: ModuleType) -> Iterator[str]:
 def test_every_number_in_words_is_computed(experiment: Experiment) -> None:
     said = list(prose(sys.modules[experiment.cells.__module__]))
     assert said
-    assert not [words for words in (*said, experiment.reasons) if DIGITS.search(words)]
+    assert not [words for words in (*said, experiment.REASONS) if DIGITS.search(words)]
 
 
 def put(rows: Sequence[Row], name: str, value: float, **labels: str) -> list[Row]:
@@ -98,23 +99,23 @@ def put(rows: Sequence[Row], name: str, value: float, **labels: str) -> list[Row
 @pytest.mark.parametrize(
     ("experiment", "claim", "name", "labels", "bearing", "other"),
     [
-        (THROUGHPUT, "its gain of a cache is not reproduced", "trading_s", {"series": "lab", "cache": "none"}, 60, 160),
+        (throughput, "its gain of a cache is not reproduced", "trading_s", {"series": "lab", "cache": "none"}, 60, 160),
         (
-            THROUGHPUT,
+            throughput,
             "its gain of more traders is not reproduced",
             "trading_s",
             {"series": "lab", "traders": "3"},
             60,
             30,
         ),
-        (THROUGHPUT, "For `weak` that is the opposite of", "shipped_per_s", {**FAST, "cache": "weak"}, 100, 9000),
-        (THROUGHPUT, "with `escrow` it falls", "shipped_per_s", {**FAST, "cache": "escrow"}, 100, 9000),
-        (THROUGHPUT, "with `escrow` it rises", "shipped_per_s", {**FAST, "cache": "escrow"}, 9000, 100),
-        (THROUGHPUT, "and asked again", "p99_ms", {"series": "lab"}, 60_500, 500),
-        (failover.EXPERIMENT, "It does not halve", "after_per_s", {"think_s": "0.25"}, 27, 13),
-        (failover.EXPERIMENT, "It halves", "after_per_s", {"think_s": "0.25"}, 13, 27),
-        (failover.EXPERIMENT, "its loss is not reproduced", "after_per_s", {"think_s": "10"}, 0.7, 0.4),
-        (benchmark.EXPERIMENT, "less time than a bare call", "shipped_per_s", {"window": "64"}, 10**6, 1),
+        (throughput, "For `weak` that is the opposite of", "shipped_per_s", {**FAST, "cache": "weak"}, 100, 9000),
+        (throughput, "with `escrow` it falls", "shipped_per_s", {**FAST, "cache": "escrow"}, 100, 9000),
+        (throughput, "with `escrow` it rises", "shipped_per_s", {**FAST, "cache": "escrow"}, 9000, 100),
+        (throughput, "and asked again", "p99_ms", {"series": "lab"}, 60_500, 500),
+        (failover, "It does not halve", "after_per_s", {"think_s": "0.25"}, 27, 13),
+        (failover, "It halves", "after_per_s", {"think_s": "0.25"}, 13, 27),
+        (failover, "its loss is not reproduced", "after_per_s", {"think_s": "10"}, 0.7, 0.4),
+        (benchmark, "less time than a bare call", "shipped_per_s", {"window": "64"}, 10**6, 1),
     ],
 )
 def test_a_claim_is_made_as_long_as_the_rows_bear_it(

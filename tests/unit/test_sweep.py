@@ -12,45 +12,46 @@ from bazaar.control.mongod import Mongod
 from bazaar.control.planning import draw_plan
 from bazaar.protocol.goods import ITEMS, is_seller
 from bazaar.protocol.settings import UsageError, with_pace
-from experiments import sweep
+from experiments.framework import command, sweep
+from experiments.framework.command import ALL_DONE, SOME_FAILED, STOPPED, WRONG_USAGE, main
+from experiments.framework.experiment import OUT, Experiment, Run, peopled
+from experiments.framework.grid import again, parse_seeds
+from experiments.framework.rows import Cell, Row
 from experiments.report import EXPERIMENTS
-from experiments.rows import Cell, Row
-from experiments.sweep import (
-    ALL_DONE,
-    SOME_FAILED,
-    STOPPED,
-    WRONG_USAGE,
-    Experiment,
-    Run,
-    again,
-    main,
-    parse_seeds,
-    peopled,
-)
 
 Verdicts = dict[int, object]
 
 
-def _cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    return [
-        Cell({"cache": cache}, seed, with_pace("fast", seed=seed, cache=cache, requests=5 if quick else 50), 1.0)
-        for cache in ("none", "weak")
-        for seed in seeds
-    ]
+class Sample:
+    NAME = "sample"
+    TITLE = "A sample"
+    QUESTION = "Does it work?"
+    LABELS = ("cache",)
+    VALUES = ("number",)
+    SEEDS = "0-1"
+    REASONS = "It was made so."
+
+    def cells(self, seeds: Sequence[int], quick: bool) -> list[Cell]:
+        return [
+            Cell({"cache": cache}, seed, with_pace("fast", seed=seed, cache=cache, requests=5 if quick else 50), 1.0)
+            for cache in ("none", "weak")
+            for seed in seeds
+        ]
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        return {"number": run.processor_s}
+
+    def table(self, rows: Sequence[Row]) -> str:
+        return f"{len(rows)} rows"
+
+    def plot(self, rows: Sequence[Row], path: Path) -> None:
+        path.write_bytes(b"a picture")
+
+    def story(self, rows: Sequence[Row]) -> str:
+        return "It does."
 
 
-def _measure(run: Run) -> Mapping[str, float]:
-    return {"number": run.processor_s}
-
-
-def _plot(rows: Sequence[Row], path: Path) -> None:
-    path.write_bytes(b"a picture")
-
-
-SAMPLE = Experiment(
-    "sample", "A sample", "Does it work?", ("cache",), ("number",), "0-1", _cells, _measure,
-    lambda rows: f"{len(rows)} rows", _plot, lambda rows: "It does.", "It was made so.",
-)  # fmt: skip
+SAMPLE: Experiment = Sample()
 
 
 class FakeBazaar:
@@ -201,9 +202,9 @@ def test_a_quick_run_has_one_seed_and_does_not_mix_with_others(
 
 
 def test_a_quick_run_never_goes_to_the_real_results() -> None:
-    assert sweep.parse([SAMPLE], "sample", []).out == sweep.OUT
-    assert sweep.OUT not in (out := sweep.parse([SAMPLE], "sample", ["--quick"]).out).parents
-    assert out != sweep.OUT
+    assert command.parse([SAMPLE], "sample", []).out == OUT
+    assert OUT not in (out := command.parse([SAMPLE], "sample", ["--quick"]).out).parents
+    assert out != OUT
 
 
 # ------------------------------------------------------------------------------------------ wrong usage
@@ -273,13 +274,13 @@ def test_a_setting_is_given_to_all_cells_and_the_command_for_one_says_so(tmp_pat
     assert [(row.settings.window, row.settings.push, row.settings.requests) for row in table.rows] == [
         (3, False, 5)
     ] * 2
-    command = again(SAMPLE, table.rows[0])
-    assert "experiments.sample --quick --only" in command
-    assert command.endswith("--set window=3 --set push=false --out again")
+    line = again(SAMPLE, table.rows[0])
+    assert "experiments.sample --quick --only" in line
+    assert line.endswith("--set window=3 --set push=false --out again")
 
 
 def test_with_other_settings_nothing_goes_to_the_real_results() -> None:
-    out = sweep.parse([SAMPLE], "sample", ["--set", "window=3"]).out
+    out = command.parse([SAMPLE], "sample", ["--set", "window=3"]).out
     assert out.parent.name == "runs"
     assert out.name.startswith("changed-")
 
@@ -306,7 +307,7 @@ def test_nobody_can_be_peopled_with_more_items_than_sellers() -> None:
 
 
 def test_the_command_for_a_cell_of_the_quick_grid_says_so() -> None:
-    full, quick = _cells([3], False)[0], _cells([3], True)[0]
+    full, quick = SAMPLE.cells([3], False)[0], SAMPLE.cells([3], True)[0]
     assert (
         again(SAMPLE, full) == ".venv/bin/python -m experiments.sample --only cache=none,seed=3 --seeds 3 --out again"
     )
@@ -315,7 +316,7 @@ def test_the_command_for_a_cell_of_the_quick_grid_says_so() -> None:
 
 def test_time_left_is_corrected_by_what_the_cells_before_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("experiments.sweep.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("experiments.framework.sweep.time.monotonic", lambda: now[0])
     left = sweep._Left(300.0)
     assert str(left) == "about 5 min left"
     now[0] = 120.0

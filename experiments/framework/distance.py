@@ -1,7 +1,7 @@
 """A longer way to MongoDB: a relay that passes everything on, in both directions, some time later.
 
-`python -m experiments.distance HOST PORT DELAY_S` serves on loopback, says at which port, and ends when its standard input
-does. It is a process of its own, so that it takes no turns from whoever measures.
+`python -m experiments.framework.distance HOST PORT DELAY_S` serves on loopback, says at which port,
+and ends when its standard input does. It is a process of its own, so that it takes no turns from whoever measures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def farther(mongo_uri: str, delay_s: float) -> Iterator[str]:
     if parts.scheme != "mongodb" or "," in address:
         raise UsageError("BAZAAR_MONGO_URI: a longer way can be put before one host only: give mongodb://HOST:PORT/...")
     host, _, port = address.partition(":")
-    command = [sys.executable, "-m", "experiments.distance", host, port or str(MONGODB_PORT), str(delay_s)]
+    command = [sys.executable, "-m", "experiments.framework.distance", host, port or str(MONGODB_PORT), str(delay_s)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as relay:
         assert relay.stdin is not None

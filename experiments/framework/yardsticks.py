@@ -4,8 +4,8 @@ The only file of the experiments that knows Pyro4 and pymongo: it must measure t
 yardstick takes a fraction of a second, so that it can be held against a run right before it, on a machine whose speed
 changes from minute to minute.
 
-`python -m experiments.yardsticks echo` serves and says where; `... calls URI` waits for a line on its standard input,
-and says how many calls a second it made: what `measure` starts.
+`python -m experiments.framework.yardsticks echo` serves and says where; `... calls URI` waits for a line on its
+standard input, and says how many calls a second it made: what `measure` starts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def measure(mongo_uri: str, folder: Path) -> Mapping[str, float]:
 
 
 def _started(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "experiments.yardsticks", *arguments]
+    command = [sys.executable, "-m", "experiments.framework.yardsticks", *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1, start_new_session=True)
 
