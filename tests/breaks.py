@@ -186,6 +186,31 @@ BREAKS = (
         LONG,
     ),
     Break(
+        "letters leave before what they depend on is durable",
+        "bazaar/core/endpoint.py",
+        "        kept = [*self._afterwards.due(), *turn.kept]\n        if kept:",
+        "        kept = [*self._afterwards.due(), *turn.kept]\n        self._put(turn, clock())\n"
+        "        yield from map(Send, [*self._touched])\n        turn.sends, turn.kept_afterwards = [], []\n        if kept:",
+        ("tests/unit/test_endpoint.py",),
+        {**LONG, "cache": "none"},
+    ),
+    Break(
+        "what is kept afterwards waits for no acknowledgement",
+        "bazaar/core/endpoint.py",
+        "while waiting and waiting[0][0] <= channel.acked:",
+        "while waiting:",
+        ("tests/unit/test_endpoint.py",),
+        {"cache": "none", "think_s": 0.01, "requests": 1000, "restock_count": 50, "window": 5},
+    ),
+    Break(
+        "a further life has the number of the first",
+        "bazaar/core/endpoint.py",
+        "self.incarnation = former.lives + 1",
+        "self.incarnation = 1",
+        ("tests/unit/test_endpoint.py",),
+        LONG,
+    ),
+    Break(
         "the journal is not synced",
         "bazaar/runtime/journal.py",
         'getattr(os, "fdatasync", os.fsync)(file)',

@@ -12,10 +12,8 @@ one receiver is bounded by what can be owed to it: a buyer's window, the goods t
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections import deque
 from itertools import islice
-from typing import Any
 
 from bazaar.protocol.messages import LEISURELY, Heartbeat
 from bazaar.protocol.wire import Delivery, Letter
@@ -47,6 +45,8 @@ class Channel:
         """When to take what was sent for lost."""
         self.repeated = 0
         """How often that has happened since the other side was last heard to take something."""
+        self.held_until = 0.0
+        """Before this time nothing can be sent."""
         self._their_incarnation = -1
         self._taken = 0  # the number of their next letter
         self._told = 0  # what of that they were told
@@ -69,9 +69,8 @@ class Channel:
     @property
     def deadline(self) -> float:
         """When `delivery` has something to say, or what was sent is to be repeated; 0.0: at once."""
-        if self._sent - self.acked < min(len(self._letters), MOST_UNDER_WAY):
-            return min(self._send_at, self._tell_at, self.repeat_at)
-        return min(self._tell_at, self.repeat_at)
+        unsent = self._sent - self.acked < min(len(self._letters), MOST_UNDER_WAY)
+        return max(self.held_until, min(self._send_at if unsent else NEVER, self._tell_at, self.repeat_at))
 
     def put(self, letter: Letter) -> None:
         """Queues a letter. Not a heartbeat, if many wait already: they are as good a sign of life."""
@@ -138,42 +137,3 @@ class Channel:
         self._sent = max(self._sent, taken)
         self.repeat_at = now + self._repeat_after_s if self._sent > taken else NEVER
         self.repeated = 0
-
-
-class Afterwards:
-    """What is to be kept only when the letters sent along with it have been taken.
-
-    A trader closes an order in its journal when buyer and seller have been told, and not before: if it dies in between,
-    its successor finds the order open, and tells them.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: defaultdict[Channel, deque[tuple[int, _Batch]]] = defaultdict(deque)  # for which mark, what
-        self._due: list[Any] = []
-
-    def put(self, channels: Collection[Channel], records: Sequence[Any]) -> None:
-        """To be kept after all that these channels hold now has been taken. Who takes nothing holds up only what is for it."""
-        batch = _Batch(len(channels), records)
-        if not channels:
-            self._due += records
-        for channel in channels:
-            self._waiting[channel].append((channel.mark, batch))
-
-    def due(self) -> list[Any]:
-        """What can be kept now."""
-        for channel, waiting in self._waiting.items():
-            while waiting and waiting[0][0] <= channel.acked:
-                batch = waiting.popleft()[1]
-                batch.awaited -= 1
-                if not batch.awaited:
-                    self._due += batch.records
-        due, self._due = self._due, []
-        return due
-
-
-class _Batch:
-    """Records that are to be kept together."""
-
-    def __init__(self, awaited: int, records: Sequence[Any]) -> None:
-        self.awaited = awaited  # how many channels have yet to deliver
-        self.records = records

@@ -1,7 +1,7 @@
 """One turn of an actor: the time now, and the effects decided so far.
 
 An actor (a peer, the warehouse) never acts on the world. It is handed a `Turn`, and writes down what is to be done.
-The rule that whoever performs a turn must keep: **what was kept is durable, and what was noted is written down, before
+`endpoint.py` says in which order that happens: **what was kept is durable, and what was noted is written down, before
 anything that was sent leaves.** Sends to one destination leave in their order.
 """
 
@@ -84,7 +84,7 @@ class Turn:
 
 
 class Actor(Protocol):
-    """What a driver (`bazaar/runtime/host.py`, `tests/simulation`) runs. All times are seconds of one steady clock."""
+    """What an endpoint stands before, and a driver runs. All times are seconds of one steady clock."""
 
     name: str
     clock: LamportClock

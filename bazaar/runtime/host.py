@@ -1,9 +1,9 @@
 """The process around an actor: its mailbox, its connections, its disk and its clock. The only driver that touches the world.
 
 One thread, the main one, does all the work (a bug ends the process, loudly). It takes everything that is there, runs one
-turn, makes what was kept durable and the history written, then sends. A delivery is a one-way call into a connection
-whose buffer has room, so sending waits for nobody. What may have to wait, looking a name up and connecting, is done by a
-pool of 20 threads (SPEC A6); a hung peer so delays nobody else.
+turn, and performs its effects in the order that the endpoint (`core/endpoint.py`) says. A delivery is a one-way call into a
+connection whose buffer has room, so sending waits for nobody. What may have to wait, looking a name up and connecting, is
+done by a pool of 20 threads (SPEC A6); a hung peer so delays nobody else.
 
 The launcher speaks on standard input (`begin`, `resign`, `finish` with the names of those who will not come back, `stop`;
 its end, also by a kill -9 of the launcher, is `stop`) and listens on standard output: one JSON line whenever the status
@@ -21,13 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-from bazaar.core.channel import NEVER, Afterwards, Channel
+from bazaar.core.channel import NEVER, Channel
+from bazaar.core.endpoint import Endpoint, Note, Persist, Read, Send, Silent
 from bazaar.core.turn import Actor, Turn
 from bazaar.protocol import events
-from bazaar.protocol.admission import admits
-from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.goods import Seat
 from bazaar.protocol.journal_lines import Recovered
-from bazaar.protocol.wire import MalformedMessage, decode, encode
+from bazaar.protocol.wire import encode
 from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
@@ -43,7 +43,6 @@ RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
 ABSENT_S = 0.5  # late by so much without having worked: the machine did not let this process run
 REPORT_EVERY_S = 0.2
-FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
 
 
 class Store(Protocol):
@@ -54,28 +53,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Lets go."""
-
-
-class Way:
-    """The way to one other process: the channel, and a connection when there is one."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.post: Post | None = None
-        self.connecting = False
-        self.try_at = 0.0
-        """Not before, it is tried again what has failed."""
-
-    @property
-    def deadline(self) -> float:
-        """When something is to be done here."""
-        return NEVER if self.connecting else max(self.try_at, self.channel.deadline)
-
-    def failed(self, now: float) -> None:
-        """There is no connection, or none any more."""
-        channel = self.channel
-        channel.again()
-        self.try_at = now + min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
 
 
 class Host:
@@ -100,21 +77,10 @@ class Host:
         self._clock = clock
         self._directory = directory
         self._key = key
-        self._known = frozenset(known)
-        self._peers = self._known - {WAREHOUSE}
         self._journal_of = journal_of
-        former = history.former_life
-        if former.clock:
-            actor.clock.witness(former.clock + FURTHER_LIFE)
-        self._incarnation = former.lives + 1
-        turn = Turn(time.monotonic(), actor.clock)
-        turn.note(events.Born(self._incarnation))
-        history.write(clock.now(), turn.events)  # before anything leaves: a life that was heard of is counted
-        self._ways: dict[str, Way] = {}
-        self._due: dict[Way, float] = {}  # when there is something to do for it
-        self._touched: set[Way] = set()  # ways of which that may have changed in this turn
-        self._afterwards = Afterwards()
-        self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads and `_perform` put in; the loop takes out
+        self._endpoint = Endpoint(actor, known, history.former_life, REPEAT_AFTER_S)
+        self._posts: dict[Channel, Post] = {}  # where there is a connection
+        self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads put in, too; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
         self.visits = Visits(actor.name, self._do)
         """What somebody at the door may ask for."""
@@ -127,6 +93,9 @@ class Host:
         self._reported = Status()
         self._unreported = False
         self._report_at = 0.0
+        turn = Turn(time.monotonic(), actor.clock)
+        self._endpoint.born(turn)
+        self._perform(turn)
         self._mailbox = Mailbox(host, actor.name, key, self._count_refused)
         directory.register(actor.name, self._mailbox.uri)
 
@@ -149,10 +118,9 @@ class Host:
                 turn.note(events.Absent(for_s=round(absent_s, 3)))
             last, worked_s = turn.now, time.process_time()
             for data in arrived:
-                self._take(turn, data)
+                self._refused += self._endpoint.take(turn, data)
             while self._to_do:
                 self._to_do.popleft()(turn)
-            self._actor.tick(turn)
             self._perform(turn)
             self.visits.tell()
             self._report(ready=True)
@@ -163,20 +131,6 @@ class Host:
         self._history.close()
 
     # ----------------------------------------------------------------------------------- what comes in
-    def _take(self, turn: Turn, data: bytes) -> None:
-        """A delivery has come in."""
-        try:
-            delivery = decode(data)
-            letters = self._way(delivery.source).channel.accept(delivery, turn.now)
-        except (MalformedMessage, ValueError):
-            self._count_refused()
-            return
-        for letter in letters:
-            if admits(delivery.source, self._actor.name, letter, self._actor.clock.time, self._peers):
-                self._actor.receive(turn, delivery.source, letter)
-            else:
-                self._count_refused()
-
     def _count_refused(self) -> None:
         """Also called by the mailbox's threads."""
         self._refused += 1
@@ -211,7 +165,7 @@ class Host:
 
     def _patience_s(self) -> float | None:
         """For how long there is nothing to do unless something arrives; None: for ever."""
-        until = min((self._actor.deadline, *self._due.values()))
+        until = self._endpoint.deadline
         if self._unreported:
             until = min(until, self._report_at)
         if self._to_do:
@@ -220,98 +174,71 @@ class Host:
 
     # ----------------------------------------------------------------------------------- what goes out
     def _perform(self, turn: Turn) -> None:
-        kept = [*self._afterwards.due(), *turn.kept]
-        found = [
-            (seat, self._journal_of(seat)) for seat in turn.reads
-        ]  # before its own, if it is not there, is begun anew
-        if kept:
-            self._store.write(kept)
-        if turn.events:
-            self._history.write(self._clock.now(), turn.events)
-        now = time.monotonic()
-        channels = set()
-        for target, letter in turn.sends_at(now):
-            channel = self._way(target).channel
-            channel.put(letter)
-            channels.add(channel)
-        if turn.kept_afterwards:
-            self._afterwards.put(channels, turn.kept_afterwards)
-        for way in self._touched:
-            self._due[way] = way.deadline
-        self._touched.clear()
-        for way, due in self._due.items():
-            if due <= now:
-                self._send(way, now)
-                self._due[way] = way.deadline
-        for seat, lines in found:
-            self._to_do.append(partial(self._inherit, seat, lines))
+        for effect in self._endpoint.perform(turn, time.monotonic):
+            match effect:
+                case Send(channel):
+                    self._send(channel)
+                case Note(noted):
+                    self._history.write(self._clock.now(), noted)
+                case Persist(records):
+                    self._store.write(records)
+                case Read(seat):
+                    self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
+                case Silent(channel):
+                    self._broken(channel)
 
     def _inherit(self, seat: Seat, found: Recovered, turn: Turn) -> None:
         self._actor.inherit(turn, seat, found)
 
-    def _way(self, name: str) -> Way:
-        """Raises `ValueError` if there is nobody of this name. Whoever asks has something to do with it."""
-        way = self._ways.get(name)
-        if way is None:
-            if name not in self._known:
-                raise ValueError(f"there is no {name}")
-            way = self._ways[name] = Way(Channel(self._actor.name, name, self._incarnation, REPEAT_AFTER_S))
-        self._touched.add(way)
-        return way
-
-    def _send(self, way: Way, now: float) -> None:
+    def _send(self, channel: Channel) -> None:
         """Sends what the channel has to say, as far as that goes without waiting for anybody."""
-        channel = way.channel
-        if way.post is None:
-            way.connecting = True
-            self._pool.submit(self._connect, way)
+        post = self._posts.get(channel)
+        if post is None:
+            self._endpoint.hold(channel, NEVER)
+            self._pool.submit(self._connect, channel)
             return
-        if channel.repeat_at <= now:
-            self._broken(way)
-            return
-        while way.post.clear:
+        now = time.monotonic()
+        while post.clear:
             delivery = channel.delivery(now)
             if delivery is None:
                 return
             try:
-                way.post.deliver(encode(delivery))
+                post.deliver(encode(delivery))
             except Unreachable:
-                self._broken(way)
+                self._broken(channel)
                 return
-        way.try_at = now + CLOGGED_S
+        self._endpoint.hold(channel, now + CLOGGED_S)
 
-    def _connect(self, way: Way) -> None:
+    def _connect(self, channel: Channel) -> None:
         """Connects (a thread of the pool)."""
         try:
-            post = Post(self._directory.lookup(way.channel.other), self._key)
+            post = Post(self._directory.lookup(channel.other), self._key)
         except Unreachable:
-            self._do(lambda turn: self._unconnected(way))
+            self._do(lambda turn: self._unconnected(channel))
         else:
-            self._do(lambda turn: self._connected(way, post))
+            self._do(lambda turn: self._connected(channel, post))
 
-    def _connected(self, way: Way, post: Post) -> None:
-        way.connecting = False
-        self._touched.add(way)
-        way.post = post
-        self._mailbox.watch(post, lambda: self._broken(way))
+    def _connected(self, channel: Channel, post: Post) -> None:
+        self._posts[channel] = post
+        self._mailbox.watch(post, lambda: self._broken(channel))
+        self._endpoint.hold(channel, 0.0)
 
-    def _unconnected(self, way: Way) -> None:
-        way.connecting = False
-        self._touched.add(way)
-        way.failed(time.monotonic())
+    def _unconnected(self, channel: Channel) -> None:
+        """There is no connection, or none any more."""
+        channel.again()
+        wait_s = min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
+        self._endpoint.hold(channel, time.monotonic() + wait_s)
 
-    def _broken(self, way: Way) -> None:
+    def _broken(self, channel: Channel) -> None:
         """The connection has ended, or the other side is silent."""
-        assert way.post is not None
-        self._mailbox.unwatch(way.post)
-        way.post.close()
-        way.post = None
-        self._touched.add(way)
-        way.failed(time.monotonic())
+        post = self._posts.pop(channel)
+        self._mailbox.unwatch(post)
+        post.close()
+        self._unconnected(channel)
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
-        idle = bool(self._finishes) and self._actor.idle and self._delivered()
+        idle = bool(self._finishes) and self._actor.idle and not self._endpoint.owes(self._gone)
         status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused, finishes=self._finishes)
         now = time.monotonic()
         self._unreported = status != self._reported
@@ -325,6 +252,3 @@ class Host:
             self._unreported = False
             self._report_at = now + REPORT_EVERY_S
             status.say()
-
-    def _delivered(self) -> bool:
-        return not any(way.channel.owes for name, way in self._ways.items() if name not in self._gone)

@@ -19,7 +19,7 @@ from tests.simulation.draw import TIMES
 WORLDS, LIVES, CHUNK = 1_000, 300, 50
 HITS = {
     "kill", "restart", "pause", "part", "cut", "slow", "resign", "full", "torn", "unreadable", "in its election", "owing",
-    "before it begins",
+    "before it begins", "reply lost", "cut short", "late duplicate", "clock set",
 }  # fmt: skip
 """What can have befallen somebody."""
 
@@ -83,6 +83,7 @@ def test_all_that_can_befall_a_world_does() -> None:
     for seed in range(150):
         world, evidence, report = run("faults", seed)
         hits += world.hits
+        assert not world.hits["refused"], replay_command(seed, kind="faults")
         launcher = evidence.histories["launcher"]
         openings = (line.at for name in world.plan.names for line in only(evidence.histories[name], events.Opened))
         opened = min(openings, default=float("inf"))

@@ -11,7 +11,6 @@ from bazaar.core.channel import Channel
 from bazaar.core.detector import Detector
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import Bench, Seat
 from bazaar.protocol.journal_lines import Recovered
 from peers.membership import Membership
@@ -116,13 +115,15 @@ def a_new_trader_keeps_old_signs_of_life(patch: Patch) -> None:
     patch.setattr(Detector, "watch", watch)
 
 
-@former("lives")
+@former("lives", "clock set")
 def a_life_is_numbered_by_a_clock_on_the_wall_that_is_set(patch: Patch) -> None:
-    def by_the_wall(world: World, name: str, former: FormerLife) -> int:
-        behind_s = world._rng.choice([0.0, 30.0]) if former.lives else 0.0
-        return int(1e9 * (1000.0 + world.now - behind_s))
+    create = World._create
 
-    patch.setattr(World, "_incarnation", by_the_wall)
+    def by_the_wall(self: World, name: str) -> None:
+        create(self, name)
+        self.endpoints[name].incarnation = int(1e9 * (1e6 + self.now + self.wall_ahead_s))
+
+    patch.setattr(World, "_create", by_the_wall)
 
 
 @former("owing", cache="weak")

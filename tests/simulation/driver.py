@@ -1,36 +1,37 @@
-"""The simulated driver: the same `Peer` and `Warehouse` objects as in the processes, in one thread, on virtual time."""
+"""The simulated driver: the same actors and endpoints as in the processes, in one thread, on virtual time."""
 
 from __future__ import annotations
 
-import contextlib
 import heapq
+import itertools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from bazaar.control.planning import draw_plan
-from bazaar.core.channel import Afterwards, Channel
+from bazaar.core.channel import Channel
 from bazaar.core.clock import LamportClock
+from bazaar.core.endpoint import Effect, Endpoint, Note, Persist, Read, Send, Silent
 from bazaar.core.turn import Actor, Noted, Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
-from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
-from bazaar.protocol.wire import Delivery, MalformedMessage, decode, encode
+from bazaar.protocol.wire import encode
 from bazaar.runtime.history import Recorded, recall, recorded
-from bazaar.runtime.host import FURTHER_LIFE
 from peers.peer import Peer
 from tests.simulation.disk import Disk
 from tests.simulation.network import TICK_S, Links, Network
 
 LAUNCHER = "launcher"
+Failure = Literal["full", "reply lost"]
+"""How a write ends the process: the disk has room for a part of it only; or all of it is durable, and nobody says so."""
 JOURNAL_READ_S = 0.02  # as on a busy disk: letters come in before it is read
 
 
@@ -62,25 +63,24 @@ class Driver:
         self.hits: Counter[str] = Counter()
         """How often each kind of fault has really hit somebody."""
         self.actors: dict[str, Actor] = {}
+        self.endpoints: dict[str, Endpoint] = {}
         self.rates: defaultdict[str, float] = defaultdict(lambda: 1.0)
         """How fast a process's clock goes."""
+        self.wall_ahead_s = 0.0
+        """How far somebody has set the machine's clock on the wall, by which nothing goes."""
         self._links = Links(seed, network)
         self._machine = machine
         self._rng = random.Random(f"driver/{seed}")
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
-        self._channels: defaultdict[str, dict[str, Channel]] = defaultdict(dict)  # by owner, then by the other side
-        self._channel_wakes: defaultdict[tuple[str, str], float] = defaultdict(lambda: float("inf"))
         self._wakes: defaultdict[str, float] = defaultdict(lambda: float("inf"))
         self._lives: Counter[str] = Counter()
-        self._incarnations: dict[str, int] = {}
         self._offsets: dict[str, float] = {}
         self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
         self._unbegun: set[str] = set()
-        self._full: set[str] = set()  # the next that they write finds the disk full
+        self._failing: dict[str, Failure] = {}  # what becomes of the next that they write
         self._paused_until: dict[str, float] = {}
         self._stops: dict[str, tuple[int, float, Callable[[Turn], bool]]] = {}
-        self._afterwards: dict[str, Afterwards] = {}
         self._launcher = LamportClock()
         self._opened_at = float("inf")
         self._stirred = True  # something has happened by which a condition may have come true
@@ -103,27 +103,16 @@ class Driver:
         settings = self.plan.settings
         former = recall(self.histories[name])
         self._lives[name] += 1
-        self._incarnations[name] = self._incarnation(name, former)
         self._offsets[name] = self._rng.random() * self._machine.clock_offset_s
         self._wakes.pop(name, None)
-        for way in [way for way in self._channel_wakes if way[0] == name]:
-            del self._channel_wakes[way]
-        self._afterwards[name] = Afterwards()
         if name == WAREHOUSE:
             self.actors[name] = Warehouse(self.plan.names, settings, self.entries, self._entry_of)
         else:
             self.actors[name] = Peer(name, self.plan, former)
-        clock = self.actors[name].clock
-        if former.clock:
-            clock.witness(former.clock + FURTHER_LIFE)
-        turn = Turn(self._local(name), clock)
-        turn.note(events.Born(former.lives + 1))
-        self._write_down(name, turn)
+        known = (WAREHOUSE, *self.plan.names)
+        self.endpoints[name] = Endpoint(self.actors[name], known, former, self._links.network.repeat_after_s)
+        self._turn(name, self.endpoints[name].born)
         self._tell(events.Started(name, again=False))
-
-    def _incarnation(self, name: str, former: FormerLife) -> int:
-        """As `bazaar/runtime/host.py` counts it."""
-        return former.lives + 1
 
     def _begin_later(self, name: str, delay_s: float) -> None:
         life = self._lives[name]
@@ -148,9 +137,8 @@ class Driver:
         self.killed.add(name)
         del self.actors[name]
         self._stirred = True
-        self._full.discard(name)
+        self._failing.pop(name, None)
         self._paused_until.pop(name, None)
-        self._channels.pop(name, None)
         if self._machine.tears:
             self.hits["torn"] += self.disk.tear(name, self._rng)
 
@@ -177,102 +165,105 @@ class Driver:
         heapq.heappush(self._agenda, (self.now + delay_s, self._number, act))
 
     # ----------------------------------------------------------------------------------------------- turns
-    def _turn(self, name: str, act: Callable[[Turn], None]) -> None:
+    def _turn(self, name: str, act: Callable[[Turn], object]) -> None:
         life = self._lives[name]
         if self._postponed(name, lambda: self._turn(name, act) if self._lives[name] == life else None):
             return
         if name not in self.actors:
             return
         self._stirred = True
-        actor = self.actors[name]
-        turn = Turn(self._local(name), actor.clock)
+        turn = Turn(self._local(name), self.actors[name].clock)
         act(turn)
-        actor.tick(turn)
-        steps: list[Callable[[], None]] = [
-            lambda: self._keep(name, turn),
-            lambda: self._write_down(name, turn),
-            lambda: self._dispatch(name, turn),
-            lambda: self._look_ahead(name, actor, turn),
-        ]
-        stop, for_s, when = self._stops.get(name, (0, 0.0, lambda turn: False))
+        effects = self.endpoints[name].perform(turn, partial(self._local, name))
+        most, for_s, when = self._stops.get(name, (0, 0.0, lambda turn: False))
         if name in self._doomed:
-            self._last_turn(name, turn, steps)
+            self._last_turn(name, turn, effects)
         elif when(turn):
             del self._stops[name]
-            self._go_on(name, life, steps[:stop])
+            self._perform(name, life, itertools.islice(effects, most))
             self.pause(name, for_s)
-            self._at(for_s, lambda: self._go_on(name, life, steps[stop:]))
+            self._at(for_s, lambda: self._perform(name, life, effects))
         else:
-            self._go_on(name, life, steps)
+            self._perform(name, life, effects)
 
-    def _last_turn(self, name: str, turn: Turn, steps: Sequence[Callable[[], None]]) -> None:
-        done = self._rng.randint(0, 3)
-        self._go_on(name, self._lives[name], steps[:done])
-        if not done and self._machine.tears:
-            self._store(name, turn.kept[: self._rng.randint(0, len(turn.kept))])
+    def _last_turn(self, name: str, turn: Turn, effects: Iterator[Effect]) -> None:
+        """Cut off after some of its effects, of which the first two or so are on the disk."""
+        sends = len({target for target, _ in turn.sends})
+        done = self._rng.choice([0, 1, 2, 2 + self._rng.randint(0, sends)])
+        self._perform(name, self._lives[name], itertools.islice(effects, done))
+        if self._machine.tears and name in self.actors:
+            match next(effects, None):
+                case Persist(records):
+                    written = self._rng.randint(0, len(records))
+                    self._store(name, records[:written])
+                    self.hits["cut short"] += written < len(records)
         self._doomed.discard(name)
-        if name in self.actors:  # not if it found the disk full
+        if name in self.actors:  # not if it could not write
             self._die(name)
 
-    def _go_on(self, name: str, life: int, steps: Sequence[Callable[[], None]]) -> None:
-        for step in steps:
-            if self._lives[name] == life and name in self.actors:
-                step()
+    def _perform(self, name: str, life: int, effects: Iterable[Effect]) -> None:
+        """Also what is left of a turn, when a stopped process goes on."""
+        if self._lives[name] != life or name not in self.actors:
+            return
+        for effect in effects:
+            match effect:
+                case Send(channel):
+                    self._send(name, channel)
+                case Note(noted):
+                    self._write_down(name, noted)
+                case Persist(records):
+                    self._keep(name, records)
+                case Read(seat):
+                    self._read(name, seat)
+                case Silent(channel):
+                    channel.again()
+            if name not in self.actors:  # it could not write
+                return
+        self._look_ahead(name)
 
-    def _look_ahead(self, name: str, actor: Actor, turn: Turn) -> None:
-        """What the process has still to do by itself: read a journal, and wake up."""
-        life = self._lives[name]
-        for seat in turn.reads:
-            self._at(JOURNAL_READ_S, partial(self._inherit, name, life, actor, seat))
-        deadline = actor.deadline
+    def _look_ahead(self, name: str) -> None:
+        """Sees to it that the process wakes up when it has something to do by itself."""
+        life, deadline = self._lives[name], self.endpoints[name].deadline
         if deadline < self._wakes[name]:
             self._wakes[name] = deadline
             self._at(self._after_s(name, deadline), lambda: self._wake(name, life, deadline))
-
-    def _write_down(self, name: str, turn: Turn) -> None:
-        self.histories[name] += [recorded(self.now, name, noted) for noted in turn.events]
-        if self._opened_at == float("inf") and any(isinstance(noted.event, events.Opened) for noted in turn.events):
-            self._opened_at = self.now
-
-    def _keep(self, name: str, turn: Turn) -> None:
-        kept = [*self._afterwards[name].due(), *turn.kept]
-        if kept and name in self._full:
-            self.hits["full"] += 1
-            self._store(name, kept[: self._rng.randrange(len(kept))])
-            self._tell(events.Fell(name))
-            self._die(name)
-        else:
-            self._store(name, kept)
-
-    def _store(self, name: str, kept: Sequence[Any]) -> None:
-        if name == WAREHOUSE:
-            self.entries += kept
-        else:
-            self.disk.append(name, kept)
-
-    def _inherit(self, name: str, life: int, actor: Actor, seat: Seat) -> None:
-        """The journal is read now, and acted on when the process runs."""
-        if self._lives[name] == life:
-            found = self.disk.read(seat, self.now, lambda: self.hits.update(("unreadable",)))
-            self._turn(name, lambda turn: actor.inherit(turn, seat, found))
-
-    def _dispatch(self, name: str, turn: Turn) -> None:
-        sends = turn.sends_at(self._local(name))
-        cut = name in self._doomed
-        if cut:
-            sends = sends[: self._rng.randint(0, len(sends))]
-        for target, letter in sends:
-            self._channel(name, target).put(letter)
-        if turn.kept_afterwards and not cut:
-            channels = [self._channel(name, target) for target in {target for target, _ in sends}]
-            self._afterwards[name].put(channels, turn.kept_afterwards)
-        for target in dict.fromkeys(target for target, _ in sends):
-            self._send(name, target)
 
     def _wake(self, name: str, life: int, deadline: float) -> None:
         if self._lives[name] == life and self._wakes[name] == deadline:  # else an earlier one took its place
             self._wakes[name] = float("inf")
             self._turn(name, lambda turn: None)
+
+    def _write_down(self, name: str, noted: Sequence[Noted]) -> None:
+        self.histories[name] += [recorded(self.now, name, each) for each in noted]
+        if self._opened_at == float("inf") and any(isinstance(each.event, events.Opened) for each in noted):
+            self._opened_at = self.now
+
+    def _keep(self, name: str, records: Sequence[Any]) -> None:
+        failure = self._failing.get(name)
+        if failure == "full":
+            records = records[: self._rng.randrange(len(records))]
+        self._store(name, records)
+        if failure is not None:
+            self.hits[failure] += 1
+            self._tell(events.Fell(name))
+            self._die(name)
+
+    def _store(self, name: str, records: Sequence[Any]) -> None:
+        if name == WAREHOUSE:
+            self.entries += records
+        else:
+            self.disk.append(name, records)
+
+    def _read(self, name: str, seat: Seat) -> None:
+        """The journal is read now, and acted on later."""
+        life, actor = self._lives[name], self.actors[name]
+        found = self.disk.read(seat, self.now, lambda: self.hits.update(("unreadable",)))
+
+        def inherit() -> None:
+            if self._lives[name] == life:
+                self._turn(name, lambda turn: actor.inherit(turn, seat, found))
+
+        self._at(JOURNAL_READ_S, inherit)
 
     def _postponed(self, name: str, act: Callable[[], None]) -> bool:
         """Whether the process is stopped: then `act` happens when it goes on."""
@@ -282,54 +273,21 @@ class Driver:
         return until > self.now
 
     # --------------------------------------------------------------------------------------------- network
-    def _channel(self, name: str, other: str) -> Channel:
-        channels = self._channels[name]
-        if other not in channels:
-            repeat_after_s = self._links.network.repeat_after_s
-            channels[other] = Channel(name, other, self._incarnations[name], repeat_after_s)
-        return channels[other]
+    def _send(self, source: str, channel: Channel) -> None:
+        late_s = self.plan.settings.suspect_after_s
+        while (delivery := channel.delivery(self._local(source))) is not None:
+            data = encode(delivery)
+            for copy, at in enumerate(self._links.arrivals(source, channel.other, self.now)):
+                is_late = copy > 0 and at - self.now > late_s
+                self._at(at - self.now, partial(self._arrive, channel.other, data, is_late))
 
-    def _send(self, source: str, target: str) -> None:
-        """Sends what the channel has to say now, and sees to it that it is asked again in time."""
-        channel, local = self._channel(source, target), self._local(source)
-        if channel.repeat_at <= local:
-            channel.again()
-        while (delivery := channel.delivery(local)) is not None:
-            with contextlib.suppress(
-                MalformedMessage
-            ):  # what no honest process says (a control's) is refused at the door
-                self._transmit(decode(encode(delivery)))
-        way, deadline = (source, target), channel.deadline
-        if deadline < self._channel_wakes[way]:
-            self._channel_wakes[way] = deadline
-            life = self._lives[source]
-            self._at(self._after_s(source, deadline), lambda: self._send_later(way, life, deadline))
+    def _arrive(self, name: str, data: bytes, is_late: bool) -> None:
+        """`is_late`: it came once before, so long ago that its sender may be dead by now."""
 
-    def _send_later(self, way: tuple[str, str], life: int, deadline: float) -> None:
-        if self._lives[way[0]] != life or way[0] not in self.actors or self._channel_wakes[way] != deadline:
-            return
-        if not self._postponed(way[0], lambda: self._send_later(way, life, deadline)):
-            self._channel_wakes[way] = float("inf")
-            self._send(*way)
+        def take(turn: Turn) -> None:
+            self.hits["refused"] += self.endpoints[name].take(turn, data)
 
-    def _transmit(self, delivery: Delivery) -> None:
-        for at in self._links.arrivals(delivery.source, delivery.target, self.now):
-            self._at(at - self.now, lambda: self._arrive(delivery))
-
-    def _arrive(self, delivery: Delivery) -> None:
-        name = delivery.target
-        if self._postponed(name, lambda: self._arrive(delivery)) or name not in self.actors:
-            return
-        self._stirred = True
-        letters = self._channel(name, delivery.source).accept(delivery, self._local(name))
-        actor = self.actors[name]
-
-        def receive(turn: Turn) -> None:
-            for letter in letters:
-                actor.receive(turn, delivery.source, letter)
-
-        if letters:
-            self.hits["before it begins"] += name in self._unbegun
-            self._turn(name, receive)
         if name in self.actors:
-            self._send(name, delivery.source)
+            self.hits["late duplicate"] += is_late
+            self.hits["before it begins"] += name in self._unbegun
+            self._turn(name, take)

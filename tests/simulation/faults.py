@@ -9,6 +9,7 @@ from typing import Any
 
 from bazaar.protocol.entries import Appoint
 from bazaar.protocol.goods import WAREHOUSE
+from tests.simulation.driver import Failure
 from tests.simulation.world import World
 
 SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (SPEC E2)
@@ -176,12 +177,29 @@ def _ask_civils_to_resign(world: World, names: Sequence[str]) -> None:
 
 def _disk_full(draft: Draft) -> None:
     """The process ends loudly; somebody makes room, and starts it again."""
-    world, name, at = draft.world, draft.anybody(), draft.moment()
-    back_at = at + draft.while_s()
+    _fail(draft, draft.anybody(), "full")
 
-    world.at(at, partial(world.fill_disk, name))
-    world.at(back_at, partial(world.make_room, name))
+
+def _reply_lost(draft: Draft) -> None:
+    """The ledger has what the warehouse appended last, and the warehouse never learns it: it ends, and is started again."""
+    _fail(draft, WAREHOUSE, "reply lost")
+
+
+def _fail(draft: Draft, name: str, failure: Failure) -> None:
+    world, at = draft.world, draft.moment()
+    back_at = at + draft.while_s()
+    world.at(at, partial(world.fail, name, failure))
+    world.at(back_at, partial(world.mend, name))
     draft.lasts(back_at)
+
+
+def _clock_set(draft: Draft) -> None:
+    """The clock on the wall, by minutes; mostly back."""
+    at = draft.moment()
+    draft.world.at(
+        at, partial(draft.world.set_clock, draft.rng.choice([-1.0, -1.0, 1.0]) * draft.rng.uniform(10.0, 4000.0))
+    )
+    draft.lasts(at)
 
 
 def _owing(draft: Draft) -> None:
@@ -227,6 +245,8 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
     "slow link": _slow_link,
     "resign": _resign,
     "disk full": _disk_full,
+    "reply lost": _reply_lost,
+    "clock set": _clock_set,
     "owing": _owing,
     "behind its back": _behind_its_back,
 }

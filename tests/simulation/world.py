@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from bazaar.analysis.audit import Evidence
-from bazaar.core.channel import Channel
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.protocol.events import Ended
 from bazaar.protocol.settings import Settings
 from peers.peer import Peer
-from tests.simulation.driver import Driver, Machine
+from tests.simulation.driver import Driver, Failure, Machine
 from tests.simulation.network import TICK_S, Network, Trouble
 
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
@@ -49,7 +48,7 @@ class World(Driver):
         self._finishing = True
         for name in list(self.actors):
             self._finish(name)
-        self.ended = self._until(lambda: all(actor.idle for actor in self._living("")) and not any(self._unsent()))
+        self.ended = self._until(self._is_over)
         self._tell(Ended())
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
         for entry in self.entries:
@@ -80,13 +79,9 @@ class World(Driver):
         for condition, act in watches:
             self.once(condition, act)
 
-    def _unsent(self) -> Iterator[Channel]:
-        return (
-            channel
-            for channels in self._channels.values()
-            for target, channel in channels.items()
-            if target in self.actors and channel.owes
-        )
+    def _is_over(self) -> bool:
+        gone = self.killed - self.actors.keys()
+        return all(actor.idle and not self.endpoints[name].owes(gone) for name, actor in self.actors.items())
 
     # ---------------------------------------------------------------------------------------------- faults
     def kill(self, name: str) -> None:
@@ -109,19 +104,24 @@ class World(Driver):
                 self._at(within_s + TICK_S, lambda: self._finish(name))
 
     def stop_at(self, name: str, step: int, for_s: float, when: Callable[[Turn], bool]) -> None:
-        """SIGSTOP within a turn, the first for which `when` holds: before it is durable (0), before its history is
-        written (1), before anything is sent (2), or when all is done (3). SIGCONT later."""
+        """SIGSTOP within a turn, the first for which `when` holds, after so many of its effects: before it is durable (0),
+        before its history is written (1), before anything is sent (2), or later. SIGCONT later."""
         self._stops[name] = (step, for_s, when)
 
-    def fill_disk(self, name: str) -> None:
-        """What the process writes next finds no place: it ends, loudly."""
+    def fail(self, name: str, failure: Failure) -> None:
+        """What the process writes next fails so: it ends, loudly."""
         if name in self.actors:
-            self._full.add(name)
+            self._failing[name] = failure
 
-    def make_room(self, name: str) -> None:
-        """There is place again, and the process runs, again or still."""
-        self._full.discard(name)
+    def mend(self, name: str) -> None:
+        """It can write again, and runs, again or still."""
+        self._failing.pop(name, None)
         self.restart(name)
+
+    def set_clock(self, by_s: float) -> None:
+        """Somebody sets the clock on the wall of the machine."""
+        self.hits["clock set"] += 1
+        self.wall_ahead_s += by_s
 
     def part(self, names: frozenset[str], for_s: float) -> None:
         """Nothing passes between these and the others for a while."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bazaar.core.endpoint import FURTHER_LIFE
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat
 from bazaar.protocol.messages import (
@@ -32,7 +33,6 @@ from bazaar.protocol.messages import (
     WhoTrades,
 )
 from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
-from bazaar.runtime.host import FURTHER_LIFE
 from tests.builders import a_bench, a_delivery, a_lot, an_order
 
 PEERS = frozenset({"buyer0", "seller1", "buyer2", "buyer7"})

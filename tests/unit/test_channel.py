@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core import channel
-from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Afterwards, Channel
+from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Channel
 from bazaar.protocol.messages import Heartbeat, Sold, WhoTrades
 from bazaar.protocol.wire import Delivery, Letter
 from tests.builders import a_delivery
@@ -335,53 +335,13 @@ def test_a_delivery_that_is_not_for_this_end_is_refused_and_changes_nothing() ->
     assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1)), 0.0) == letters(1)
 
 
-# ------------------------------------------------------------------------------------------ afterwards
-def acknowledge(end: Channel, taken: int) -> None:
-    end.accept(a_delivery(end.other, end._me, of=1, taken=taken), 0.0)
-
-
-def test_what_is_to_be_kept_afterwards_waits_until_all_that_was_sent_along_was_taken() -> None:
-    buyer, seller, afterwards = traders_end(1), a_channel("buyer7", "seller1", 2, 3), Afterwards()
-    afterwards.put([buyer, seller], ["closed"])
-    assert afterwards.due() == []
-    acknowledge(buyer, 1)
-    assert afterwards.due() == []
-    acknowledge(seller, 2)
-    assert afterwards.due() == ["closed"]
-    assert afterwards.due() == []
-
-
-def test_what_is_sent_later_is_not_waited_for() -> None:
-    end, afterwards = traders_end(1), Afterwards()
-    afterwards.put([end], ["closed"])
-    end.put(*letters(2))
-    acknowledge(end, 1)
-    assert afterwards.due() == ["closed"]
-
-
-def test_what_was_put_behind_letters_that_wait_is_waited_for_with_them() -> None:
-    end, afterwards = traders_end(1, 2), Afterwards()
-    afterwards.put([end], ["closed"])
-    acknowledge(end, 1)
-    assert afterwards.due() == []
-    acknowledge(end, 2)
-    assert afterwards.due() == ["closed"]
-
-
-def test_who_takes_nothing_holds_up_only_what_is_for_it() -> None:
-    slow, quick, afterwards = traders_end(1), a_channel("buyer7", "seller1", 1), Afterwards()
-    afterwards.put([slow], ["first"])
-    afterwards.put([quick], ["second", "third"])
-    acknowledge(quick, 1)
-    assert afterwards.due() == ["second", "third"]
-    acknowledge(slow, 1)
-    assert afterwards.due() == ["first"]
-
-
-def test_with_nothing_to_send_there_is_nothing_to_wait_for() -> None:
-    afterwards = Afterwards()
-    afterwards.put([], ["closed"])
-    assert afterwards.due() == ["closed"]
+# ------------------------------------------------------------------------------------------ for its driver
+def test_before_what_it_is_held_until_nothing_is_due() -> None:
+    end = buyers_end(1)
+    end.held_until = 5.0
+    assert end.deadline == 5.0
+    assert sent(end, 5.0).letters == letters(1)
+    assert end.deadline == 5.0 + REPEAT_AFTER_S
 
 
 def test_a_channel_owes_what_matters_and_no_heartbeats() -> None:

@@ -1,0 +1,195 @@
+"""An actor's end of the market: who may say what to it, what its turns do to the world, and in which order they do it.
+
+The endpoint is pure. A driver hands it the deliveries that come in, and performs the effects that it gives back, one after
+the other; the next effect is decided only when the one before is done. So *what was kept is durable, and what was noted is
+written down, before anything that was sent leaves* is said here, and nowhere else. `bazaar/runtime/host.py` performs the
+effects with sockets and files, `tests/simulation/driver.py` with a simulated network and disk. (The shape is that of
+etcd-io/raft's `Ready`: persist, then send, then go on.)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bazaar.core.channel import Channel
+from bazaar.core.turn import Actor, Noted, Turn
+from bazaar.protocol.admission import admits
+from bazaar.protocol.events import Born
+from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.wire import MalformedMessage, decode
+
+FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
+
+
+class Read(NamedTuple):
+    """The driver reads the journal of this tenure now, and hands over by `Actor.inherit`, in a later turn, what it found."""
+
+    seat: Seat
+
+
+class Persist(NamedTuple):
+    """The driver makes these records durable."""
+
+    records: Sequence[Any]
+
+
+class Note(NamedTuple):
+    """The driver writes these events into the history."""
+
+    noted: Sequence[Noted]
+
+
+class Send(NamedTuple):
+    """The driver sends what `channel.delivery` gives, as far as that goes without waiting for anybody."""
+
+    channel: Channel
+
+
+class Silent(NamedTuple):
+    """The other side has acknowledged nothing for too long. What was sent there is lost: the driver calls `channel.again`."""
+
+    channel: Channel
+
+
+Effect = Read | Persist | Note | Send | Silent
+
+
+class Endpoint:
+    """One life of one actor. All times are seconds of its driver's steady clock."""
+
+    def __init__(self, actor: Actor, known: Collection[str], former: FormerLife, repeat_after_s: float) -> None:
+        """`known`: who may write to it. What is not acknowledged for `repeat_after_s` is sent again."""
+        self._actor = actor
+        self._known = frozenset(known)
+        self._peers = self._known - {WAREHOUSE}
+        self._repeat_after_s = repeat_after_s
+        self.incarnation = former.lives + 1
+        """The number of this life of the actor."""
+        if former.clock:
+            actor.clock.witness(former.clock + FURTHER_LIFE)
+        self._channels: dict[str, Channel] = {}
+        self._due: dict[Channel, float] = {}  # when there is something to do for it
+        self._touched: dict[Channel, None] = {}  # those of which that may have changed in this turn
+        self._afterwards = Afterwards()
+
+    def born(self, turn: Turn) -> None:
+        """Begins the first turn of a life. It is performed before all others, so a life that was heard of is counted."""
+        turn.note(Born(self.incarnation))
+
+    @property
+    def deadline(self) -> float:
+        """When the next turn is due, if nothing comes in before; infinity for never."""
+        return min((self._actor.deadline, *self._due.values()))
+
+    def owes(self, gone: Collection[str] = ()) -> bool:
+        """Whether anybody, but those who are `gone`, has yet to take something that matters."""
+        return any(channel.owes for name, channel in self._channels.items() if name not in gone)
+
+    def take(self, turn: Turn, data: bytes) -> int:
+        """Hands the actor what is new in a delivery that has come in. Returns how much had to be refused: no honest process
+        says it."""
+        try:
+            delivery = decode(data)
+            letters = self._channel(delivery.source).accept(delivery, turn.now)
+        except (MalformedMessage, ValueError):
+            return 1
+        refused = 0
+        for letter in letters:
+            if admits(delivery.source, self._actor.name, letter, self._actor.clock.time, self._peers):
+                self._actor.receive(turn, delivery.source, letter)
+            else:
+                refused += 1
+        return refused
+
+    def hold(self, channel: Channel, until: float) -> None:
+        """Nothing can be sent there before."""
+        channel.held_until = until
+        self._touched[channel] = None
+
+    def perform(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
+        """Ends a turn. Its effects are for the driver, in this order; `clock` is read when what was kept is durable."""
+        self._actor.tick(turn)
+        return self._effects(turn, clock)
+
+    def _effects(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
+        for seat in turn.reads:  # first of all: its own journal, if there is none, is begun by what is kept
+            yield Read(seat)
+        kept = [*self._afterwards.due(), *turn.kept]
+        if kept:
+            yield Persist(kept)
+        if turn.events:
+            yield Note(turn.events)
+        now = clock()
+        self._put(turn, now)
+        for channel in self._touched:
+            self._due[channel] = channel.deadline
+        self._touched.clear()
+        for channel in [channel for channel, due in self._due.items() if due <= now]:
+            yield Silent(channel) if channel.repeat_at <= now else Send(channel)
+            self._due[channel] = channel.deadline
+
+    def _put(self, turn: Turn, now: float) -> None:
+        """Puts what the turn sends into the channels."""
+        channels: dict[Channel, None] = {}  # in an order of their own: a simulated run is the same everywhere
+        for target, letter in turn.sends_at(now):
+            channel = self._channel(target)
+            channel.put(letter)
+            channels[channel] = None
+        if turn.kept_afterwards:
+            self._afterwards.put(channels, turn.kept_afterwards)
+
+    def _channel(self, name: str) -> Channel:
+        """By which what is for `name` goes next. Raises `ValueError` if there is nobody of this name.
+
+        Whoever asks has something to do with it.
+        """
+        channel = self._channels.get(name)
+        if channel is None:
+            if name not in self._known:
+                raise ValueError(f"there is no {name}")
+            channel = Channel(self._actor.name, name, self.incarnation, self._repeat_after_s)
+            self._channels[name] = channel
+        self._touched[channel] = None
+        return channel
+
+
+class Afterwards:
+    """What is to be kept only when the letters sent along with it have been taken.
+
+    A trader closes an order in its journal when buyer and seller have been told, and not before: if it dies in between,
+    its successor finds the order open, and tells them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[Channel, deque[tuple[int, _Batch]]] = defaultdict(deque)  # for which mark, what
+        self._due: list[Any] = []
+
+    def put(self, channels: Collection[Channel], records: Sequence[Any]) -> None:
+        """To be kept after all that these channels hold now has been taken. Who takes nothing holds up only what is for it."""
+        batch = _Batch(len(channels), records)
+        if not channels:
+            self._due += records
+        for channel in channels:
+            self._waiting[channel].append((channel.mark, batch))
+
+    def due(self) -> list[Any]:
+        """What can be kept now."""
+        for channel, waiting in self._waiting.items():
+            while waiting and waiting[0][0] <= channel.acked:
+                batch = waiting.popleft()[1]
+                batch.awaited -= 1
+                if not batch.awaited:
+                    self._due += batch.records
+        due, self._due = self._due, []
+        return due
+
+
+class _Batch:
+    """Records that are to be kept together."""
+
+    def __init__(self, awaited: int, records: Sequence[Any]) -> None:
+        self.awaited = awaited  # how many channels have yet to deliver
+        self.records = records
