@@ -41,6 +41,7 @@ class Peer:
         else:
             self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, former)
         self._trader: Trader | None = None
+        self._seated = former.seated  # the tenures that have begun
         self._position = NOBODY
         self._early: list[tuple[str, Letter]] = []  # for the trader that this peer may be without knowing it yet
         self._begun = False
@@ -177,7 +178,9 @@ class Peer:
             self._trader.step_down(turn)
             self._trader = None
         if seat is not None and self._trader is None:
-            self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time)
+            begun = seat.since in self._seated
+            self._seated |= {seat.since}
+            self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time, begun)
             self._trader.start(turn, elected=self.membership.elected)
         self._civil.retired = self._trader is not None
         traders = bench.traders if self.membership.complete else ()

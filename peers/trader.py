@@ -76,9 +76,13 @@ SURE = {item: f"sure {item}" for item in ITEMS}
 class Trader(Trading):
     """What a peer does during one tenure."""
 
-    def __init__(self, seat: Seat, names: tuple[str, ...], settings: Settings, first_number: int = 0) -> None:
-        """`first_number`: where to begin numbering questions, beyond those of a former life."""
+    def __init__(
+        self, seat: Seat, names: tuple[str, ...], settings: Settings, first_number: int = 0, begun: bool = True
+    ) -> None:
+        """`first_number`: where to begin numbering questions, beyond those of a former life. `begun`: whether the tenure
+        may have begun before. If not, there is no journal to be missed."""
         self.seat = seat
+        self._begun = begun
         self._me = seat.peer
         self._names = names
         self._settings = settings
@@ -157,7 +161,7 @@ class Trader(Trading):
         goes on without, and it stands in the history that nobody knows what was in it. Its own, after a restart, is tried
         once: by now a new one has taken its place. A tenure that has just begun has none.
         """
-        if seat == self.seat and not self._is_restored:
+        if seat == self.seat and not (self._is_restored and self._begun):
             found = Recovered(found.lines or ())
         if found.lines is None and seat != self.seat:
             self._attempts[seat] += 1

@@ -28,6 +28,8 @@ class FormerLife(Record, frozen=True):
     """The deposits that no trader has confirmed."""
     credited: frozenset[str] = frozenset()
     """The orders whose sale it was paid for."""
+    seated: frozenset[int] = frozenset()
+    """The tenures that it had begun, by ledger position: each of these has a journal."""
 
 
 FIRST_LIFE = FormerLife()

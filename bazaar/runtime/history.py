@@ -188,7 +188,7 @@ def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
 
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     """What a process can know of its former life."""
-    lives, clock, placed, credited = 0, 0, 0, set()
+    lives, clock, placed, credited, seated = 0, 0, 0, set(), set()
     unanswered: dict[str, Unanswered] = {}
     offered: dict[str, Deposit] = {}
     answered = Names()
@@ -212,7 +212,9 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
                 offered.pop(deposit_id, None)
             case events.Sold(order_id):
                 credited.add(order_id)
-    return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited))
+            case events.Seated(since):
+                seated.add(since)
+    return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited), frozenset(seated))
 
 
 def last_lines(path: Path, most: int) -> list[bytes]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Turn
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Seat
 from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
@@ -810,3 +811,14 @@ def test_a_promise_that_may_have_been_too_late_to_leave_is_told_when_it_is_settl
     turn = settles(trader, Shipped(a_lot(count=8), 8), at=settled_at)
     told = [Purchased("buyer0-1", "salt", "seller1", 800)] if told_again else []
     assert to(turn, "buyer0") == told
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_after_a_restart_its_own_journal_is_missed_only_if_the_tenure_had_begun(begun: bool) -> None:
+    """It may have died between its appointment and the first line: nothing can have been in that journal."""
+    clock = LamportClock()
+    trader = Trader(Seat("buyer4", 7), NAMES, some_settings(peers=5, traders=2), begun=begun)
+    turn = Turn(0.0, clock)
+    trader.start(turn, elected=False)
+    trader.inherit(turn, trader.seat, Recovered(None, ["queue-7.jsonl: No such file or directory"]))
+    assert bool(noted(turn, "unreadable")) == begun
