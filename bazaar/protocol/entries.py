@@ -10,9 +10,10 @@ from bazaar.protocol.goods import Item
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
-    """One line of the ledger; its position is its index: 0, 1, 2, … without a gap."""
+    """One line of the ledger."""
 
     position: int
+    """Its index: 0, 1, 2, … without a gap."""
 
 
 class DepositEntry(Entry, frozen=True, tag="deposit"):
@@ -23,12 +24,13 @@ class DepositEntry(Entry, frozen=True, tag="deposit"):
     item: Item
     count: int
     price_cents: int
+    """Of one unit."""
     clock: int
     trader: str
 
 
 class Sale(Entry, frozen=True):
-    """One unit went out. `cached`: the trader's cache had promised it before the warehouse was asked."""
+    """One unit went out."""
 
     order_id: str
     buyer: str
@@ -39,6 +41,7 @@ class Sale(Entry, frozen=True):
     clock: int
     trader: str
     cached: bool
+    """Whether the trader's cache had promised it before the warehouse was asked."""
 
 
 class Denial(Entry, frozen=True):
@@ -48,6 +51,7 @@ class Denial(Entry, frozen=True):
     buyer: str
     item: Item
     reason: Literal["unavailable", "oversold"]
+    """`oversold` if a cache had promised it."""
     clock: int
     trader: str
 
@@ -57,22 +61,27 @@ class Appoint(Entry, frozen=True):
 
     peer: str
     seat: int
+    """0 for trader0."""
 
 
 class DeposeEntry(Entry, frozen=True, tag="depose"):
-    """A trader lost its seat; `by` is itself if it resigned."""
+    """A trader lost its seat."""
 
     peer: str
     seat: int
     since: int
+    """The position of its appointment, which tells two tenures of one peer apart."""
     by: str
+    """Who asked for it; itself, if it resigned."""
 
 
 class AdoptEntry(Entry, frozen=True, tag="adopt"):
     """A trader has taken over the queue of a former tenure, and what that was granted."""
 
     peer: str
+    """Whose tenure it was."""
     since: int
+    """The position of that tenure's appointment."""
     trader: str
 
 

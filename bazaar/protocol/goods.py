@@ -71,7 +71,7 @@ class Bench(Record, frozen=True):
     """Who trades, as of the ledger position of its newest change: a higher one is newer."""
 
     seats: Annotated[tuple[Seat | None, ...], MANY] = ()
-    """trader0, trader1, …; None where one has died or resigned."""
+    """trader0, trader1, …; nothing where one has died or resigned."""
     vacant: Count = 0
     """How many traders have yet to be elected before trading begins, or goes on."""
     position: Number = -1

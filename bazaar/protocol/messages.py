@@ -51,7 +51,7 @@ class Won(Message, frozen=True):
 
 
 class WhoTrades(Message, frozen=True):
-    """A peer that has just started asks the warehouse for the bench."""
+    """Who trades? A peer asks the warehouse when it has just started; and each trader, for a sign of life, at a run's end."""
 
 
 class Claim(Message, frozen=True):
@@ -208,7 +208,7 @@ class CacheUpdate(Message, frozen=True):
 
 # ------------------------------------------------------------------------------------------- warehouse
 class Ship(Record, frozen=True, tag="ship"):
-    """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (None)."""
+    """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (without one)."""
 
     order: Order
     deposit_id: Name | None
@@ -286,7 +286,7 @@ Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves
 
 
 class Ask(Message, frozen=True):
-    """One batch of a trader's requests; a trader has one `Ask` under way at a time. A retry keeps the `number`."""
+    """One batch of a trader's requests. A retry keeps the `number`."""
 
     number: Number
     requests: Annotated[tuple[Request, ...], MANY]

@@ -1,21 +1,11 @@
-"""Writes the pages of docs/reference that are made from the code.
-
-    .venv/bin/python -m tests.reference
-
-A test compares the pages with what this would write.
-"""
+"""The page of the settings."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 
 from bazaar.control.options import DECLARED, choices_of, default_of
 from bazaar.protocol.declaration import Declaration, docstrings
 from bazaar.protocol.settings import Settings
-
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-MADE = "<!-- Made by `python -m tests.reference`. Change the code instead. -->"
+from tests.reference.writing import page, table
 
 
 def settings_page() -> str:
@@ -26,8 +16,7 @@ def settings_page() -> str:
         (f"`{name}`", _option(declaration), default_of(declaration), _values(declaration), meanings[name])
         for name, declaration in DECLARED.items()
     ]
-    lines = [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]
-    return "\n".join([MADE, "", "# Settings", "", *ABOUT, "", *lines, ""])
+    return page("Settings", "\n".join(ABOUT), table(header, rows))
 
 
 ABOUT = [
@@ -52,17 +41,3 @@ def _values(declaration: Declaration) -> str:
     return ", ".join(words) or declaration.range.replace("at least ", "from ").replace("at most", "to").replace(
         " and ", " "
     )
-
-
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page}
-
-
-def main() -> None:
-    """Writes them all."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, page in PAGES.items():
-        (FOLDER / name).write_text(page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
