@@ -153,13 +153,12 @@ class HistoryFile:
         """The numbers, from 1 on, of the lines that cannot be read, each with the reason."""
         before = 0
         for block in self._blocks():
-            lines = block.split(b"\n")
-            for number, line in enumerate(() if _at_once(block) else lines, before + 1):
+            for number, line in enumerate(() if _at_once(block) else block.split(b"\n"), before + 1):
                 try:
                     _decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     yield number, str(error)
-            before += len(lines)
+            before += 1 + block.count(b"\n")
 
     def _lines(self) -> Iterator[bytes]:
         return itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks())

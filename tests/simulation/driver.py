@@ -112,7 +112,7 @@ class Driver:
         known = (WAREHOUSE, *self.plan.names)
         self.endpoints[name] = Endpoint(self.actors[name], known, former, self._links.network.repeat_after_s)
         self._turn(name, self.endpoints[name].born)
-        self._tell(events.Started(name, again=False))
+        self._tell(events.Started(name, again=former.lives > 0))
 
     def _begin_later(self, name: str, delay_s: float) -> None:
         life = self._lives[name]
