@@ -261,6 +261,10 @@ def test_a_seller_remembers_what_nobody_has_confirmed_and_what_it_was_paid_for()
     assert former.credited == {"buyer0-3"}
 
 
+def test_a_trader_remembers_which_of_its_tenures_had_begun() -> None:
+    assert lived(("seated", {"since": 4}), ("born", {"life": 2}), ("seated", {"since": 9})).seated == {4, 9}
+
+
 def test_a_former_life_is_remembered_from_what_is_sound(tmp_path: Path) -> None:
     path = left_behind(tmp_path, STARTED, HEARD)
     path.write_bytes(b"rubbish\n" + path.read_bytes())
