@@ -25,6 +25,7 @@ NOTHING = "none"
 TRUTHS = {"true": True, "false": False}
 FORMS: dict[Kind, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 LONGEST_COMPLAINT, SHOWN_OF_IT, MOST_SHOWN = 300, 200, 100
+NARROWEST = 40
 
 
 # -------------------------------------------------------------------------------------- texts and values
@@ -117,7 +118,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, shutil.get_terminal_size().columns - 2, subsequent_indent=indent, break_on_hyphens=False)
+    width = max(NARROWEST, shutil.get_terminal_size().columns - 2)  # a terminal of one column, says COLUMNS=1
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def add_options(parser: Parser) -> None:

@@ -23,7 +23,7 @@ from bazaar.core.shelf import Shelf, with_count
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DepositEntry, Sale
-from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
+from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.messages import Buy, OutOfStock, Oversold, Purchased, Sold, Unavailable
 from peers import seller, trader
 from peers.buyer import Buyer
@@ -165,11 +165,21 @@ def an_order_is_decided_again(patch: Patch) -> None:
     patch.setattr(Stock, "decide_order", decide_order)
 
 
-@control("buyers_were_told_the_truth", 100)
+@control("buyers_were_told_the_truth", 100, peers=8, buyers=5, sellers=3)
 def the_buyer_is_told_of_another_seller(patch: Patch) -> None:
-    patch.setattr(
-        trader, "Purchased", lambda order, item, by, price, final=True: Purchased(order, item, "seller99", price, final)
-    )
+    """Of one that there is: nobody takes in a message that names another."""
+    sellers: list[str] = []
+    honest = Trader.start
+
+    def start(self: Trader, turn: Turn, elected: bool) -> None:
+        sellers[:] = [name for name in self._names if is_seller(name)]
+        honest(self, turn, elected)
+
+    def purchased(order: str, item: Item, by: str, price: int, final: bool = True) -> Purchased:
+        return Purchased(order, item, next(name for name in sellers if name != by), price, final)
+
+    patch.setattr(Trader, "start", start)
+    patch.setattr(trader, "Purchased", purchased)
 
 
 @control("buyers_were_told_the_truth", 60, cache="weak", **BUSY)
