@@ -38,6 +38,7 @@ QUESTION = "How many purchases a second, in times of what bare Pyro4, MongoDB an
 LABELS = ("window", "cache")
 VALUES = ("shipped_per_s", "p50_ms", "p99_ms", *yardsticks.VALUES)
 SEEDS = "0-2"
+beside = yardsticks.measure
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:

@@ -267,6 +267,19 @@ def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
     assert parse_seeds(text) == seeds
 
 
+def test_what_is_measured_beside_a_run_is_in_its_row(
+    tmp_path: Path, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sample, "VALUES", ("number", "beside_it"))
+    monkeypatch.setattr(Sample, "beside", lambda self, uri, folder: {"beside_it": 7.0}, raising=False)
+    assert run(tmp_path, "--quick") == ALL_DONE
+    assert {row.values["beside_it"] for row in sweep.table_of(SAMPLE, tmp_path / "out").rows} == {7.0}
+
+
+def test_only_the_benchmark_measures_its_yardsticks_beside() -> None:
+    assert [experiment.NAME for experiment in EXPERIMENTS if hasattr(experiment, "beside")] == ["benchmark"]
+
+
 # ------------------------------------------------------------------------------------------- other settings
 def test_a_setting_is_given_to_all_cells_and_the_command_for_one_says_so(tmp_path: Path, verdicts: Verdicts) -> None:
     assert run(tmp_path, "--quick", "--set", "window=3", "--set", "push=false") == ALL_DONE
