@@ -207,7 +207,7 @@ class Buyer(Trading):
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
         self._answered(turn, body.order_id)
-        turn.note(events.Revoked(body.order_id, body.item))
+        turn.note(events.Revoked(body.order_id, body.item, source))
         self._tell(body.order_id, "oversold")
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:

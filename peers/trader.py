@@ -184,7 +184,9 @@ class Trader(Trading):
             else:
                 self._put(turn, events.Inherited, SURE[order.item], order)
         if seat != self.seat or self._is_restored:
-            turn.note(events.TookOver(seat.peer, orders=len(orders), promised=len(promises)))
+            promised = tuple((order_id, promise.lot.deposit_id) for order_id, promise in promises.items())
+            closed = sum(isinstance(line, Closed) for line in found.lines or ())
+            turn.note(events.TookOver(seat.peer, len(orders), len(promises), promised, closed))
             self._cache.inherited()
         if seat != self.seat:
             self._adoptions[seat] = Adopt(seat)
@@ -239,8 +241,9 @@ class Trader(Trading):
             self._put_question(turn, [], [])  # deposits, queues taken over, promises of a former life
         news = self._cache.news()
         if news and self._others:
+            lots = counts_of(news)
             for name in self._others:
-                turn.note(events.Pushed(to=name))
+                turn.note(events.Pushed(name, lots))
                 turn.send(name, CacheUpdate(news))
 
     def _open(self, turn: Turn) -> None:
@@ -284,7 +287,7 @@ class Trader(Trading):
         return self._cache.offer(lane)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
-        turn.note(events.Taken(order.order_id, order.item, to="cache"))
+        turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count))
         promised = Promised(order, lot)
         turn.keep(promised)
         # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
@@ -347,6 +350,7 @@ class Trader(Trading):
             self._repeat_at = FOREVER
         if body.written:
             self._lease_until = asked_at + self._settings.lease_s
+        before = counts_of(self._cache.lots())
         for request, reply in zip(asked.requests, body.replies, strict=True):
             match request, reply:
                 case Ship(order, None), Shipped(lot, left):
@@ -389,6 +393,8 @@ class Trader(Trading):
                     self._adoptions.pop(seat, None)
                 case _:
                     raise RuntimeError(f"the warehouse answered {request} with {reply}")
+        if learned := difference(before, counts_of(self._cache.lots())):
+            turn.note(events.Learned(body.position, learned))
 
     def _settle(self, turn: Turn, order: Order, lot: Lot) -> None:
         """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one.
@@ -465,7 +471,7 @@ class Trader(Trading):
         self._missing.discard(body.seller)
 
     def on_cache_update(self, turn: Turn, source: str, body: CacheUpdate) -> None:
-        turn.note(events.HeardPush(neighbor=source))
+        turn.note(events.HeardPush(source, counts_of(body.lots)))
         for lot in body.lots:
             self._cache.hear(lot)
 
@@ -480,6 +486,19 @@ class Trader(Trading):
         Registered: on_registered,
         CacheUpdate: on_cache_update,
     }
+
+
+def counts_of(lots: Iterable[Lot]) -> events.Counts:
+    """By deposit, as a history holds them."""
+    return tuple([(lot.deposit_id, lot.count) for lot in lots])
+
+
+def difference(before: events.Counts, after: events.Counts) -> events.Counts:
+    """What is known otherwise `after`; a lot that is not known any more counts as nothing, as one that was sold out."""
+    known, now = dict(before), dict(after)
+    new = [(deposit_id, count) for deposit_id, count in after if known.get(deposit_id) != count]
+    gone = [(deposit_id, 0) for deposit_id, count in before if count and deposit_id not in now]
+    return (*new, *gone)
 
 
 def still_open(lines: Iterable[JournalLine]) -> tuple[dict[str, Order], dict[str, Promised]]:

@@ -244,7 +244,8 @@ class Warehouse:
         if decision is not None:
             match answer:
                 case Denied("oversold"):
-                    turn.note(events.Oversold(order.order_id, order.item, order.buyer))
+                    deposit_id = request.deposit_id or ""
+                    turn.note(events.Oversold(order.order_id, order.item, order.buyer, trader, deposit_id))
                 case Denied("unavailable"):
                     turn.note(events.Unavailable(order.order_id, order.item, order.buyer))
                 case _:

@@ -17,6 +17,8 @@ import msgspec
 
 from bazaar.protocol.goods import Item
 
+Counts = tuple[tuple[str, int], ...]
+"""Of some deposits: how many units are left, as somebody believes or says."""
 JSON_NAMES = {
     "order_id": "order",
     "deposit_id": "deposit",
@@ -182,6 +184,9 @@ class FoundUnavailable(OfOrder, frozen=True):
 class Revoked(OfOrder, frozen=True):
     """A buyer was told that its order is not carried out after all, since the cache had promised what was not there."""
 
+    trader: str = ""
+    """Who told it."""
+
 
 class Doubted(OfOrder, frozen=True):
     """A buyer is to ask again for an order that was answered, since the answer does not count any more."""
@@ -272,6 +277,10 @@ class TookOver(Event, frozen=True):
     """How many orders the journal does not call closed."""
     promised: int
     """How many of them were promised from a cache."""
+    promises: tuple[tuple[str, str], ...] = ()
+    """Those: each order, and the deposit that it was promised from."""
+    closed: int = 0
+    """How many orders the journal calls closed, sold or refused."""
 
 
 class Unreadable(Event, frozen=True):
@@ -325,6 +334,10 @@ class Taken(OfOrder, frozen=True):
 
     to: Literal["cache", "warehouse"]
     """Who answers it."""
+    deposit_id: str = ""
+    """To the cache: what it is promised from."""
+    count: int = 0
+    """To the cache: how many units of that it believed to be left, this one among them."""
 
 
 class Traded(OfOrder, frozen=True):
@@ -363,12 +376,25 @@ class Pushed(Event, frozen=True):
     """A trader tells another what it sold, for its cache."""
 
     to: str
+    lots: Counts = ()
+    """How many are left, it says."""
 
 
 class HeardPush(Event, frozen=True):
     """A trader was told by another what that one sold."""
 
     neighbor: str
+    lots: Counts = ()
+    """How many are left, the other says."""
+
+
+class Learned(Event, frozen=True):
+    """An answer of the warehouse changed what a trader's cache holds for true: what it read, sold, took in, or was granted."""
+
+    position: int
+    """The ledger's, of the answer: what was decided later is not in it."""
+    lots: Counts
+    """What may be promised now of each lot that it knows otherwise than before."""
 
 
 class Scarce(Event, frozen=True):
@@ -438,6 +464,10 @@ class Oversold(OfOrder, frozen=True):
     """The warehouse refused an order that a cache had promised, since there is none."""
 
     buyer: str
+    trader: str = ""
+    """Who asked: whose cache had promised it, or the heir of that one."""
+    deposit_id: str = ""
+    """What it was promised from."""
 
 
 class Granted(Event, frozen=True):

@@ -134,7 +134,7 @@ def test_oversold_takes_a_purchase_back_and_it_is_answered_once() -> None:
     buyer.waits_until(0.0)
     buyer.hears("buyer7", purchased("buyer0-0"))
     turn = buyer.hears("buyer7", Oversold("buyer0-0", "salt"))
-    assert noted(turn, "revoked") == [{"order": "buyer0-0", "item": "salt"}]
+    assert noted(turn, "revoked") == [{"order": "buyer0-0", "item": "salt", "trader": "buyer7"}]
     assert buyer.role.answered == 1
 
 
@@ -322,7 +322,7 @@ def test_a_further_life_repeats_what_the_former_one_waited_for() -> None:
 def test_an_answer_that_was_in_doubt_in_the_former_life_is_still() -> None:
     buyer = a_further_life(n3=Unanswered("salt", True))
     turn = buyer.hears("buyer7", Oversold("buyer0-3", "salt"))
-    assert noted(turn, "revoked") == [{"order": "buyer0-3", "item": "salt"}]
+    assert noted(turn, "revoked") == [{"order": "buyer0-3", "item": "salt", "trader": "buyer7"}]
     assert buyer.role.answered == 0  # it was counted then
 
 

@@ -321,21 +321,32 @@ def test_a_promise_that_the_warehouse_denies_is_taken_back_as_oversold() -> None
 def test_after_a_sale_the_other_traders_are_told_the_count() -> None:
     turn = AtTheTrader(lots=[a_lot(count=3)]).order("buyer0-0")
     assert to(turn, "buyer3") == [CacheUpdate((a_lot(count=2),))]
-    assert noted(turn, "pushed") == [{"to": "buyer3"}]
+    assert noted(turn, "pushed") == [{"to": "buyer3", "lots": [["seller1-d0", 2]]}]
 
 
 def test_a_push_is_believed_if_it_is_lower() -> None:
     trader = AtTheTrader(lots=[a_lot(count=3)])
     turn = trader.hears("buyer3", CacheUpdate((a_lot(count=0),)))
-    assert noted(turn, "heard_push") == [{"neighbor": "buyer3"}]
+    assert noted(turn, "heard_push") == [{"neighbor": "buyer3", "lots": [["seller1-d0", 0]]}]
     assert to(trader.order("buyer0-0"), "buyer0") == []
 
 
 def test_a_miss_refreshes_the_item() -> None:
     trader = AtTheTrader()
     assert requests(trader.order("buyer0-0")) == [Ship(an_order("buyer0-0"), None), Read(("salt",))]
-    trader.answered(Shipped(a_lot(count=2), 2), Shelves(("salt",), (a_lot(count=2),)))
+    turn = trader.answered(Shipped(a_lot(count=2), 2), Shelves(("salt",), (a_lot(count=2),)))
+    assert noted(turn, "learned") == [{"position": -1, "lots": [["seller1-d0", 2]]}]
     assert to(trader.order("buyer0-1"), "buyer0") == [Purchased("buyer0-1", "salt", "seller1", 800, final=False)]
+
+
+def test_what_an_answer_changes_is_noted_once_and_what_is_gone_counts_as_nothing() -> None:
+    trader = AtTheTrader(lots=[a_lot(count=3), a_lot("seller5-d0", "boar", count=1)], pull_every=1)
+    for learned in ([[["seller9-d1", 4], ["seller5-d0", 0]]], []):
+        trader.order(f"buyer0-{len(learned)}", "fish")
+        trader.answered(Denied("unavailable"))  # it pulls at once
+        assert trader.asked.requests == (Read(ITEMS),)
+        turn = trader.answered(Shelves(ITEMS, (a_lot(count=3), a_lot("seller9-d1", count=4))))
+        assert [facts["lots"] for facts in noted(turn, "learned")] == learned
 
 
 def test_the_cache_is_pulled_after_every_k_served_orders() -> None:
@@ -455,8 +466,8 @@ def test_what_is_taken_over_is_kept_before_the_adoption_is_asked_for() -> None:
     turn = trader.inherits(DEAD, Queued(order), Queued(promised), Promised(promised, a_lot()))
     assert turn.kept == [Queued(order), Queued(promised), Promised(promised, a_lot())]
     assert requests(turn)[:3] == [Adopt(DEAD), Ship(promised, "seller1-d0"), Ship(order, None)]
-    assert noted(turn, "took_over")[0]["peer"] == "buyer3"
-    assert noted(turn, "took_over")[0]["orders"] == 2
+    found = {"peer": "buyer3", "orders": 2, "promised": 1, "promises": [["buyer2-0", "seller1-d0"]]}
+    assert noted(turn, "took_over") == [found]
     assert to(turn, "buyer2") == []  # it was told by the dead trader, or will be by the warehouse's answer
 
 
@@ -493,7 +504,7 @@ def test_what_was_closed_is_not_taken_over() -> None:
     turn = an_heir().inherits(DEAD, Queued(order), Promised(order, a_lot()), Closed("buyer0-0"))
     assert turn.kept == []
     assert requests(turn) == [Adopt(DEAD)]
-    assert noted(turn, "took_over")[0]["orders"] == 0
+    assert noted(turn, "took_over") == [{"peer": "buyer3", "orders": 0, "promised": 0, "closed": 1}]
 
 
 def test_what_was_closed_and_then_asked_again_is_taken_over() -> None:
@@ -629,7 +640,8 @@ def test_what_it_was_granted_it_sells_without_asking() -> None:
     turn = trader.order("buyer0-1")
     assert Purchased("buyer0-1", "salt", "seller1", 800, final=False) in to(turn, "buyer0")
     assert Promised(an_order("buyer0-1"), a_lot(count=5)) in turn.kept
-    assert noted(turn, "taken") == [{"order": "buyer0-1", "item": "salt", "to": "cache"}]
+    from_cache = {"to": "cache", "deposit": "seller1-d0", "count": 5}
+    assert noted(turn, "taken") == [{"order": "buyer0-1", "item": "salt", **from_cache}]
 
 
 def test_the_buyer_is_told_only_if_the_lease_has_not_run_out_when_the_journal_is_written() -> None:
@@ -654,7 +666,7 @@ def test_the_lease_counts_from_the_asking_and_only_if_something_was_written() ->
     assert ships(turn) == [Ship(an_order("buyer0-2", clock=2), None)]
     settles(trader, Shipped(a_lot(), 4), held=5, at=LEASE_S + 3)
     turn = trader.hears("buyer0", Buy("buyer0-3", "salt", False), at=2 * LEASE_S + 0.9, clock=3)
-    assert noted(turn, "taken") == [{"order": "buyer0-3", "item": "salt", "to": "cache"}]
+    assert [taken["to"] for taken in noted(turn, "taken")] == ["cache"]
     turn = trader.hears("buyer0", Buy("buyer0-4", "salt", False), at=2 * LEASE_S + 1.1, clock=4)
     assert ships(turn)[-1] == Ship(an_order("buyer0-4", clock=4), None)
 

@@ -128,7 +128,8 @@ def test_the_same_order_asked_again_gets_the_same_answer_and_ships_nothing() -> 
 def test_a_promise_of_what_is_not_there_is_denied_as_oversold() -> None:
     turn = ask(a_warehouse(), "buyer7", Ask(1, (Ship(an_order(), "seller9-d9"),)))
     assert sent(turn) == [("buyer7", Answer(1, (Denied("oversold"),), True, 3))]
-    assert noted(turn, "oversold") == [{"order": "buyer0-0", "item": "salt", "buyer": "buyer0"}]
+    told = {"order": "buyer0-0", "item": "salt", "buyer": "buyer0", "trader": "buyer7", "deposit": "seller9-d9"}
+    assert noted(turn, "oversold") == [told]
 
 
 def test_what_happens_to_the_stock_is_told() -> None:

@@ -201,6 +201,7 @@ KINDS = FACTS.keys() | {
     "pulled",
     "pushed",
     "heard_push",
+    "learned",
     "connected",
     "appointed",
     "adopted",
