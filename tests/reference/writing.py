@@ -51,9 +51,11 @@ def in_words(hint: Any) -> str:
     if origin is Literal:
         choices = [f"`{choice}`" for choice in arguments]
         return "an item" if arguments == ITEMS else f"{', '.join(choices[:-1])} or {choices[-1]}"
+    if origin is tuple and ... not in arguments:
+        return f"pair of {' and '.join(map(in_words, arguments))}"
     if origin is tuple:
         each = in_words(arguments[0])
-        return f"list of {MANY.get(each, each)}"
+        return f"list of {MANY.get(each, each.replace('pair of', 'pairs of', 1))}"
     if origin in (Union, types.UnionType):
         return " or ".join("nothing" if one is type(None) else in_words(one) for one in arguments)
     if hint in VALUES:
