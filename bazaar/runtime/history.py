@@ -143,6 +143,12 @@ class HistoryFile:
         wanted = (_decoder.decode(line) for line in lines if _kinds.decode(line).what in names)
         return cast(Iterator[Recorded[E]], wanted)
 
+    def mentioning(self, words: Sequence[str]) -> Iterator[Recorded[Event]]:
+        """The events in which one of these names stands: most of a long history is not even decoded."""
+        wanted = _quoted(words)
+        for block in self._blocks(words):
+            yield from (_decoder.decode(line) for line in block.split(b"\n") if any(word in line for word in wanted))
+
     def sound(self) -> Iterator[Recorded[Event]]:
         """The events that can be read, whatever somebody has done to the lines between them."""
         for line in self._lines():
@@ -165,7 +171,7 @@ class HistoryFile:
 
     def _blocks(self, words: Iterable[str] = ()) -> Iterator[bytes]:
         """The file in pieces of whole lines; with `words`, only those in which one of them stands."""
-        wanted = [f'"{word}"'.encode() for word in words]
+        wanted = _quoted(words)
         rest = b""
         if self._path.exists():
             with self._path.open("rb") as file:
@@ -174,6 +180,11 @@ class HistoryFile:
                     block, newline, rest = (rest + data).rpartition(b"\n")
                     if newline and (not wanted or any(word in block for word in wanted)):
                         yield block
+
+
+def _quoted(words: Iterable[str]) -> list[bytes]:
+    """As a line holds them."""
+    return [f'"{word}"'.encode() for word in words]
 
 
 def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
@@ -239,6 +250,19 @@ def only(history: Iterable[Recorded[Event]], *kinds: type[E]) -> Iterator[Record
     if isinstance(history, HistoryFile):
         return history.only(*kinds)
     return cast(Iterator[Recorded[E]], (line for line in history if type(line.event) in kinds))
+
+
+def mentioning(history: Iterable[Recorded[Event]], *words: str) -> Iterator[Recorded[Event]]:
+    """The events in which one of these names stands."""
+    if isinstance(history, HistoryFile):
+        return history.mentioning(words)
+    wanted = _quoted(words)
+
+    def mentioned(line: Recorded[Event]) -> bool:
+        text = encode_line(line)
+        return any(word in text for word in wanted)
+
+    return filter(mentioned, history)
 
 
 def by_time(histories: Iterable[Iterable[Recorded[E]]]) -> Iterator[Recorded[E]]:

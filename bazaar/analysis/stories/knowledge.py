@@ -1,0 +1,161 @@
+"""What the traders of a run knew of one lot: who sold a unit of it when, and who had heard of that by then.
+
+Within a process the order of events is that of its clock. Between processes a push is known by whom it came from and by
+the clock that it was sent at, and an answer of the warehouse by the ledger's position: so no two processes' times are
+compared but to say which of two promises came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from bazaar.analysis.stories.reading import Line, Run
+from bazaar.analysis.stories.story import Cause
+from bazaar.protocol import events
+from bazaar.protocol.entries import Sale
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.runtime.history import Recorded, mentioning
+
+
+class Gone(NamedTuple):
+    """A unit of the lot that somebody promised or sold."""
+
+    order_id: str
+    trader: str
+    """Whose cache promised it, or who had the warehouse asked."""
+    line: Line | None
+    """The promise, or else the shipping; None if the process was killed before it noted that."""
+    position: int
+    """The ledger's, where it says what became of it."""
+    promised: bool
+
+    @property
+    def at(self) -> tuple[float, int]:
+        """When nobody else could have it any more."""
+        return (self.line.at, self.line.clock) if self.line is not None else (float("inf"), 0)
+
+
+def belief_behind(run: Run, promise: Recorded[events.Taken]) -> Line | None:
+    """What the trader was told of the lot last, before it promised this unit of it."""
+    lot = promise.event.deposit_id
+    lines = mentioning(run.histories.get(promise.process, ()), lot, events.Born.kind) if lot else ()
+    beliefs = Knowledge(lot, (), {promise.process: list(lines)}, pushes=True).beliefs(promise)
+    return beliefs[-1] if beliefs else None
+
+
+class Knowledge:
+    """Of one lot."""
+
+    def __init__(
+        self, deposit_id: str, sales: Sequence[Sale], lines: Mapping[str, Sequence[Line]], pushes: bool
+    ) -> None:
+        """`lines`: by process, those in which the lot or the order of one of its sales stands, and its births.
+
+        `pushes`: whether traders tell each other at all.
+        """
+        self.deposit_id = deposit_id
+        self.lines = lines
+        self._pushes = pushes
+        self.gone = [self._gone(sale) for sale in sales]
+
+    def _gone(self, sale: Sale) -> Gone:
+        line = self.promise_of(sale.order_id) if sale.cached else None
+        if line is not None:
+            return Gone(sale.order_id, line.process, line, sale.position, promised=True)
+        shipped = (
+            line
+            for line in self.lines.get(WAREHOUSE, ())
+            if isinstance(line.event, events.Shipped) and line.event.order_id == sale.order_id
+        )
+        return Gone(sale.order_id, sale.trader, next(shipped, None), sale.position, promised=False)
+
+    def promise_of(self, order_id: str) -> Recorded[events.Taken] | None:
+        """How a cache promised this order from the lot."""
+        for lines in self.lines.values():
+            for line in lines:
+                match line.event:
+                    case events.Taken(order_id=order, to="cache", deposit_id=deposit_id):
+                        if (order, deposit_id) == (order_id, self.deposit_id):
+                            return cast(Recorded[events.Taken], line)
+        return None
+
+    def before(self, line: Line) -> list[Line]:
+        """What the process noted of the lot in the same life, before."""
+        earlier = [each for each in self.lines[line.process] if each.clock < line.clock]
+        births = [number for number, each in enumerate(earlier) if isinstance(each.event, events.Born)]
+        return earlier[births[-1] + 1 :] if births else earlier
+
+    def said(self, line: Line) -> int | None:
+        """The count that an event gives for the lot; None if it gives none."""
+        match line.event:
+            case events.Learned(lots=lots) | events.HeardPush(lots=lots) | events.Pushed(lots=lots):
+                return dict(lots).get(self.deposit_id)
+            case events.Taken(deposit_id=deposit_id, count=count) if deposit_id == self.deposit_id:
+                return count - 1
+        return None
+
+    def beliefs(self, line: Line) -> list[Line]:
+        """Before `line`: what the process was told of the lot, the newest last."""
+        kinds = (events.Learned, events.HeardPush)
+        return [each for each in self.before(line) if isinstance(each.event, kinds) and self.said(each) is not None]
+
+    def promises(self, line: Line) -> list[Line]:
+        """Before `line`: what the process promised from the lot."""
+        return [
+            each for each in self.before(line) if isinstance(each.event, events.Taken) and self.said(each) is not None
+        ]
+
+    def origin(self, line: Line) -> Line | None:
+        """Where a count was believed first: its own, or, of a push, the sender's; None of an answer of the warehouse."""
+        if isinstance(line.event, events.Taken | events.Pushed):
+            return line
+        if isinstance(line.event, events.HeardPush) and line.source is not None:
+            pushes = self._pushed(line.source, line.process)
+            return max(
+                (push for push in pushes if push.clock < (line.sent or 0)), key=lambda push: push.clock, default=None
+            )
+        return None
+
+    def why_unknown(self, knower: Line, gone: Gone) -> tuple[Cause, list[Line]] | None:
+        """Why a trader did not know of a unit that was gone, with the lines that show it; None if it did."""
+        before = self.before(knower)
+        if any(isinstance(each.event, events.Learned) and each.event.position > gone.position for each in before):
+            return None
+        told = self._told(gone)
+        if gone.trader == knower.process:
+            known = told is not None and told.clock < knower.clock
+            return None if known else ("answer on its way", [])
+        if told is None:
+            return "answer on its way", []
+        push = next((each for each in self._pushed(gone.trader, knower.process) if each.clock > told.clock), None)
+        if push is None:
+            return ("not told" if self._pushes else "pushes are off"), []
+        heard = next(self._heard(knower.process, gone.trader, push), None)
+        if heard is None or heard.clock > knower.clock:
+            return "push on its way", [push, *([heard] if heard is not None else [])]
+        since = [each for each in before if each.clock > heard.clock and isinstance(each.event, events.Learned)]
+        overwriting = [each for each in since if self.said(each) is not None]
+        return ("stale pull", [push, heard, overwriting[-1]]) if overwriting else None
+
+    def _told(self, gone: Gone) -> Line | None:
+        """When the trader knew by itself: as it promised, or as it had the warehouse's answer."""
+        if gone.promised:
+            return gone.line
+        traded = (
+            line
+            for line in self.lines.get(gone.trader, ())
+            if isinstance(line.event, events.Traded) and line.event.order_id == gone.order_id
+        )
+        return next(traded, None)
+
+    def _pushed(self, source: str, to: str) -> Iterator[Line]:
+        for line in self.lines[source]:
+            if isinstance(line.event, events.Pushed) and line.event.to == to:
+                yield line
+
+    def _heard(self, me: str, source: str, push: Line) -> Iterator[Line]:
+        """One connection keeps the order: the first push that was sent after it was noted is this one."""
+        for line in self.lines[me]:
+            if isinstance(line.event, events.HeardPush) and line.source == source and (line.sent or 0) > push.clock:
+                yield line
