@@ -27,6 +27,7 @@ from bazaar.protocol.faults import FORM, Fault, parse_faults
 from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
 from bazaar.setup.doctor import files_needed
+from bazaar.views import explaining
 from bazaar.views.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -169,7 +170,14 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
     return STATUS[judgement.report.verdict]
 
 
-VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge}
+def explain(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh explain ORDER [RUN]`: tells the story of one order."""
+    options = explaining.parse(arguments)
+    terminal.say(explaining.explained(options, _from_here(options.run or RUNS / "latest")))
+    return HELD
+
+
+VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "explain": explain}
 """What the first word can be instead of a host."""
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from bazaar.analysis.aftermath import faults_of
 from bazaar.analysis.audit import Evidence, Report
+from bazaar.analysis.stories import Run, pick
 from bazaar.core.names import Names
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, DepositEntry, Sale
@@ -84,6 +85,8 @@ class Summary(msgspec.Struct, frozen=True):
     deposed_alive: int
     """Of those: how many with nothing wrong that anybody could see."""
     earnings: Earnings
+    examples: dict[str, str] = {}
+    """An order that was `oversold`, `undersold` or `lost` (unanswered), if there is any; `bash run.sh explain` tells why."""
 
 
 def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
@@ -94,6 +97,8 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
     opening = min(opened, default=orders.first_at or launched_at)
     trading_s = max(0.0, (_end_of_trading(evidence, orders) or opening) - opening)
     shipped, undersold, earnings = _sales(evidence.entries)
+    counted = {"oversold": orders.outcomes[events.Revoked], "undersold": undersold, "lost": orders.unanswered}
+    run = Run(evidence.plan, evidence.entries, evidence.histories)
     return Summary(
         verdict=report.verdict,
         seed=settings.seed,
@@ -121,6 +126,9 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         deposed=_deposed(evidence, opening),
         deposed_alive=report.exercised.get("deposed_alive", 0),
         earnings=earnings,
+        examples={
+            which: order for which, count in counted.items() if count and (order := pick(run, which)) is not None
+        },
     )
 
 

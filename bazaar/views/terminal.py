@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bazaar.analysis.judgement import Judgement
+from bazaar.analysis.stories import PICKS
 from bazaar.analysis.summary import Summary
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol import events
@@ -183,6 +184,8 @@ class Terminal:
         ):  # fmt: skip
             table.add_row(name, value)
         self._console.print(table)
+        for which, order in summary.examples.items():
+            self._console.print(f"{PICKS[which][1]}: {order}; bash run.sh explain {order} {run} tells why")
         for fault in summary.faults:
             self._console.print(_what_it_cost(fault))
         for missed in report.missed:
@@ -199,6 +202,10 @@ class Terminal:
                 self._console.print(f"  {story}")
         for unmade in judgement.unmade:
             self.complain(unmade)
+
+    def say(self, line: str) -> None:
+        """One line on standard output."""
+        self._console.print(line)
 
     def complain(self, line: str) -> None:
         """One line on standard error."""

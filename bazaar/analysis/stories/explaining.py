@@ -122,8 +122,9 @@ class _Telling:
                 return f"{me} hears a push of {self._name(neighbor)}: {self._count(lots)}"
             case events.Learned(position, lots):
                 return f"{me} has an answer of the warehouse as of entry {position}: {self._count(lots)}"
-            case events.TookOver(peer):
-                return f"{me} takes over the queue of {self._name(peer)}, and in it this promise"
+            case events.TookOver(peer, promises=promises):
+                what = "this promise" if self._order_id in dict(promises) else f"a promise out of {self._deposit_id}"
+                return f"{me} takes over the queue of {self._name(peer)}, and in it {what}"
             case events.Deposed(peer):
                 return f"{self._name(peer)} loses its seat"
             case events.Fell(name=name) | events.Fault(fault_kind="kill", name=name):

@@ -100,6 +100,17 @@ class Knowledge:
         kinds = (events.Learned, events.HeardPush)
         return [each for each in self.before(line) if isinstance(each.event, kinds) and self.said(each) is not None]
 
+    def journal(self, line: Line) -> Line | None:
+        """Before `line`: the take-over by which the process believes what it believes, if that is what it was told last.
+
+        An heir takes over what was promised of the lot, and with it the count that the former tenure believed then.
+        """
+        told = self.beliefs(line)
+        for each in reversed(self.before(line)):
+            if isinstance(each.event, events.TookOver) and self.deposit_id in dict(each.event.promises).values():
+                return each if not told or told[-1].clock < each.clock else None
+        return None
+
     def promises(self, line: Line) -> list[Line]:
         """Before `line`: what the process promised from the lot."""
         return [
@@ -121,6 +132,10 @@ class Knowledge:
         """Why a trader did not know of a unit that was gone, with the lines that show it; None if it did."""
         before = self.before(knower)
         if any(isinstance(each.event, events.Learned) and each.event.position > gone.position for each in before):
+            return None
+        if any(
+            gone.order_id in dict(each.event.promises) for each in before if isinstance(each.event, events.TookOver)
+        ):
             return None
         told = self._told(gone)
         if gone.trader == knower.process:

@@ -24,6 +24,8 @@ class Overselling(NamedTuple):
     """The events that show it, beyond those of the order itself."""
     why: tuple[str, ...]
     deposit_id: str = ""
+    knower: Line | None = None
+    """The promise by whoever did not know: that of the order itself, or of the one that took its unit."""
 
 
 def why_oversold(run: Run, denial: Denial, own: list[Line]) -> Overselling:
@@ -80,15 +82,25 @@ class _Case:
             f"When {self._name(promise.process)} promised it, {_count(promise.event.count)} of {self._lot} "
             f"{_were(promise.event.count)} left as it believed, and none in truth."
         )
+        if (journal := self._knowledge.journal(promise)) is not None:
+            return self._found(
+                "old journal",
+                [journal],
+                truth,
+                f"{self._name(promise.process)} had found a promise from the lot in the journal of a former tenure (clock "
+                f"{journal.clock}), and took the count there for true, though some were sold since.",
+            )
         if unknown:
             gone, (cause, lines) = max(unknown, key=lambda each: each[0].at)
-            return self._found(cause, [*self._shown(gone), *lines], truth, self._because(promise, gone, cause, lines))
+            because = self._because(promise, gone, cause, lines)
+            return self._found(cause, [*self._shown(gone), *lines], truth, because, knower=promise)
         return self._misbelieved(promise, truth)
 
     # ------------------------------------------------------------------ it was there as it was promised
     def _lost_the_race(self, promise: Recorded[events.Taken], rest: int) -> Overselling:
         me, denial = promise.process, self._denial
-        last = max(self._knowledge.gone, key=lambda gone: gone.position)
+        # The last to come to the ledger, of those that were promised or sold later than this one.
+        last = max(self._knowledge.gone, key=lambda gone: (gone.at >= (promise.at, promise.clock), gone.position))
         there = f"When {self._name(me)} promised it, {_count(rest)} of {self._lot} {_were(rest)} there."
         taken = self._taken_over()
         if taken is not None or denial.trader != me:
@@ -109,6 +121,7 @@ class _Case:
                     there,
                     self._because(last.line, ours, *why),
                     self._order(last),
+                    knower=last.line,
                 )
         how = (
             f"{self._name(last.trader)} promised it to {last.order_id} too, without having heard of that promise."
@@ -223,8 +236,8 @@ class _Case:
     def _shown(self, gone: Gone) -> list[Line]:
         return [gone.line] if gone.line is not None else []
 
-    def _found(self, cause: Cause, lines: list[Line], *why: str) -> Overselling:
-        return Overselling(cause, tuple(lines), why, self._deposit.deposit_id)
+    def _found(self, cause: Cause, lines: list[Line], *why: str, knower: Line | None = None) -> Overselling:
+        return Overselling(cause, tuple(lines), why, self._deposit.deposit_id, knower)
 
     @property
     def _lot(self) -> str:
