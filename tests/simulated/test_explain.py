@@ -6,7 +6,7 @@ were received when.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -40,28 +40,28 @@ class Received(NamedTuple):
 
 
 class Truth:
-    """What the simulator saw. `gone`: by lot, when each order's unit was promised or sold first."""
+    """What the simulator saw. `gone`: by lot, the orders that a unit was promised or sold to, in the order of that."""
 
     def __init__(self) -> None:
-        self.gone: dict[str, dict[str, float]] = {}
+        self.gone: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.received: list[Received] = []
 
-    def left(self, deposit: DepositEntry, sold: set[str], at: float) -> int:
-        """How many units of the lot nobody had, that had it in the end, before this time."""
-        gone = self.gone.get(deposit.deposit_id, {})
-        return deposit.count - sum(gone[order] < at for order in sold)
+    def left(self, deposit: DepositEntry, sold: set[str], order_id: str) -> int:
+        """How many units of the lot there were when one was promised to this order, by those who had them in the end."""
+        gone = list(self.gone[deposit.deposit_id])
+        return deposit.count - len(sold.intersection(gone[: gone.index(order_id)]))
 
 
 @pytest.fixture
-def truth(monkeypatch: pytest.MonkeyPatch) -> Iterator[Truth]:
+def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
     seen = Truth()
     keep, receive = Turn.keep, Peer.receive
 
     def kept(self: Turn, record: Any) -> None:
         if isinstance(record, Promised):
-            seen.gone.setdefault(record.lot.deposit_id, {}).setdefault(record.order.order_id, self.now)
+            seen.gone[record.lot.deposit_id].setdefault(record.order.order_id)
         if isinstance(record, Sale):
-            seen.gone.setdefault(record.deposit_id, {}).setdefault(record.order_id, self.now)
+            seen.gone[record.deposit_id].setdefault(record.order_id)
         keep(self, record)
 
     def received(self: Peer, turn: Turn, source: str, letter: Letter) -> None:
@@ -70,7 +70,7 @@ def truth(monkeypatch: pytest.MonkeyPatch) -> Iterator[Truth]:
 
     monkeypatch.setattr(Turn, "keep", kept)
     monkeypatch.setattr(Peer, "receive", received)
-    yield seen
+    return seen
 
 
 def stories(evidence: Evidence) -> Iterator[tuple[Denial, Overselling, Line | None]]:
@@ -88,10 +88,10 @@ def contradiction(truth: Truth, evidence: Evidence, denial: Denial, why: Oversel
     deposit = next(e for e in evidence.entries if isinstance(e, DepositEntry) and e.deposit_id == why.deposit_id)
     sold = {
         entry.order_id
-        for entry in evidence.entries[: denial.position]
+        for entry in list(evidence.entries)[: denial.position]
         if isinstance(entry, Sale) and entry.deposit_id == why.deposit_id
     }
-    left = truth.left(deposit, sold, promise.at)
+    left = truth.left(deposit, sold, denial.order_id)
     if why.cause in WAS_THERE and left <= 0:
         return f"{left} were left when it was promised"
     if why.cause in WAS_GONE and left > 0 and why.knower in (None, promise):
@@ -174,6 +174,6 @@ def test_the_story_of_an_order_has_its_own_events_in_the_order_of_time() -> None
     assert times == sorted(times)
     assert len(story.moments) <= 16
     noted = sum(len(list(mentioning(history, order))) for history in evidence.histories.values())
-    assert 5 <= noted
+    assert noted >= 5
     assert any("orders" in moment.text for moment in story.moments)
     assert any("believes" in moment.text for moment in story.moments)

@@ -205,8 +205,8 @@ class _Case:
                 assert isinstance(pull.event, events.Learned)
                 return (
                     f"{sold}. It had heard {other}'s push at clock {heard.clock}. Then, at clock {pull.clock}, an answer of "
-                    f"the warehouse came in that is older than that sale (as of entry {pull.event.position}; the sale is entry "
-                    f"{gone.position}), and {me} believed {self._knowledge.said(pull)} again."
+                    f"the warehouse came in that is older than that sale (as of entry {pull.event.position}; the sale is "
+                    f"entry {gone.position}), and {me} believed {self._knowledge.said(pull)} again."
                 )
             case "push on its way" if len(lines) > 1:
                 return f"{sold}: {other}'s push of clock {lines[0].clock} came in at clock {lines[1].clock}, too late."
