@@ -172,8 +172,8 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
 
 def explain(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh explain ORDER [RUN]`: tells the story of one order."""
-    options = explaining.parse(arguments)
-    terminal.say(explaining.explained(options, _from_here(options.run or RUNS / "latest")))
+    question = explaining.parse(arguments)
+    terminal.say(explaining.explained(question, _from_here(question.run or RUNS / "latest")))
     return HELD
 
 

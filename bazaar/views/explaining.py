@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +18,18 @@ from bazaar.runtime.history import histories_of
 from bazaar.runtime.ledger_file import KeptLedger
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """`which`: an option of `PICKS`, or None; `order`, `run`, `json`. Raises `UsageError`."""
+class Question(NamedTuple):
+    """What was asked: an order by its name, or else one of `PICKS`."""
+
+    order: str | None
+    which: str | None
+    run: Path | None
+    """None: the newest run."""
+    json: bool
+
+
+def parse(arguments: Sequence[str]) -> Question:
+    """What the arguments ask. Raises `UsageError`."""
     parser = Parser(
         prog="bash run.sh explain",
         description="Tells the story of one order: what happened when, who believed what, and why it came out like that.",
@@ -30,33 +40,33 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         of = "the slowest order" if which == "slowest" else f"the first order that was {what}"
         one.add_argument(f"--{which}", dest="which", action="store_const", const=which, help=of)
     parser.add_argument("--json", action="store_true", help="for programs")
-    options = parser.parse_args(arguments)
-    words = list(options.words)
-    options.order = words.pop(0) if options.which is None and words else None
-    if len(words) > 1 or (options.order is None and options.which is None):
+    said = parser.read(arguments)
+    words, which = list(said["words"]), said["which"]
+    order = words.pop(0) if which is None and words else None
+    if len(words) > 1 or (order is None and which is None):
         choices = ", ".join(f"--{which}" for which in PICKS)
         raise UsageError(f"usage: bash run.sh explain ORDER [RUN], with an order such as buyer0-3, or one of {choices}")
-    options.run = Path(words[0]) if words else None
-    return options
+    return Question(order, which, Path(words[0]) if words else None, said["json"])
 
 
-def explained(options: argparse.Namespace, out: Path) -> str:
+def explained(question: Question, out: Path) -> str:
     """What is printed. Raises `UsageError` if there is no such order, or no run that is over."""
     plan = plan_of(out)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), then its orders can be explained")
     run = Run(plan, KeptLedger(out), histories_of(out, plan.names))
     try:
-        story = _story(run, options, out)
+        story = _story(run, question, out)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"a history of {out} cannot be read ({error}); `bash run.sh judge {out}` says where") from None
-    return msgspec.json.encode(story).decode() if options.json else "\n".join(lines_of(story))
+    return msgspec.json.encode(story).decode() if question.json else "\n".join(lines_of(story))
 
 
-def _story(run: Run, options: argparse.Namespace, out: Path) -> Story:
-    order = options.order if options.which is None else pick(run, options.which)
-    if order is None:
-        raise UsageError(f"no order of {out} was {PICKS[options.which][1]}")
+def _story(run: Run, question: Question, out: Path) -> Story:
+    order = question.order
+    if question.which is not None and (order := pick(run, question.which)) is None:
+        raise UsageError(f"no order of {out} was {PICKS[question.which][1]}")
+    assert order is not None  # it was the one or the other
     story = explain(run, order)
     if story is None:
         raise UsageError(f"{out} has no order {order!r}{did_you_mean(order, names_like(run, order))}")

@@ -322,4 +322,5 @@ def test_every_figure_of_a_small_run_is_as_counted_by_hand() -> None:
         "deposed": [{"peer": "seller6", "seat": 1, "at_s": 4.25, "why": "killed"}],
         "deposed_alive": 0,
         "earnings": {"traders": {"buyer7": 100, "seller6": 201}, "sellers": {"seller1": 400, "seller3": 800}},
+        "examples": {"oversold": "buyer0-2", "undersold": "buyer2-0", "lost": "buyer2-1"},
     }

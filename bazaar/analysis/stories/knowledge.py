@@ -2,7 +2,7 @@
 
 Within a process the order of events is that of its clock. Between processes a push is known by whom it came from and by
 the clock that it was sent at, and an answer of the warehouse by the ledger's position: so no two processes' times are
-compared but to say which of two promises came first.
+compared but to say which of two promises came first, and whether a promise came before another trader had its answer.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Knowledge:
         if gone.trader == knower.process:
             known = told is not None and told.clock < knower.clock
             return None if known else ("answer on its way", [])
-        if told is None:
+        if told is None or (not gone.promised and told.at > knower.at):
             return "answer on its way", []
         push = next((each for each in self._pushed(gone.trader, knower.process) if each.clock > told.clock), None)
         if push is None:

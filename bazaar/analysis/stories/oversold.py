@@ -218,9 +218,7 @@ class _Case:
                     f"its way as {me} promised another unit of the lot."
                 )
             case "answer on its way":
-                return (
-                    f"{sold}: the warehouse had sold it, and its answer had not come to {other}, which so told nobody."
-                )
+                return f"{sold}: the warehouse had sold it, and {other} had no answer yet, so nobody was told."
             case "pushes are off":
                 return f"{sold}: the traders do not push (--set push=false), and it had not read the shelves since."
         return f"{sold}: {other} never told it."
