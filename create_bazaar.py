@@ -28,6 +28,7 @@ from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
 from bazaar.setup.doctor import files_needed
 from bazaar.views import explaining
+from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -152,12 +153,18 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
     return STATUS[judgement.report.verdict]
 
 
-def judge(arguments: list[str], terminal: Terminal) -> int:
-    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes what is missing of its texts and pictures."""
+def _run_of(verb: str, arguments: list[str]) -> Path:
+    """The run's folder that a verb was given. Raises `UsageError`, also if it is none."""
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
-        raise UsageError("usage: bash run.sh judge [RUN]; RUN is a run's folder (default runs/latest)")
+        raise UsageError(f"usage: bash run.sh {verb} [RUN]; RUN is a run's folder (default runs/latest)")
     out = _from_here(Path(arguments[0]) if arguments else RUNS / "latest")
     plan_of(out)
+    return out
+
+
+def judge(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes what is missing of its texts and pictures."""
+    out = _run_of("judge", arguments)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
     tells, draws = not (out / "output.txt").exists(), not (out / "timeline.png").exists()
@@ -177,7 +184,14 @@ def explain(arguments: list[str], terminal: Terminal) -> int:
     return HELD
 
 
-VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "explain": explain}
+def report(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh report [RUN]`: makes the page `report.html` of a run that is over, and says where it is."""
+    out = _run_of("report", arguments)
+    terminal.say(f"{make_report(out)}")
+    return HELD
+
+
+VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "explain": explain, "report": report}
 """What the first word can be instead of a host."""
 
 

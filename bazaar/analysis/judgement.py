@@ -85,10 +85,11 @@ def judged(run: Path) -> Judgement:
 
 
 def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iterable[Recorded[Event]]]) -> Summary:
-    return summarize(Evidence(plan, KeptLedger(run), histories, None), report, _launched_at(run, histories))
+    return summarize(Evidence(plan, KeptLedger(run), histories, None), report, launch_of(run, histories))
 
 
-def _launched_at(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:
+def launch_of(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:
+    """When a run was launched, in seconds since the epoch: as it says, else at the first event."""
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return clock_of(run).wall
     firsts = (line.at for history in histories.values() for line in itertools.islice(history, 1))

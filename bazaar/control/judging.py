@@ -1,7 +1,7 @@
-"""What is done with a run when it is over: it is judged, told and drawn, by three processes side by side.
+"""What is done with a run when it is over: it is judged, told, drawn and reported, by four processes side by side.
 
 Each reads the run's folder, and nothing else; so whoever has only the folder can do the same (`bash run.sh judge`). Somebody
-may end one of them too: it is started again, once. Only the judge is needed; what could not be told or drawn is said.
+may end one of them too: it is started again, once. Only the judge is needed; what the others could not make is said.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIVES = 2
 
 
 class Task:
-    """One of the three: a program that is given the run's folder. What it says takes no room on a disk, which may be full."""
+    """One of the four: a program that is given the run's folder. What it says takes no room on a disk, which may be full."""
 
     def __init__(self, run: Path, module: str, makes: str) -> None:
         """`makes`: what is missing without it, in words."""
@@ -66,6 +66,12 @@ class Task:
         assert self._popen.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             os.write(self._popen.stdin.fileno(), b"\n")
+
+    def go_on(self) -> None:
+        """Whatever it waits for is there: nothing more will be said to it."""
+        assert self._popen is not None
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
 
     def over(self) -> bool:
         """Whether it has done its work, or cannot. Whoever was stopped goes on."""
@@ -114,16 +120,20 @@ class Task:
 class Judging:
     """`prepare` while the run goes on, `run` when it is over, `close` in any case."""
 
-    def __init__(self, run: Path, tells: bool = True, draws: bool = True) -> None:
-        """Without `tells` there are no texts, without `draws` no pictures."""
+    def __init__(self, run: Path, tells: bool = True, draws: bool = True, reports: bool = True) -> None:
+        """Without `tells` there are no texts, without `draws` no pictures, without `reports` no `report.html`."""
         self._judge = Task(run, "bazaar.analysis.judgement", "the judgement")
         self._artist = Task(run, "bazaar.views.pictures", "a picture")
-        self._others = [Task(run, "bazaar.views.narration", "a text")] * tells + [self._artist] * draws
+        self._reporter = Task(run, "bazaar.views.report", "the report")
+        self._others = [Task(run, "bazaar.views.narration", "a text")] * tells
+        self._others += [self._artist] * draws + [self._reporter] * reports
+        self._for_people = [self._artist, self._reporter]
 
     def prepare(self) -> None:
-        """The artist's libraries take longer to import than the whole bazaar to start."""
-        if self._artist in self._others:
-            self._artist.start()
+        """The artist's libraries take longer to import than the whole bazaar to start, and the reporter's a while."""
+        for task in self._for_people:
+            if task in self._others:
+                task.start()
 
     def run(self, look: Callable[[float], None]) -> Judgement:
         """Does it all. Raises `UsageError` if there can be no judgement.
@@ -135,7 +145,9 @@ class Judging:
             task.begin()
         deadline = float("inf")
         while open_ := [task for task in tasks if not task.over()]:
-            if open_ != [self._artist]:
+            if self._judge not in open_ and self._reporter in open_:
+                self._reporter.go_on()  # the verdict is in it
+            if not set(open_) <= set(self._for_people):
                 deadline = time.monotonic() + DRAWING_PATIENCE_S
             if time.monotonic() > deadline:
                 break

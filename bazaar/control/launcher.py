@@ -59,7 +59,7 @@ class Bazaar:
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
 
-        Without `pictures` the run is judged, but neither drawn nor told: that takes seconds of a processor.
+        Without `pictures` the run is judged, but neither drawn nor told nor reported: that takes seconds of a processor.
         """
         self.settings = settings
         self.plan = draw_plan(settings)
@@ -72,7 +72,7 @@ class Bazaar:
         self.injector = Injector(self)
         self._database = database_of(out)
         self._watch = watch
-        self._judging = Judging(out, tells=pictures, draws=pictures)
+        self._judging = Judging(out, tells=pictures, draws=pictures, reports=pictures)
         self._lock: int | None = None
         self._logbook: Logbook | None = None
         self._port = ""

@@ -12,7 +12,8 @@ import heapq
 import itertools
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, Union, cast
 
@@ -78,6 +79,7 @@ _LINES = {kind: _lines_of(kind) for kind in KINDS.values()}
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Recorded[Event]] = msgspec.json.Decoder(Union[tuple(_LINES.values())])  # noqa: UP007
 _kinds = msgspec.json.Decoder(_Kind)
+_ORDER = re.compile(rb'"order":"([^"]+)"')
 
 
 def recorded(at: float, process: str, noted: Noted) -> Recorded[Event]:
@@ -125,6 +127,11 @@ def decode_line(line: bytes) -> Recorded[Event]:
     return _decoder.decode(line)
 
 
+def kind_of(line: bytes) -> str:
+    """Of what kind the event is, in a seventh of the time that reading it takes. Raises `msgspec.DecodeError`."""
+    return _kinds.decode(line).what
+
+
 class HistoryFile:
     """The history in a process's folder, read anew each time: up to a last line that is cut short, or still being written."""
 
@@ -148,6 +155,15 @@ class HistoryFile:
         wanted = _quoted(words)
         for block in self._blocks(words):
             yield from (_decoder.decode(line) for line in block.split(b"\n") if any(word in line for word in wanted))
+
+    def about(self, orders: Collection[str]) -> Iterator[Recorded[Event]]:
+        """The events in which one of these orders is named; the others are passed over."""
+        wanted = {order.encode() for order in orders}
+        for block in self._blocks():
+            if not wanted.isdisjoint(_ORDER.findall(block)):
+                for line in block.split(b"\n"):
+                    if (named := _ORDER.search(line)) and named[1] in wanted:
+                        yield _decoder.decode(line)
 
     def sound(self) -> Iterator[Recorded[Event]]:
         """The events that can be read, whatever somebody has done to the lines between them."""
@@ -194,6 +210,25 @@ def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
         if len(lines) == 1 + block.count(b"\n"):
             return lines
     return ()
+
+
+class Tail:
+    """The end of a file that grows: what has come since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def new(self, most_bytes: int) -> list[bytes]:
+        """The whole lines that have come, of so many bytes at the most; the next look has the rest."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read(most_bytes)
+        data = data[: data.rfind(b"\n") + 1]
+        self._read += len(data)
+        return data.splitlines()
 
 
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:

@@ -10,20 +10,16 @@ import networkx as nx
 from bazaar.protocol.goods import is_seller
 from bazaar.protocol.plan import Plan
 from bazaar.runtime.run_folder import in_one_piece
+from bazaar.views.places import graph_of, places_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 
-def graph_of(plan: Plan) -> nx.Graph:
-    """The plan's adjacency list as a graph."""
-    return nx.Graph({name: list(neighbours) for name, neighbours in plan.neighbours.items()})
-
-
 def draw(plan: Plan, path: Path) -> None:
     """Draws the graph; sellers are squares, buyers circles (told apart in black and white), labels are names."""
     graph = graph_of(plan)
-    places = nx.spring_layout(graph, seed=plan.settings.seed % 2**32, iterations=300)
+    places = places_of(plan)
     side = max(6.0, len(plan.names) ** 0.5 * 2)
     figure, axes = pyplot.subplots(figsize=(side, side * 0.75), layout="constrained")
     nx.draw_networkx_edges(graph, places, ax=axes, edge_color="#888888")

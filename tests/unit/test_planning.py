@@ -10,7 +10,7 @@ from bazaar.core.cache import POLICIES
 from bazaar.protocol.goods import ITEMS, index_of, is_seller
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError, check
-from bazaar.views.topology import graph_of
+from bazaar.views.places import graph_of
 from tests.builders import a_plan, some_settings
 
 SIZES = st.integers(3, 80)

@@ -6,7 +6,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from bazaar.views.topology import draw, graph_of
+from bazaar.views.places import graph_of
+from bazaar.views.topology import draw
 from tests.builders import a_plan
 
 

@@ -1,0 +1,257 @@
+"""The course of a run: how much of what happened when, who was what, and the single events that one would want to read.
+
+Single events are kept where something is seldom: so many of each kind, and some more after each fault and each election. What
+was left out is counted by kind. Memory is bounded thereby: only the orders without an answer are held besides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.runtime.history import Recorded, decode_line, kind_of
+from bazaar.views.narration import SENTENCES, Narrator
+from bazaar.views.pieces import Piece, Pieces, bucket
+
+MOST_OF_A_KIND, MORE_AFTER_A_TURN, MOST_EVENTS = 40, 12, 2_000
+EVERY_TENTH = b'0","item"'
+"""In the line of an order whose number ends so: where lines are only counted, these alone are timed."""
+
+TURNS: tuple[type[Event], ...] = (events.Fault, events.Fell, events.ElectionStarted)
+"""After these there is room for more single events."""
+SELDOM: tuple[type[Event], ...] = (
+    *TURNS,
+    *(events.Reelection, events.Elected, events.Opened, events.TraderDied, events.Deposed, events.Resigned),
+    *(events.SteppedDown, events.NothingToResign, events.TookOver, events.Inherited, events.Unreadable, events.Absent),
+    *(events.Missed, events.Started, events.Closing, events.Ended),
+)
+"""Read one by one also where all else is only counted."""
+TOLD = frozenset((told[0] if isinstance(told, tuple) else told).kind for told in SENTENCES)
+"""The kinds of events for which there are sentences."""
+_SELDOM = frozenset(kind.kind for kind in SELDOM)
+_TIMED = frozenset(kind.kind for kind in (events.Ordered, *events.ANSWERS))
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process is something else from now on. `t` in seconds since the launch, also below."""
+
+    t: float
+    who: str
+    now: str
+    """`traderI`, `peer` (no trader any more), `dead`, `up`, `paused`; or it `took over` a queue."""
+    until: float | None = None
+    """When a pause is over by itself."""
+    of: str | None = None
+    """Whose queue was taken over."""
+
+
+class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A single event, told."""
+
+    t: float
+    who: str
+    kind: str
+    text: str
+    order: str | None = None
+
+
+class Course:
+    """`add` every event, in the order of their time; or `count` a process's lines, which is quicker and knows less."""
+
+    def __init__(self, launched_at: float) -> None:
+        self.launched_at = launched_at
+        self.end = 0.0
+        """Of the last event, in seconds since the launch."""
+        self.pieces = Pieces()
+        self.changes: list[Change] = []
+        self.happenings: list[Happening] = []
+        self.opening: float | None = None
+        """When trading began, in seconds since the launch."""
+        self.ended = False
+        """Whether the launcher has said that the run is over."""
+        self.sampled = False
+        """Whether only every tenth order was timed, at least for a while."""
+        self.seen: Counter[str] = Counter()
+        """How many events there were of each kind."""
+        self.kept: Counter[str] = Counter()
+        self.open: dict[str, float] = {}
+        """The orders that have no answer: when they were placed."""
+        self._room = dict.fromkeys(TOLD, MOST_OF_A_KIND)
+        self._queue: Counter[str] = Counter()
+        self._stock: Counter[str] = Counter()
+        self._seats: dict[str, int] = {}
+        self._narrator = Narrator()
+
+    # --------------------------------------------------------------------------------------- taking in
+    def add(self, line: Recorded[Event]) -> None:
+        """One event."""
+        kind = type(line.event)
+        self.seen[kind.kind] += 1
+        self.end = max(self.end, line.at - self.launched_at)
+        take = _TAKERS.get(kind)
+        if take is not None:
+            take(self, line)
+        if kind in TURNS:
+            for name in self._room:
+                self._room[name] = max(self._room[name], MORE_AFTER_A_TURN)
+        if self._room.get(kind.kind, 0) > 0 and len(self.happenings) < MOST_EVENTS:
+            self._keep(line)
+
+    def count(self, process: str, at: float, lines: Sequence[bytes]) -> None:
+        """Lines of one process that are too many to be read one by one; `at`: when they were read."""
+        self.end = max(self.end, at - self.launched_at)
+        kinds = [kind_of(line) for line in lines]
+        counts = Counter(kinds)
+        seldom = counts.keys() & _SELDOM
+        timed = counts.keys() & _TIMED
+        self.sampled = self.sampled or bool(timed)
+        for name, line in zip(kinds, lines, strict=True) if seldom or timed else ():
+            if name in seldom:
+                self.add(decode_line(line))
+            elif name in timed and EVERY_TENTH in line:
+                event = decode_line(line)
+                _TAKERS[type(event.event)](self, event)
+        for name, number in counts.items():
+            if name not in seldom:
+                self.seen[name] += number
+        queued = counts["queued"] + counts["requeued"] - counts["taken"]
+        if queued:
+            self._wait(process, at, queued)
+
+    def _keep(self, line: Recorded[Event]) -> None:
+        name = type(line.event).kind
+        told = " ".join(sentence.text for sentence in self._narrator.tell([line]))
+        if told:
+            self._room[name] -= 1
+            self.kept[name] += 1
+            order = getattr(line.event, "order_id", None)
+            self.happenings.append(Happening(self._since(line.at), line.process, name, told, order))
+
+    def _since(self, at: float) -> float:
+        return round(at - self.launched_at, 4)
+
+    def _piece(self, at: float) -> Piece:
+        return self.pieces.at(at - self.launched_at)
+
+    def _wait(self, process: str, at: float, more: int) -> None:
+        """So many orders more wait there, or less."""
+        self._queue[process] = max(0, self._queue[process] + more)
+        self._piece(at).queue[process] = self._queue[process]
+
+    def _change(self, at: float, who: str, now: str, until: float | None = None) -> None:
+        self.changes.append(Change(self._since(at), who, now, until and self._since(until)))
+
+    def _unseat(self, at: float, peer: str) -> None:
+        if self._seats.pop(peer, None) is not None:
+            self._change(at, peer, "peer")
+        self._leave(at, peer)
+
+    def _leave(self, at: float, peer: str) -> None:
+        if self._queue.pop(peer, 0):
+            self._piece(at).queue[peer] = 0
+
+    # ----------------------------------------------------------------------------- by kind of the event
+    def _queued(self, line: Recorded[Event]) -> None:
+        self._wait(line.process, line.at, 1)
+
+    def _taken(self, line: Recorded[events.Taken]) -> None:
+        self._wait(line.process, line.at, -1)
+
+    def _ordered(self, line: Recorded[events.Ordered]) -> None:
+        self.open[line.event.order_id] = line.at
+
+    def _answered(self, line: Recorded[events.OfOrder]) -> None:
+        placed = self.open.pop(line.event.order_id, None)
+        if placed is not None:
+            self._piece(line.at).waits[bucket(line.at - placed)] += 1
+
+    def _stocked(self, line: Recorded[events.Stocked]) -> None:
+        self._stock[line.event.item] += line.event.count
+        self._piece(line.at).stock[line.event.item] = self._stock[line.event.item]
+
+    def _shipped(self, line: Recorded[events.Shipped]) -> None:
+        piece, item = self._piece(line.at), line.event.item
+        piece.shipped += 1
+        self._stock[item] -= 1
+        piece.stock[item] = self._stock[item]
+
+    def _oversold(self, line: Recorded[events.Oversold]) -> None:
+        piece = self._piece(line.at)
+        piece.oversold += 1
+        piece.undersold += self._stock[line.event.item] > 0
+
+    def _unavailable(self, line: Recorded[events.Unavailable]) -> None:
+        if line.process == WAREHOUSE:
+            piece = self._piece(line.at)
+            piece.unavailable += 1
+            piece.undersold += self._stock[line.event.item] > 0
+
+    def _elected(self, line: Recorded[events.Elected]) -> None:
+        self._seats[line.process] = line.event.seat
+        self._change(line.at, line.process, f"trader{line.event.seat}")
+
+    def _opened(self, line: Recorded[events.Opened]) -> None:
+        self.opening = self._since(line.at) if self.opening is None else self.opening
+
+    def _stepped_down(self, line: Recorded[events.SteppedDown]) -> None:
+        self._unseat(line.at, line.process)
+
+    def _deposed(self, line: Recorded[events.Deposed | events.TraderDied]) -> None:
+        self._unseat(line.at, line.event.peer)
+
+    def _fell(self, line: Recorded[events.Fell]) -> None:
+        self._leave(line.at, line.event.name)
+        self._change(line.at, line.event.name, "dead")
+
+    def _started(self, line: Recorded[events.Started]) -> None:
+        if line.event.again:
+            self._change(line.at, line.event.name, "up")
+
+    def _fault(self, line: Recorded[events.Fault]) -> None:
+        fault = line.event
+        if fault.fault_kind == "pause":
+            self._change(line.at, fault.name, "paused", line.at + fault.for_s)
+        elif fault.fault_kind == "resume":
+            self._change(line.at, fault.name, "up")
+
+    def _took_over(self, line: Recorded[events.TookOver]) -> None:
+        if line.event.peer != line.process:
+            self.changes.append(Change(self._since(line.at), line.process, "took over", of=line.event.peer))
+
+    def _ended(self, line: Recorded[events.Ended]) -> None:
+        self.ended = True
+
+    def left_out(self) -> dict[str, int]:
+        """How many events of each kind that has sentences are not among the single ones."""
+        told = self.kept.keys()
+        return {kind: self.seen[kind] - self.kept[kind] for kind in sorted(told) if self.seen[kind] > self.kept[kind]}
+
+
+_TAKERS: dict[type[Event], Callable[[Course, Any], None]] = {
+    events.Queued: Course._queued,
+    events.Inherited: Course._queued,
+    events.Requeued: Course._queued,
+    events.Taken: Course._taken,
+    events.Ordered: Course._ordered,
+    **dict.fromkeys(events.ANSWERS, Course._answered),
+    events.Stocked: Course._stocked,
+    events.Shipped: Course._shipped,
+    events.Oversold: Course._oversold,
+    events.Unavailable: Course._unavailable,
+    events.Elected: Course._elected,
+    events.Opened: Course._opened,
+    events.SteppedDown: Course._stepped_down,
+    events.Deposed: Course._deposed,
+    events.TraderDied: Course._deposed,
+    events.Fell: Course._fell,
+    events.Started: Course._started,
+    events.Fault: Course._fault,
+    events.TookOver: Course._took_over,
+    events.Ended: Course._ended,
+}

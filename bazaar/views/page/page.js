@@ -1,0 +1,106 @@
+// The page as a whole: the result, the feed, the slider; what comes in, and when what is drawn.
+const LOUD = new Set(["fault", "fell", "missed", "trader_died", "stepped_down", "took_over", "unreadable", "resigned", "absent"]);
+const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened"]);
+const MOST_LINES = 80;
+
+function goTo(t) {
+  following = false;
+  moment = Math.min(Math.max(0, t), run.end);
+  point();
+}
+
+// Everything that depends on the moment.
+function point() {
+  $("time").value = moment;
+  $("time").setAttribute("aria-valuetext", since(moment));
+  $("moment").textContent = since(moment);
+  pointGraph();
+  pointCharts();
+  $("lanes").firstChild?.pointAt();
+  tellFeed();
+}
+
+function tellFeed() {
+  const past = run.happenings.filter((happening) => happening.t <= moment);
+  $("feed").replaceChildren(...past.slice(-MOST_LINES).reverse().map(({ t, kind, text, order }) => {
+    const story = order && (DATA.stories ?? []).find((one) => one.order === order);
+    const more = story ? [" ", html("button", { type: "button", onclick: () => { tellStory(story); $("story").scrollIntoView({ block: "nearest" }); } }, order)] : [];
+    return html("li", { class: LOUD.has(kind) ? "loud" : VOTES.has(kind) ? "vote" : "" }, html("span", { class: "t" }, since(t)), text, ...more);
+  }));
+}
+
+function tellOmitted() {
+  const kinds = Object.entries(run.left_out).sort(([, one], [, other]) => other - one);
+  const sampled = run.sampled ? " Of the waiting times every tenth was measured, because there were too many." : "";
+  $("omitted").textContent = (kinds.length
+    ? `Left out here, because nobody could read all of it: ${kinds.map(([kind, number]) => `${number.toLocaleString("en")} × ${kind.replaceAll("_", " ")}`).join(", ")}. `
+      + "The charts count them all; all sentences are in output.txt, all events in the history files."
+    : "") + sampled;
+}
+
+function tellResult({ summary, audit }) {
+  $("result").hidden = !summary;
+  if (!summary) return;
+  $("verdict").className = summary.verdict;
+  $("verdict").textContent = `${summary.verdict}: ${Object.values(summary.audit).filter(Boolean).length} of ${Object.keys(summary.audit).length} checks hold`;
+  const { requests, latency_ms: latency } = summary;
+  const figures = [
+    ["goods shipped", `${summary.goods_shipped} in ${summary.trading_s.toFixed(2)} s: ${summary.throughput_per_s} a second`],
+    ["orders", `${requests.asked} asked, ${requests.purchased} purchased, ${requests.unavailable} unavailable, ${requests.oversold} over-sold, ${requests.unanswered} unanswered`],
+    ["under-sold", `${requests.undersold} refused though in stock`],
+    ["time to an answer", `median ${latency.p50} ms, 99 of 100 within ${latency.p99} ms`],
+    ["traders", summary.traders.join(", ")],
+    ["traders at the end", summary.traders_at_end.join(", ") || "none"],
+    ["faults", summary.faults.map((fault) => `${fault.what}: ${fault.detected_s === null ? "noticed by nobody" : `noticed after ${fault.detected_s} s`}`
+      + (fault.recovered_s === null ? "" : `, trade went on after ${fault.recovered_s} s`)).join("; ") || "none"],
+    ["seats lost", summary.deposed.map((fall) => `${fall.peer} (${fall.why})`).join(", ") || "none"],
+  ];
+  $("figures").replaceChildren(...figures.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
+  $("checks").querySelector("summary").textContent = "All checks";
+  $("checks").querySelector("ul").replaceChildren(...Object.entries(summary.audit).map(([name, held]) =>
+    html("li", { class: held ? "" : "bad" }, `${held ? "✓" : "✗"} ${name.replaceAll("_", " ")}`)));
+  const found = [
+    ...Object.entries(audit?.violations ?? {}).map(([check, stories]) => [`Violated: ${check.replaceAll("_", " ")}`, stories, ""]),
+    ["Not done", audit?.missed ?? [], ""], ["Not known", audit?.unknown ?? [], ""],
+    ["Not one stock", audit?.counter_examples ?? [], "mild"], ["Notes", audit?.notes ?? [], "mild"],
+  ].filter(([, stories]) => stories.length);
+  $("findings").replaceChildren(...found.flatMap(([title, stories, name]) => [html("h3", { class: name }, title), html("ul", {}, ...stories.map((story) => html("li", {}, story)))]));
+}
+
+// A state of the run's course; of what is single, only what is new.
+function take(state) {
+  const { changes, happenings, ...rest } = state;
+  Object.assign(run, rest);
+  run.changes.push(...changes);
+  run.happenings.push(...happenings);
+  $("time").max = run.end;
+  if (following) moment = run.end;
+  drawLanes();
+  drawCharts();
+  tellOmitted();
+  point();
+}
+
+function redraw() {
+  resizeCharts();
+  drawLanes();
+}
+
+$("title").textContent = SCENE.title;
+document.title = `The bazaar: ${SCENE.run}`;
+$("about").textContent = `Run ${SCENE.run}. Times count from the opening of the market.`;
+$("time").addEventListener("input", () => goTo(+$("time").value));
+$("time").addEventListener("keydown", (event) => { // step="any" would be a hundredth of the run
+  const step = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10 }[event.key];
+  if (step) { event.preventDefault(); goTo(moment + step * run.each_s); }
+});
+addEventListener("resize", redraw);
+addEventListener("beforeprint", pointCharts);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", pointCharts);
+drawGraph();
+listOrders(DATA.stories ?? []);
+if (DATA.state) {
+  take(DATA.state);
+  tellResult(DATA);
+  goTo(run.end);
+}

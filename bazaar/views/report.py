@@ -1,0 +1,132 @@
+"""The report of a run, `report.html`: `python -m bazaar.views.report RUN` makes it, from the run's folder and nothing else.
+
+It is started while the market trades, because its libraries take a while to import. A line on standard input says that all
+histories are there, and the end of the input that the run is judged: the verdict stands in the report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from bazaar.analysis.audit import Report
+from bazaar.analysis.judgement import launch_of, plan_of
+from bazaar.analysis.summary import Summary
+from bazaar.protocol import plan as plans
+from bazaar.protocol.goods import is_seller
+from bazaar.protocol.plan import Plan
+from bazaar.protocol.settings import UsageError
+from bazaar.runtime import process, run_folder
+from bazaar.runtime.history import by_time, histories_of
+from bazaar.runtime.run_folder import in_one_piece
+from bazaar.views.course import Course
+from bazaar.views.page import page
+from bazaar.views.stories import Chooser, Story, stories
+
+REPORT_FILE = "report.html"
+T = TypeVar("T")
+
+
+def scene(run: Path, plan: Plan) -> dict[str, Any]:
+    """What does not change in the course of a run: who is there, and where each stands in the graph."""
+    from bazaar.views.places import places_of  # slow to import
+
+    settings = plan.settings
+    return {
+        "run": run.resolve().name,
+        "title": f"{settings.peers} peers, {settings.traders} trader{'s'[: settings.traders != 1]}, "
+        f"cache {settings.cache}, pace {settings.pace}, seed {settings.seed}",
+        "peers": [
+            {
+                "name": name,
+                "role": "seller" if is_seller(name) else "buyer",
+                "item": plan.goods[name],
+                "at": [round(place, 3) for place in at],
+                "neighbours": list(plan.neighbours[name]),
+            }
+            for name, at in places_of(plan).items()
+        ],
+    }
+
+
+def state(course: Course, changes: int = 0, happenings: int = 0) -> dict[str, Any]:
+    """What the page draws. So many changes and happenings the page knows already: they are left out."""
+    each_s, columns = course.pieces.drawn()
+    return {
+        "each_s": each_s,
+        "end": round(course.end, 4),
+        "columns": columns,
+        "changes": course.changes[changes:],
+        "happenings": course.happenings[happenings:],
+        "opening": course.opening,
+        "ended": course.ended,
+        "sampled": course.sampled,
+        "left_out": course.left_out(),
+        "events": course.seen.total(),
+    }
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """What the run was judged to be; nothing in it, if it is not judged yet."""
+    return {"summary": _read(run / "summary.json", Summary), "audit": _read(run / "audit.json", Report)}
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    return None
+
+
+def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
+    """Goes through all histories of a run: its course, and the stories of the orders that one would ask about."""
+    histories = histories_of(run, plan.names)
+    launched_at = launch_of(run, histories)
+    course, chooser = Course(launched_at), Chooser()
+    for line in by_time(histories.values()):
+        course.add(line)
+        chooser.look(line)
+    return course, stories(histories, chooser.chosen(), launched_at)
+
+
+def make(run: Path, plan: Plan, wait: Callable[[], object] = lambda: None) -> Path:
+    """Writes the report into the run's folder. Raises `OSError`. `wait`: until the run is judged."""
+    course, told = followed(run, plan)
+    data = {"scene": scene(run, plan), "state": state(course), "stories": told}
+    wait()
+    with in_one_piece(run / REPORT_FILE) as draft:
+        draft.write_text(page({**data, **outcome(run)}), encoding="utf-8")
+    return run / REPORT_FILE
+
+
+def make_report(run: Path) -> Path:
+    """Makes the report of a run that is over, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
+    if run_folder.is_going_on(run):
+        raise UsageError(
+            f"{run} is a run that is still going on; stop it (Ctrl-C), or look at it with `bash run.sh view`"
+        )
+    try:
+        return make(run, plan_of(run))
+    except OSError as error:
+        raise UsageError(f"the report could not be made: {error.filename or run}: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"the report could not be made: a history is damaged ({error})") from None
+
+
+def main() -> int:
+    """Makes the report of the run that is named on the command line."""
+    import bazaar.views.places  # noqa: F401 # slow: now, while there is nothing to do yet
+
+    run = Path(sys.argv[1])
+    plan = plans.load(run / "bazaar.json")
+    if sys.stdin.readline():
+        make(run, plan, sys.stdin.readline)
+    return 0
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,168 @@
+"""Which orders of a run are worth a look, and what became of each, step by step.
+
+A step is an event in which the order is named. Who noted it because of a message has the message with it: who sent it, and at
+which clock. So the steps are also the points and arrows of a space-time diagram (Lamport 1978).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from bazaar.protocol import events
+from bazaar.protocol.events import Event
+from bazaar.protocol.goods import ITEMS, WAREHOUSE
+from bazaar.runtime.history import HistoryFile, Recorded, by_time
+from bazaar.views.narration import Narrator
+
+MOST_OF_A_REASON = 6
+MOST_STEPS = 60
+"""Of one order: some are repeated for as long as a trader is dead."""
+
+SILENT: dict[type[Event], str] = {
+    events.Ordered: "{me} orders {item} of {trader}",
+    events.Repeated: "{me} asks {trader} again for {item}",
+    events.FoundUnavailable: "{me} is told that nobody sells {item}",
+    events.Doubted: "{me} is to ask again, because the answer does not count any more",
+    events.Inherited: "{me} finds the order in the queue that it took over",
+    events.Requeued: "{me} puts the order back, because all of the item is granted to others",
+    events.TurnedAway: "{me} does not take the order in, because its queue is full",
+    events.Taken: "{me} takes the order out of its queue and asks the {to}",
+}
+"""Events for which the texts of a run have no sentence."""
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event of an order; `t` in seconds since the launch."""
+
+    t: float
+    who: str
+    kind: str
+    clock: int
+    text: str
+    source: str | None = None
+    sent: int | None = None
+
+
+class Story(msgspec.Struct, frozen=True):
+    """One order."""
+
+    order: str
+    why: list[str]
+    """Why it was chosen; nothing, if somebody asked for it."""
+    told: list[str]
+    """Its story in sentences, beginning with the cause, where one is known."""
+    steps: list[Step]
+    left_out: int = 0
+    """Steps in the middle."""
+
+
+class _Slow(NamedTuple):
+    wait: float
+    order: str
+
+
+class Chooser:
+    """Looks at every event, and remembers the orders that one would want to understand."""
+
+    def __init__(self) -> None:
+        self._chosen: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._slowest: list[_Slow] = []
+        self._placed: dict[str, float] = {}
+        self._stock: dict[str, int] = dict.fromkeys(ITEMS, 0)
+
+    def look(self, line: Recorded[Event]) -> None:
+        """In the order of time."""
+        match line.event:
+            case events.Ordered(order):
+                self._placed[order] = line.at
+                if line.event.by_hand:
+                    self._choose("by hand", order)
+            case events.Purchased(order) | events.FoundUnavailable(order) | events.Revoked(order):
+                if order in self._placed:
+                    self._time(order, line.at - self._placed.pop(order))
+                    if isinstance(line.event, events.Purchased) and line.event.final:
+                        self._choose("sold from the warehouse", order, 2)
+                    elif isinstance(line.event, events.Purchased):
+                        self._choose("sold from a cache", order, 2)
+            case events.Oversold(order, item):
+                self._choose("over-sold", order)
+                if self._stock[item] > 0:
+                    self._choose("under-sold", order)
+            case events.Unavailable(order, item) if line.process == WAREHOUSE:
+                if self._stock[item] > 0:
+                    self._choose("under-sold", order)
+                else:
+                    self._choose("unavailable", order, 2)
+            case events.Stocked(item, count):
+                self._stock[item] += count
+            case events.Shipped(_, item):
+                self._stock[item] -= 1
+            case events.Inherited(order):
+                self._choose("taken over", order)
+
+    def _time(self, order: str, wait: float) -> None:
+        heapq.heappush(self._slowest, _Slow(wait, order))
+        if len(self._slowest) > MOST_OF_A_REASON:
+            heapq.heappop(self._slowest)
+
+    def _choose(self, why: str, order: str, most: int = MOST_OF_A_REASON) -> None:
+        chosen = self._chosen[why]
+        if len(chosen) < most:
+            chosen[order] = None
+
+    def chosen(self) -> dict[str, list[str]]:
+        """The orders, each with why; those first that one would ask about first."""
+        for order in self._placed:
+            self._choose("without an answer", order)
+        for slow in sorted(self._slowest, reverse=True):
+            self._choose("slowest", slow.order)
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for why in (
+            *("without an answer", "over-sold", "under-sold", "taken over", "slowest", "by hand"),
+            *("sold from a cache", "sold from the warehouse", "unavailable"),
+        ):
+            for order in self._chosen[why]:
+                found[order].append(why)
+        return dict(found)
+
+
+def stories(histories: Mapping[str, HistoryFile], orders: Mapping[str, list[str]], launched_at: float) -> list[Story]:
+    """What became of these orders, in their order. Of an order that nobody knows there is no story."""
+    lines: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
+    for history in histories.values():
+        for line in history.about(orders):
+            lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` has looked for it
+    return [_story(order, why, lines[order], launched_at) for order, why in orders.items() if order in lines]
+
+
+def _story(order: str, why: list[str], lines: Iterable[Recorded[Event]], launched_at: float) -> Story:
+    narrator = Narrator()
+    steps = [_step(line, narrator, launched_at) for line in by_time([sorted(lines, key=_when)])]
+    half = MOST_STEPS // 2
+    if len(steps) > MOST_STEPS:
+        return Story(order, why, [], [*steps[:half], *steps[-half:]], len(steps) - MOST_STEPS)
+    return Story(order, why, [], steps)
+
+
+def _when(line: Recorded[Event]) -> tuple[float, int]:
+    return line.at, line.clock
+
+
+def _step(line: Recorded[Event], narrator: Narrator, launched_at: float) -> Step:
+    told = " ".join(sentence.text for sentence in narrator.tell([line])) or _told(line)
+    return Step(
+        round(line.at - launched_at, 6), line.process, type(line.event).kind, line.clock, told, line.source, line.sent
+    )
+
+
+def _told(line: Recorded[Event]) -> str:
+    words = msgspec.structs.asdict(line.event)
+    template = SILENT.get(type(line.event))
+    if template is not None:
+        return template.format(me=line.process, **words)
+    return f"{line.process}: {type(line.event).kind.replace('_', ' ')}"
