@@ -67,8 +67,17 @@ class Task:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._popen.stdin.fileno(), b"\n")
 
-    def go_on(self) -> None:
-        """Whatever it waits for is there: nothing more will be said to it."""
+    def tell_judged(self) -> None:
+        """The verdict, for which it waits, is there; said as often as one likes."""
+        assert self._popen is not None
+        assert self._popen.stdin is not None
+        if not self._popen.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._popen.stdin.fileno(), b"\n")
+            self._popen.stdin.close()
+
+    def give_up(self) -> None:
+        """It waits for what will not come."""
         assert self._popen is not None
         assert self._popen.stdin is not None
         self._popen.stdin.close()
@@ -145,8 +154,8 @@ class Judging:
             task.begin()
         deadline = float("inf")
         while open_ := [task for task in tasks if not task.over()]:
-            if self._judge not in open_ and self._reporter in open_:
-                self._reporter.go_on()  # the verdict is in it
+            if self._reporter in open_ and self._judge not in open_:
+                self._reporter.tell_judged() if self._judge.status == 0 else self._reporter.give_up()
             if not set(open_) <= set(self._for_people):
                 deadline = time.monotonic() + DRAWING_PATIENCE_S
             if time.monotonic() > deadline:

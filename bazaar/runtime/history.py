@@ -157,13 +157,14 @@ class HistoryFile:
             yield from (_decoder.decode(line) for line in block.split(b"\n") if any(word in line for word in wanted))
 
     def about(self, orders: Collection[str]) -> Iterator[Recorded[Event]]:
-        """The events in which one of these orders is named; the others are passed over."""
+        """The events in which one of these orders is named; the others, and what cannot be read, are passed over."""
         wanted = {order.encode() for order in orders}
         for block in self._blocks():
             if not wanted.isdisjoint(_ORDER.findall(block)):
                 for line in block.split(b"\n"):
                     if (named := _ORDER.search(line)) and named[1] in wanted:
-                        yield _decoder.decode(line)
+                        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                            yield _decoder.decode(line)
 
     def sound(self) -> Iterator[Recorded[Event]]:
         """The events that can be read, whatever somebody has done to the lines between them."""

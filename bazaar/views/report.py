@@ -1,28 +1,29 @@
 """The report of a run, `report.html`: `python -m bazaar.views.report RUN` makes it, from the run's folder and nothing else.
 
 It is started while the market trades, because its libraries take a while to import. A line on standard input says that all
-histories are there, and the end of the input that the run is judged: the verdict stands in the report.
+histories are there, and a second one that the run is judged: the verdict stands in the report.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from bazaar.analysis.audit import Report
-from bazaar.analysis.judgement import launch_of, plan_of
+from bazaar.analysis.judgement import Sound, launch_of, plan_of
 from bazaar.analysis.summary import Summary
 from bazaar.protocol import plan as plans
+from bazaar.protocol.events import Event
 from bazaar.protocol.goods import is_seller
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process, run_folder
-from bazaar.runtime.history import by_time, histories_of
+from bazaar.runtime.history import Recorded, by_time, histories_of
 from bazaar.runtime.run_folder import in_one_piece
 from bazaar.views.course import Course
 from bazaar.views.page import page
@@ -32,13 +33,13 @@ REPORT_FILE = "report.html"
 T = TypeVar("T")
 
 
-def scene(run: Path, plan: Plan) -> dict[str, Any]:
+def scene(plan: Plan) -> dict[str, Any]:
     """What does not change in the course of a run: who is there, and where each stands in the graph."""
     from bazaar.views.places import places_of  # slow to import
 
     settings = plan.settings
     return {
-        "run": run.resolve().name,
+        "seed": settings.seed,
         "title": f"{settings.peers} peers, {settings.traders} trader{'s'[: settings.traders != 1]}, "
         f"cache {settings.cache}, pace {settings.pace}, seed {settings.seed}",
         "peers": [
@@ -86,20 +87,33 @@ def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
     """Goes through all histories of a run: its course, and the stories of the orders that one would ask about."""
     histories = histories_of(run, plan.names)
     launched_at = launch_of(run, histories)
+    try:
+        course, orders = _gone_through(histories, launched_at)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody has edited one: what can be read is shown
+        course, orders = _gone_through({name: Sound(history) for name, history in histories.items()}, launched_at)
+    return course, stories(histories, orders, launched_at)
+
+
+def _gone_through(
+    histories: Mapping[str, Iterable[Recorded[Event]]], launched_at: float
+) -> tuple[Course, dict[str, list[str]]]:
     course, chooser = Course(launched_at), Chooser()
     for line in by_time(histories.values()):
         course.add(line)
         chooser.look(line)
-    return course, stories(histories, chooser.chosen(), launched_at)
+    return course, chooser.chosen()
 
 
-def make(run: Path, plan: Plan, wait: Callable[[], object] = lambda: None) -> Path:
-    """Writes the report into the run's folder. Raises `OSError`. `wait`: until the run is judged."""
+def content(run: Path, plan: Plan) -> dict[str, Any]:
+    """What the page shows of a run that is over, but for its verdict."""
     course, told = followed(run, plan)
-    data = {"scene": scene(run, plan), "state": state(course), "stories": told}
-    wait()
+    return {"scene": scene(plan), "state": state(course), "stories": told}
+
+
+def write(run: Path, data: dict[str, Any]) -> Path:
+    """Writes the report into the run's folder. Raises `OSError`."""
     with in_one_piece(run / REPORT_FILE) as draft:
-        draft.write_text(page({**data, **outcome(run)}), encoding="utf-8")
+        draft.write_text(page(data), encoding="utf-8")
     return run / REPORT_FILE
 
 
@@ -110,21 +124,24 @@ def make_report(run: Path) -> Path:
             f"{run} is a run that is still going on; stop it (Ctrl-C), or look at it with `bash run.sh view`"
         )
     try:
-        return make(run, plan_of(run))
+        return write(run, {**content(run, plan_of(run)), **outcome(run)})
     except OSError as error:
         raise UsageError(f"the report could not be made: {error.filename or run}: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"the report could not be made: a history is damaged ({error})") from None
 
 
 def main() -> int:
-    """Makes the report of the run that is named on the command line."""
+    """Makes the report of the run that is named on the command line, when that is judged."""
     import bazaar.views.places  # noqa: F401 # slow: now, while there is nothing to do yet
 
     run = Path(sys.argv[1])
     plan = plans.load(run / "bazaar.json")
-    if sys.stdin.readline():
-        make(run, plan, sys.stdin.readline)
+    if not sys.stdin.readline():
+        return 0
+    data = content(run, plan)
+    if sys.stdin.readline():  # else the run could not be judged, and all is to stay as it is
+        verdict = outcome(run)
+        if verdict["summary"] is not None or not (run / REPORT_FILE).exists():  # a verdict that could not be written
+            write(run, {**data, **verdict})
     return 0
 
 

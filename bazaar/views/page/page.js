@@ -87,8 +87,8 @@ function redraw() {
 }
 
 $("title").textContent = SCENE.title;
-document.title = `The bazaar: ${SCENE.run}`;
-$("about").textContent = `Run ${SCENE.run}. Times count from the opening of the market.`;
+document.title = `The bazaar of seed ${SCENE.seed}`;
+$("about").textContent = "Times count from the opening of the market.";
 $("time").addEventListener("input", () => goTo(+$("time").value));
 $("time").addEventListener("keydown", (event) => { // step="any" would be a hundredth of the run
   const step = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10 }[event.key];
