@@ -213,25 +213,6 @@ def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
     return ()
 
 
-class Tail:
-    """The end of a file that grows: what has come since the last look."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = 0
-
-    def new(self, most_bytes: int) -> list[bytes]:
-        """The whole lines that have come, of so many bytes at the most; the next look has the rest."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            data = file.read(most_bytes)
-        data = data[: data.rfind(b"\n") + 1]
-        self._read += len(data)
-        return data.splitlines()
-
-
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     """What a process can know of its former life."""
     lives, clock, placed, credited, seated = 0, 0, 0, set(), set()

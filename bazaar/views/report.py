@@ -16,6 +16,9 @@ import msgspec
 
 from bazaar.analysis.audit import Report
 from bazaar.analysis.judgement import Sound, launch_of, plan_of
+from bazaar.analysis.stories import WORDS
+from bazaar.analysis.stories import Run as Explicable
+from bazaar.analysis.stories import explain as explained
 from bazaar.analysis.summary import Summary
 from bazaar.protocol import plan as plans
 from bazaar.protocol.events import Event
@@ -24,6 +27,7 @@ from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process, run_folder
 from bazaar.runtime.history import Recorded, by_time, histories_of
+from bazaar.runtime.ledger_file import KeptLedger
 from bazaar.runtime.run_folder import in_one_piece
 from bazaar.views.course import Course
 from bazaar.views.page import page
@@ -91,7 +95,17 @@ def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
         course, orders = _gone_through(histories, launched_at)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody has edited one: what can be read is shown
         course, orders = _gone_through({name: Sound(history) for name, history in histories.items()}, launched_at)
-    return course, stories(histories, orders, launched_at)
+
+    def explain(order: str) -> list[str]:
+        try:
+            story = explained(Explicable(plan, KeptLedger(run), histories), order)
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # the page shows what can be read, and `judge` says the rest
+            return []
+        if story is None or story.cause is None:
+            return []
+        return [f"{story.outcome.capitalize()}: {WORDS[story.cause]}.", *story.why]
+
+    return course, stories(histories, orders, launched_at, explain)
 
 
 def _gone_through(
@@ -120,9 +134,7 @@ def write(run: Path, data: dict[str, Any]) -> Path:
 def make_report(run: Path) -> Path:
     """Makes the report of a run that is over, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
     if run_folder.is_going_on(run):
-        raise UsageError(
-            f"{run} is a run that is still going on; stop it (Ctrl-C), or look at it with `bash run.sh view`"
-        )
+        raise UsageError(f"{run} is a run that is still going on; stop it (Ctrl-C), and the page is made")
     try:
         return write(run, {**content(run, plan_of(run)), **outcome(run)})
     except OSError as error:

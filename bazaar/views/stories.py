@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from bazaar.runtime.history import HistoryFile, Recorded, by_time
 from bazaar.views.narration import Narrator
 
 MOST_OF_A_REASON = 6
+MOST_EXPLAINED = 12
 MOST_STEPS = 60
 """Of one order: some are repeated for as long as a trader is dead."""
 
@@ -131,22 +132,35 @@ class Chooser:
         return dict(found)
 
 
-def stories(histories: Mapping[str, HistoryFile], orders: Mapping[str, list[str]], launched_at: float) -> list[Story]:
-    """What became of these orders, in their order. Of an order that nobody knows there is no story."""
+def stories(
+    histories: Mapping[str, HistoryFile],
+    orders: Mapping[str, list[str]],
+    launched_at: float,
+    explain: Callable[[str], list[str]],
+) -> list[Story]:
+    """What became of these orders, in their order. Of an order that nobody knows there is no story.
+
+    `explain` says why, in sentences; the first of the orders are explained, since it reads all histories for each.
+    """
     lines: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
     for history in histories.values():
         for line in history.about(orders):
             lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` has looked for it
-    return [_story(order, why, lines[order], launched_at) for order, why in orders.items() if order in lines]
+    explained = list(orders)[:MOST_EXPLAINED]
+    return [
+        _story(order, why, explain(order) if order in explained else [], lines[order], launched_at)
+        for order, why in orders.items()
+        if order in lines
+    ]
 
 
-def _story(order: str, why: list[str], lines: Iterable[Recorded[Event]], launched_at: float) -> Story:
+def _story(order: str, why: list[str], told: list[str], lines: Iterable[Recorded[Event]], launched_at: float) -> Story:
     narrator = Narrator()
     steps = [_step(line, narrator, launched_at) for line in by_time([sorted(lines, key=_when)])]
     half = MOST_STEPS // 2
     if len(steps) > MOST_STEPS:
-        return Story(order, why, [], [*steps[:half], *steps[-half:]], len(steps) - MOST_STEPS)
-    return Story(order, why, [], steps)
+        return Story(order, why, told, [*steps[:half], *steps[-half:]], len(steps) - MOST_STEPS)
+    return Story(order, why, told, steps)
 
 
 def _when(line: Recorded[Event]) -> tuple[float, int]:

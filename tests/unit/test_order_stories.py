@@ -58,8 +58,8 @@ def test_a_story_is_what_names_the_order_and_nothing_else(tmp_path: Path) -> Non
         buyer7=[event(1.5, "queued", order="buyer0-1", item="fish"),
                 event(1.4, "pushed", to="buyer6")],
     )  # fmt: skip
-    (story,) = stories(histories, {"buyer0-1": ["over-sold"], "buyer9-9": []}, 1.0)
-    assert (story.order, story.why) == ("buyer0-1", ["over-sold"])
+    (story,) = stories(histories, {"buyer0-1": ["over-sold"], "buyer9-9": []}, 1.0, lambda order: [f"why {order}"])
+    assert (story.order, story.why, story.told) == ("buyer0-1", ["over-sold"], ["why buyer0-1"])
     assert [(step.t, step.who, step.kind) for step in story.steps] == [
         (0.0, "buyer0", "ordered"),
         (0.5, "buyer7", "queued"),
@@ -69,6 +69,6 @@ def test_a_story_is_what_names_the_order_and_nothing_else(tmp_path: Path) -> Non
 
 def test_a_story_without_end_is_cut_in_the_middle(tmp_path: Path) -> None:
     repeated = [event(1.0 + n, "repeated", "buyer0", order="buyer0-1", trader="buyer7") for n in range(500)]
-    (story,) = stories(files(tmp_path, buyer0=repeated), {"buyer0-1": []}, 1.0)
+    (story,) = stories(files(tmp_path, buyer0=repeated), {"buyer0-1": []}, 1.0, lambda order: [])
     assert (len(story.steps), story.left_out) == (MOST_STEPS, 500 - MOST_STEPS)
     assert (story.steps[0].t, story.steps[-1].t) == (0.0, 499.0)
