@@ -132,7 +132,7 @@ BREAKS = (
     ),
     Break(
         "a buyer is told though the lease has run out",
-        "peers/trader.py",
+        "peers/trader/__init__.py",
         "before = self._lease_until if self._cache.leased else None",
         "before = None",
         ("tests/unit/test_trader.py", "tests/simulated/test_escrow.py"),
@@ -140,7 +140,7 @@ BREAKS = (
     ),
     Break(
         "an order is closed before it is told",
-        "peers/trader.py",
+        "peers/trader/outcomes.py",
         "turn.keep_afterwards(Closed(order.order_id))",
         "turn.keep(Closed(order.order_id))",
         ("tests/unit/test_trader.py",),
@@ -148,7 +148,7 @@ BREAKS = (
     ),
     Break(
         "a promise is lost in a take-over",
-        "peers/trader.py",
+        "peers/trader/__init__.py",
         "            if order_id in promises:\n                turn.keep(promises[order_id])",
         "            if order_id in promises and seat == self.seat:\n                turn.keep(promises[order_id])",
         ("tests/unit/test_trader.py",),

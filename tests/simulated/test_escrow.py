@@ -145,7 +145,7 @@ def killed_while_it_owes(seed: int) -> World:
 
     def owes() -> bool:
         trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
-        return trader is not None and bool(trader._promises)
+        return trader is not None and bool(trader._promises.untold)
 
     def die(deaths: int) -> None:
         world.kill(name)
@@ -171,7 +171,7 @@ def test_started_again_it_gives_back_nothing_that_it_promised_in_a_former_life(m
 
     assert sum(map(taken_back, SEEDS)) == 0
     assert sum(owed) > 10 * len(SEEDS)
-    monkeypatch.setattr(Trader, "_may_ask", property(lambda trader: not trader._asked))  # its journal unread or not
+    monkeypatch.setattr(Trader, "_may_ask", property(lambda trader: not trader._questions))  # its journal unread or not
     assert sum(map(taken_back, SEEDS)) >= len(SEEDS) / 6
 
 

@@ -41,7 +41,7 @@ def kill_a_trader_that_owes(world: World) -> None:
 
     def owes() -> bool:
         trader: Any = world.actors[name]._trader  # type: ignore[attr-defined] # of a Peer
-        return trader is not None and bool(trader._promises)
+        return trader is not None and bool(trader._promises.untold)
 
     world.at(0.3, lambda: world.once(owes, lambda: world.kill(name)))
     world.quiet_after_s = 5.0
@@ -101,9 +101,8 @@ def adopted_twice(patch: Patch) -> None:
     def twice(self: Trader, turn: Turn, seat: Seat, found: Recovered) -> None:
         inherit(self, turn, seat, found)
         if seat != self.seat:
-            self._adoptions[Seat(seat.peer, seat.since)] = self._adoptions[seat]
-            self._deposits, again = [*self._deposits], self._adoptions[seat]
-            self._deposits.append(again)  # type: ignore[arg-type] # asked along with the deposits, once more
+            again: Any = self._succession.adoptions[seat]
+            self._deposits.append(again)  # asked along with the deposits, once more
 
     patch.setattr(Trader, "inherit", twice)
 

@@ -58,7 +58,7 @@ def a_restarted_trader_takes_its_old_seat_for_a_new_one(patch: Patch) -> None:
     def without_journal(self: Trader, turn: Turn, elected: bool) -> None:
         start(self, turn, elected)
         if elected:
-            self._reading.clear()
+            self._succession._reading.clear()
             turn.reads.clear()
 
     patch.setattr(Trader, "start", without_journal)

@@ -29,7 +29,7 @@ from peers import seller, trader
 from peers.buyer import Buyer
 from peers.peer import Peer
 from peers.seller import Seller
-from peers.trader import Trader
+from peers.trader import Trader, outcomes
 from tests.simulation import draw_world, replay_command
 
 SEEDS = range(25)
@@ -145,11 +145,15 @@ def the_seller_gets_less_than_its_share(patch: Patch) -> None:
     patch.setattr(seller, "sellers_share", lambda price_cents: price_cents * 79 // 100)
 
 
+def told(patch: Patch, purchased: Callable[..., object]) -> None:
+    """What a trader says to a buyer instead of `Purchased`."""
+    patch.setattr(trader, "Purchased", purchased)
+    patch.setattr(outcomes, "Purchased", purchased)
+
+
 @control("money_adds_up", 100)
 def the_buyer_is_charged_another_price(patch: Patch) -> None:
-    patch.setattr(
-        trader, "Purchased", lambda order, item, by, price, final=True: Purchased(order, item, by, price + 1, final)
-    )
+    told(patch, lambda order, item, by, price, final=True: Purchased(order, item, by, price + 1, final))
 
 
 # ---------------------------------------------------------------------------------------------- orders
@@ -179,7 +183,7 @@ def the_buyer_is_told_of_another_seller(patch: Patch) -> None:
         return Purchased(order, item, next(name for name in sellers if name != by), price, final)
 
     patch.setattr(Trader, "start", start)
-    patch.setattr(trader, "Purchased", purchased)
+    told(patch, purchased)
 
 
 @control("buyers_were_told_the_truth", 60, cache="weak", **BUSY)
@@ -195,7 +199,7 @@ def the_buyer_is_told_that_there_is_nothing_though_it_was_sold_to_it(patch: Patc
     def purchased(order: str, item: Item, by: str, price: int, final: bool = True) -> Purchased | Unavailable:
         return Purchased(order, item, by, price, final) if next(tellings) % 10 else Unavailable(order, item)
 
-    patch.setattr(trader, "Purchased", purchased)
+    told(patch, purchased)
 
 
 @control("only_what_was_asked", 100)

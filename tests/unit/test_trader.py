@@ -46,7 +46,10 @@ from bazaar.protocol.messages import (
 )
 from peers import trader as trader_module
 from peers.role import FOREVER
-from peers.trader import MOST_ASKED, READ_AGAIN_AFTER_S, READ_ATTEMPTS, SETTLE_AFTER_S, Trader
+from peers.trader import MOST_ASKED, Trader
+from peers.trader import waiting as waiting_module
+from peers.trader.promises import SETTLE_AFTER_S
+from peers.trader.succession import READ_AGAIN_AFTER_S, READ_ATTEMPTS
 from tests.builders import Stage, a_lot, an_order, noted, sent, some_settings
 
 NAMES = ("buyer0", "seller1", "buyer2", "buyer3", "buyer4")
@@ -272,7 +275,7 @@ def test_a_repeated_order_is_answered_by_the_warehouse_alone() -> None:
 
 
 def test_more_orders_than_the_queue_holds_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trader_module, "MOST_QUEUED", 1)
+    monkeypatch.setattr(waiting_module, "MOST_QUEUED", 1)
     trader = AtTheTrader(open_=False)
     trader.order("buyer0-0")
     turn = trader.order("buyer2-0")

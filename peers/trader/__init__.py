@@ -1,0 +1,327 @@
+"""A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (SPEC C, D).
+
+Two questions (`Ask`) may be under way to the warehouse; what waits meanwhile is the next one, so batches form by
+themselves. An order that the cache can answer is answered at once and confirmed with the next question; one that waits
+for goods which other traders hold (escrow) waits in the queue.
+
+    Buy --> journal --> queue --+-- hit:  Purchased to the buyer, promise to the warehouse --+--> Sold to the seller
+                                |                                                            +--> Oversold to the buyer
+                                +-- miss: to the warehouse ----------------------------------+--> Purchased, Sold
+                                                                                             +--> Unavailable
+
+opening.py    when it opens                         questions.py    what it has asked the warehouse
+promises.py   what its cache has told buyers        succession.py   the queues of former tenures
+waiting.py    the orders that wait                  beliefs.py      what its cache holds for true
+others.py     what it tells the other traders       outcomes.py     what becomes of an order
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bazaar.core.cache import POLICIES
+from bazaar.core.turn import Turn
+from bazaar.protocol import events
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
+from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
+from bazaar.protocol.messages import (
+    Adopt,
+    Adopted,
+    Answer,
+    AskAgain,
+    Buy,
+    CacheUpdate,
+    CallBack,
+    Denied,
+    Deposit,
+    Deposited,
+    Draw,
+    Freed,
+    GiveBack,
+    MarketOpen,
+    Purchased,
+    Read,
+    Registered,
+    Reopened,
+    Request,
+    Scarce,
+    Shelves,
+    Ship,
+    Shipped,
+    Stock,
+    Stocked,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.settings import Settings
+from peers.role import FOREVER, Trading
+from peers.trader.beliefs import counts_of, difference
+from peers.trader.opening import Opening
+from peers.trader.others import Others
+from peers.trader.outcomes import Outcomes
+from peers.trader.promises import Promises
+from peers.trader.questions import Questions
+from peers.trader.succession import Succession, still_open
+from peers.trader.waiting import Waiting
+
+MOST_IN_ASK = 500
+MOST_ASKED = 2  # questions under way: while the ledger takes the one, the next is there to go with others' ones
+MOST_ASKED_LEASED = 1  # nobody waits for most of what is asked under a lease, and so more of it goes together
+MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
+
+
+class Trader(Trading):
+    """What a peer does during one tenure."""
+
+    def __init__(
+        self, seat: Seat, names: tuple[str, ...], settings: Settings, first_number: int = 0, begun: bool = True
+    ) -> None:
+        """`first_number`: where to begin numbering questions, beyond those of a former life. `begun`: whether the tenure
+        may have begun before. If not, there is no journal to be missed."""
+        self.seat = seat
+        self._begun = begun
+        self._me = seat.peer
+        self._names = names
+        self._settings = settings
+        self._cache = POLICIES[settings.cache].of(settings)
+        self._traders: tuple[str, ...] = ()
+        self._others = Others()
+        self._is_restored = False  # after a restart in the middle of the tenure
+        self._opening = Opening(names, settings, further=seat.since >= settings.traders)
+        self._deposits: list[Stock] = []
+        self._lease_until = 0.0  # until then what the cache offers is ours to promise
+        self._waiting = Waiting()
+        self._promises = Promises(self._cache.leased)
+        self._outcomes = Outcomes(self._cache, self._waiting, self._promises)
+        self._succession = Succession(seat)
+        self._questions = Questions(first_number, settings.answer_timeout_s)
+
+    def start(self, turn: Turn, elected: bool) -> None:
+        """The seat is this peer's. It goes on with its own journal, which is empty if it was `elected` in this life."""
+        turn.keep(Opened(self.seat.since))
+        turn.note(events.Seated(self.seat.since))
+        turn.send(WAREHOUSE, WhoTrades())  # it answers with the queues that are to be taken over, too
+        if elected:
+            turn.note(events.ReadyForRegistration())
+        else:
+            self._opening.at_once()
+            self._is_restored = True
+        self._succession.read(turn, self.seat)
+
+    @property
+    def cache(self) -> tuple[Lot, ...]:
+        """What its cache holds for true now."""
+        return self._cache.lots()
+
+    @property
+    def queue(self) -> list[Order]:
+        """The orders that wait here, the lowest clock first."""
+        return self._waiting.orders
+
+    def step_down(self, turn: Turn) -> None:
+        """The seat is lost. The queue is the successor's, who has read it from the journal.
+
+        Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
+        the ledger says. (Not so under a lease: the successor has waited for its end.)
+        """
+        turn.note(events.SteppedDown(promised=len(self._promises)))
+        for promised in () if self._cache.leased else self._promises:
+            turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
+
+    def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
+        """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
+        believed = self._succession.found(turn, seat, found, may_be_missing=not (self._is_restored and self._begun))
+        if believed is None:
+            return
+        lines = believed.lines or ()
+        orders, promises = still_open(lines)
+        for order_id, order in orders.items():
+            if order_id in self._waiting:
+                continue
+            self._waiting.take_in(order_id)
+            turn.keep(Queued(order))
+            if order_id in promises:
+                turn.keep(promises[order_id])
+                self._cache.promised(promises[order_id].lot)
+                self._promises.add(turn.now, promises[order_id])
+            else:
+                self._waiting.put(turn, events.Inherited, order)
+        if seat != self.seat or self._is_restored:
+            promised = tuple((order_id, promise.lot.deposit_id) for order_id, promise in promises.items())
+            closed = sum(isinstance(line, Closed) for line in lines)
+            turn.note(events.TookOver(seat.peer, len(orders), len(promises), promised, closed))
+            self._cache.inherited()
+        if seat != self.seat:
+            self._succession.adoptions[seat] = Adopt(seat)
+
+    @property
+    def idle(self) -> bool:
+        return not any((self._waiting, self._deposits, self._promises, self._succession, self._questions))
+
+    @property
+    def deadline(self) -> float:
+        settle_at = self._promises.settle_at if self._may_ask else FOREVER
+        return min(self._questions.repeat_at, settle_at, self._succession.deadline, self._opening.deadline)
+
+    @property
+    def _may_ask(self) -> bool:
+        """Not before its own journal is read: else it might give back what it has promised in a former life."""
+        most = MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED
+        return self._succession.own_is_read and len(self._questions) < most
+
+    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+        """The first traders wait, and then open as soon as every seller has goods on sale; later ones open at once."""
+        if not traders:
+            return
+        self._traders = traders
+        self._others.are(turn, tuple(name for name in traders if name != self._me))
+        self._opening.traders_are(turn.now, traders)
+
+    def tick(self, turn: Turn) -> None:
+        if self._opening.due(turn.now):
+            self._open(turn)
+        self._succession.read_again(turn)
+        if turn.now >= self._questions.repeat_at:
+            self._questions.repeat(turn)
+        if self._opening.done:
+            self._serve(turn)
+        elif self._may_ask:
+            self._put_question(turn, [], [])  # deposits, queues taken over, promises of a former life
+        self._others.push(turn, self._cache.news())
+
+    def _open(self, turn: Turn) -> None:
+        turn.note(events.Opened(self._traders))
+        for name in self._names:
+            if name != self._me and not is_seller(name):
+                turn.send(name, MarketOpen())
+
+    # ------------------------------------------------------------------------------- serving the queue
+    def _serve(self, turn: Turn) -> None:
+        """Takes orders lowest clock first: all that wait if another question may be asked, else what is cached."""
+        free = self._may_ask
+        misses: list[Ship] = []
+        missed: list[Item] = []
+        while len(self._promises) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
+            taken = self._waiting.next(lambda lane: free or self._offer(turn, lane) is not None)
+            if taken is None:
+                break
+            lane, order = taken
+            lot = self._offer(turn, lane)
+            if lot is not None:
+                self._promise(turn, order, lot)
+            else:
+                turn.note(events.Taken(order.order_id, order.item, to="warehouse"))
+                misses.append(Ship(order, None))
+                missed.append(order.item)
+        if free:
+            self._put_question(turn, misses, missed)
+
+    def _offer(self, turn: Turn, lane: str) -> Lot | None:
+        """The lot from which an order in this lane may be promised."""
+        if lane not in ITEMS or (self._cache.leased and turn.now >= self._lease_until):
+            return None
+        return self._cache.offer(lane)
+
+    def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
+        turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count))
+        promised = Promised(order, lot)
+        turn.keep(promised)
+        # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
+        before = self._lease_until if self._cache.leased else None
+        told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
+        turn.send(order.buyer, told, before)
+        self._promises.add(turn.now, promised, before)
+        self._cache.promised(lot)
+        self._cache.served()
+
+    # ---------------------------------------------------------------------------- asking the warehouse
+    def _put_question(self, turn: Turn, misses: list[Ship], missed: list[Item]) -> None:
+        wanted = self._cache.wants(missed, turn.now)
+        adoptions = [adopt for adopt in self._succession.adoptions.values() if not self._questions.under_way(adopt)]
+        urgent: list[Request] = [*misses, *wanted]
+        if not (adoptions or self._deposits or urgent or turn.now >= self._promises.settle_at):
+            return
+        # All promises go along, so that nothing is given back that was promised.
+        requests = (*adoptions, *self._deposits, *self._promises.untold, *urgent)
+        self._deposits.clear()
+        self._promises.told()
+        if Read(ITEMS) in wanted:
+            turn.note(events.Pulled())
+        self._questions.ask(turn, requests)
+
+    def on_answer(self, turn: Turn, source: str, body: Answer) -> None:
+        answered = self._questions.answered(turn, body)
+        if answered is None:
+            return
+        requests, asked_at = answered
+        if body.written:
+            self._lease_until = asked_at + self._settings.lease_s
+        before = counts_of(self._cache.lots())
+        for request, reply in zip(requests, body.replies, strict=True):
+            match request, reply:
+                case Ship(), (Shipped() | Denied() | Scarce()):
+                    self._outcomes.decided(turn, request, reply, body.position)
+                case Stock(lot), Stocked(deposit_id):
+                    self._cache.hear(lot)
+                    self._opening.on_sale(lot.seller)
+                    turn.send(lot.seller, Deposited(deposit_id))
+                    self._others.on_sale(turn, lot.seller)
+                case ((Read() | Draw() | GiveBack()), Shelves(items, lots)):
+                    self._cache.learn(items, lots)
+                case Adopt(seat), Adopted():
+                    self._succession.adoptions.pop(seat, None)
+                case _:
+                    raise RuntimeError(f"the warehouse answered {request} with {reply}")
+        if learned := difference(before, counts_of(self._cache.lots())):
+            turn.note(events.Learned(body.position, learned))
+
+    # ------------------------------------------------------------------------------------ the messages
+    def on_buy(self, turn: Turn, source: str, body: Buy) -> None:
+        if body.order_id in self._waiting:
+            if body.again:
+                self._promises.ask_again(body.order_id)
+            return
+        if self._waiting.is_full:
+            turn.note(events.TurnedAway(body.order_id, source))
+            return
+        order = Order(body.order_id, source, body.item, turn.sent)
+        turn.keep(Queued(order))
+        self._waiting.take_in(order.order_id)
+        self._waiting.put(turn, events.Queued, order, sure=body.again)
+
+    def on_deposit(self, turn: Turn, source: str, body: Deposit) -> None:
+        lot = Lot(body.deposit_id, source, body.item, body.price_cents, turn.sent, body.count)
+        self._deposits.append(Stock(lot))
+
+    def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
+        self._succession.take_over(turn, body.seat)
+
+    def on_call_back(self, turn: Turn, source: str, body: CallBack) -> None:
+        self._cache.called_back(body.item)
+
+    def on_freed(self, turn: Turn, source: str, body: Freed) -> None:
+        self._waiting.freed(turn, body.item)
+
+    def on_reopened(self, turn: Turn, source: str, body: Reopened) -> None:
+        self._waiting.all_freed(turn)  # the new warehouse does not know who waits
+        self._questions.repeat(turn)
+
+    def on_registered(self, turn: Turn, source: str, body: Registered) -> None:
+        self._opening.on_sale(body.seller)
+
+    def on_cache_update(self, turn: Turn, source: str, body: CacheUpdate) -> None:
+        turn.note(events.HeardPush(source, counts_of(body.lots)))
+        for lot in body.lots:
+            self._cache.hear(lot)
+
+    handles: ClassVar = {
+        Answer: on_answer,
+        Buy: on_buy,
+        Deposit: on_deposit,
+        TakeOver: on_take_over,
+        CallBack: on_call_back,
+        Freed: on_freed,
+        Reopened: on_reopened,
+        Registered: on_registered,
+        CacheUpdate: on_cache_update,
+    }

@@ -1,0 +1,53 @@
+"""When a trader opens: the first ones as soon as every seller has goods on sale, later ones at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bazaar.protocol.goods import is_seller
+from bazaar.protocol.settings import Settings
+from peers.role import FOREVER
+
+
+class Opening:
+    """The sellers whose goods a trader waits for, and for how long."""
+
+    def __init__(self, names: Iterable[str], settings: Settings, further: bool) -> None:
+        """`further`: this is not one of the first traders of all, so the market is open already."""
+        self._missing = set() if further else {name for name in names if is_seller(name)}
+        self._delay_s = 0.0 if further else settings.opening_delay_s
+        self._patience_s = settings.registration_delay_s + settings.answer_timeout_s
+        self._at = self._by = FOREVER
+        self._awaits_sellers = False
+        self.done = False
+
+    def at_once(self) -> None:
+        """The tenure goes on after a restart: nobody is waited for."""
+        self._missing.clear()
+        self._delay_s = 0.0
+
+    def traders_are(self, now: float, traders: Iterable[str]) -> None:
+        """Traders sell nothing of their own. From the first time on that they are known, the time counts."""
+        self._missing.difference_update(traders)
+        if self._at == FOREVER:
+            self._at = now + self._delay_s
+            self._by = self._at + self._patience_s
+
+    def on_sale(self, seller: str) -> None:
+        """This seller has goods on sale."""
+        self._missing.discard(seller)
+
+    def due(self, now: float) -> bool:
+        """Whether the trader opens now; once it has, it does not again."""
+        self._awaits_sellers = now >= self._at and bool(self._missing)
+        if self.done or now < (self._by if self._missing else self._at):
+            return False
+        self.done = True
+        return True
+
+    @property
+    def deadline(self) -> float:
+        """When `due` is to be asked again, if nothing happens before."""
+        if self.done:
+            return FOREVER
+        return self._by if self._awaits_sellers else self._at

@@ -1,0 +1,56 @@
+"""The questions (`Ask`) that a trader has under way to the warehouse; one that is not answered in time is repeated."""
+
+from __future__ import annotations
+
+from bazaar.core.turn import Turn
+from bazaar.protocol import events
+from bazaar.protocol.admission import fits
+from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.messages import Answer, Ask, Request
+from peers.role import FOREVER
+
+
+class Questions:
+    """What is under way, in its order."""
+
+    def __init__(self, number: int, repeat_after_s: float) -> None:
+        """`number`: where to begin numbering, beyond the questions of a former life."""
+        self._number = number
+        self._repeat_after_s = repeat_after_s
+        self._asked: dict[int, tuple[Ask, float]] = {}  # with the time of its asking
+        self.repeat_at = FOREVER
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, turn: Turn, requests: tuple[Request, ...]) -> None:
+        """Puts these requests to the warehouse, as one question."""
+        turn.note(events.Asked(requests=len(requests)))
+        self._number += 1
+        ask = Ask(self._number, requests)
+        self._asked[ask.number] = ask, turn.now
+        self.repeat_at = turn.now + self._repeat_after_s
+        turn.send(WAREHOUSE, ask)
+
+    def repeat(self, turn: Turn) -> None:
+        """Repeats all that is under way."""
+        for ask, _ in self._asked.values():
+            turn.send(WAREHOUSE, ask)
+        self.repeat_at = turn.now + self._repeat_after_s if self._asked else FOREVER
+
+    def under_way(self, request: Request) -> bool:
+        """Whether this request is in one of them."""
+        return any(request in ask.requests for ask, _ in self._asked.values())
+
+    def answered(self, turn: Turn, answer: Answer) -> tuple[tuple[Request, ...], float] | None:
+        """What this answers, and when it was asked; None if it answers nothing, or answers it in no way that fits."""
+        if answer.number not in self._asked:
+            return None  # the answer to a question that was repeated
+        ask, asked_at = self._asked[answer.number]
+        if not fits(ask.requests, answer.replies):
+            turn.note(events.Unexpected("Answer"))
+            return None
+        del self._asked[answer.number]
+        if not self._asked:
+            self.repeat_at = FOREVER
+        return ask.requests, asked_at

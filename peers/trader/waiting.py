@@ -1,0 +1,74 @@
+"""The orders that wait at a trader, in their lanes; those for goods that other traders hold (escrow) wait longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bazaar.core.orders import TradeQueue
+from bazaar.core.turn import Turn
+from bazaar.protocol import events
+from bazaar.protocol.goods import ITEMS, Item, Order
+
+MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
+SURE = {item: f"sure {item}" for item in ITEMS}
+"""The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
+
+
+class Waiting:
+    """The queue, and the names of all orders that were taken in and are not closed yet."""
+
+    def __init__(self) -> None:
+        self._queue = TradeQueue()
+        self._undecided: set[str] = set()
+        self._scarce: set[Item] = set()  # what others hold and are to give back
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._undecided
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further order is taken in."""
+        return len(self._queue) >= MOST_QUEUED
+
+    @property
+    def orders(self) -> list[Order]:
+        """Those that wait, the lowest clock first."""
+        return self._queue.waiting()
+
+    def take_in(self, order_id: str) -> None:
+        """This order is ours to answer, until `close`."""
+        self._undecided.add(order_id)
+
+    def close(self, order_id: str) -> None:
+        """The order has its answer."""
+        self._undecided.discard(order_id)
+
+    def put(self, turn: Turn, how: type[events.Waiting], order: Order, sure: bool = True) -> None:
+        """The order waits. `sure`: only the warehouse may answer it."""
+        lane = SURE[order.item] if sure else order.item
+        turn.note(how(order.order_id, order.item, order.buyer, order.clock, lane))
+        self._queue.put(lane, order)
+
+    def next(self, may_be_served: Callable[[str], bool]) -> tuple[str, Order] | None:
+        """Takes the order with the lowest clock out of the lanes that may be served, and are not scarce, with its lane."""
+        shut = {lane for item in self._scarce for lane in (item, SURE[item])}
+        return self._queue.pop(lane for lane in self._queue.lanes() if lane not in shut and may_be_served(lane))
+
+    def scarce(self, turn: Turn, item: Item) -> None:
+        """Orders for this wait until there is some again."""
+        if item not in self._scarce:
+            self._scarce.add(item)
+            turn.note(events.Scarce(item))
+
+    def freed(self, turn: Turn, item: Item) -> None:
+        """Orders for this may be served again."""
+        turn.note(events.Freed(item))
+        self._scarce.discard(item)
+
+    def all_freed(self, turn: Turn) -> None:
+        """Nobody knows any more who waits for what."""
+        for item in sorted(self._scarce):
+            self.freed(turn, item)
