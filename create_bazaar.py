@@ -1,4 +1,4 @@
-"""The command line of the bazaar (SPEC H): options in, a run, a summary out. `bash run.sh --help` shows it.
+"""The command line of the bazaar (requirement H): options in, a run, a summary out. `bash run.sh --help` shows it.
 
 The first word can be a verb instead of a host: `VERBS`.
 """
@@ -98,7 +98,7 @@ def _allow_files(needed: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a bazaar, or does what the verb says; the exit status of SPEC H."""
+    """Runs a bazaar, or does what the verb says; the exit status of requirement H."""
     os.umask(PRIVATE)  # of all processes of the run: they inherit it
     terminal = Terminal()
     interrupts.heed()

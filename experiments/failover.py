@@ -1,7 +1,7 @@
-"""Throughput before and after a trader dies (the seed's experiment 3), and the dip in between.
+"""Throughput before and after a trader dies (the original's experiment 3), and the dip in between.
 
-The seed: 40 requests in 60 s with two traders, "0.66" a second, 25 in the 60 s after one was killed, "0.37" (25 in 60 s are
-0.42). Does it halve, and why not? The same by a real kill -9, of one trader of two and of one of four. On one machine the
+The original: 40 requests in 60 s with two traders, "0.66" a second; 25 in the 60 s after one was killed, "0.37" (25 in 60 s
+are 0.42). Does it halve, and why not? The same by a real kill -9, of one trader of two and of one of four. On one machine the
 survivors inherit the dead trader's processor time, which would flatter them: so the load stays below what the machine can
 do. Buyers pause between orders, and `busy_cores` says how much of the machine was used. Without pauses it is shown, too.
 """
@@ -25,9 +25,9 @@ WINDOW_S, QUICK_WINDOW_S = 60.0, 2.0  # before and after
 DIP_ALLOWED_S = 8.0
 PLENTY = 1000
 LIGHT_S, LAB_S, NONE_S = 0.25, 10.0, 0.0
-"""Pauses: a load that half a core carries; the seed's; and none at all."""
+"""Pauses: a load that half a core carries; the original's; and none at all."""
 SEED = {"before": (40, 60.0), "after": (25, 60.0)}
-"""The seed's goods and seconds."""
+"""The original's goods and seconds."""
 PRINTED = {"before": 0.66, "after": 0.37}
 """What stands beside them in its table as throughput."""
 HALVED_PERCENT = 75.0  # less is nearer to half than to all
@@ -36,7 +36,7 @@ HALVED_PERCENT = 75.0  # less is nearer to half than to all
 NAME = "failover"
 TITLE = "Throughput before and after a trader's death"
 QUESTION = (
-    "Does throughput halve when one of two traders is killed, as the seed nearly finds, and what does a death cost?"
+    "Does throughput halve when one of two traders is killed, as the original nearly finds, and what does a death cost?"
 )
 LABELS = ("traders", "think_s", "cache")
 VALUES = ("before_per_s", "dip_per_s", "after_per_s", "noticed_s", "dip_s", "p99_ms", "busy_cores")
@@ -115,11 +115,11 @@ def _case(traders: str, think_s: str, cache: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The seed's line first."""
+    """The original's line first."""
     before, after = (goods / seconds for goods, seconds in SEED.values())
     lines = [
         [
-            "the seed's, 2 to 1 traders",
+            "the original's, 2 to 1 traders",
             number_text(before),
             "-",
             number_text(after),
@@ -196,15 +196,15 @@ def _lab_story(lab: Sequence[Row]) -> str:
     seed_before, seed_after = (goods / seconds for goods, seconds in SEED.values())
     beside = " and ".join(
         f"{number_text(middle(lab, f'{when}_per_s'))} {when}, "
-        f"{number_text(100 * middle(lab, f'{when}_per_s') / theirs)} % of the seed's {number_text(theirs)}"
+        f"{number_text(100 * middle(lab, f'{when}_per_s') / theirs)} % of the original's {number_text(theirs)}"
         for when, theirs in (("before", seed_before), ("after", seed_after))
     )
     left, theirs = _after_percent(lab), 100 * seed_after / seed_before
     shown = "" if max(left) < (100 + theirs) / 2 else "not "
     (goods, seconds), printed = SEED["after"], PRINTED["after"]
     return (
-        f"At the seed's pauses of {LAB_S:g} s, {BUYERS} buyers are shipped {beside}. So {spread(left, ' %')} are left here, "
-        f"and {number_text(theirs)} % there: its loss is {shown}reproduced. (The seed's table prints {printed:g} a second for "
+        f"At the original's pauses of {LAB_S:g} s, {BUYERS} buyers are shipped {beside}. So {spread(left, ' %')} are left "
+        f"here, and {number_text(theirs)} % there: its loss is {shown}reproduced. (Its table prints {printed:g} a second for "
         f"after the death; the {goods} goods in {seconds:g} s beside it are {number_text(seed_after)}, which is taken here.)"
     )
 
@@ -214,7 +214,7 @@ REASONS = (
     "their orders as well; the dead trader's processor time is of no use to it. Until a death is noticed every "
     "buyer comes upon the dead trader sooner or later and waits; of more traders fewer orders go to the dead one. "
     "Here buyers ask again as soon as they hear of the death. A trader that serves an order in milliseconds is "
-    "not what limits a market of long pauses, and what made the seed's loss cannot be known from its table. "
+    "not what limits a market of long pauses, and what made the original's loss cannot be known from its table. "
     "Without pauses the survivor has the processor of the dead trader, and the batches of both; with a machine "
     "for each trader, and traders that are busy all the time, the loss should come near to half."
 )

@@ -11,7 +11,7 @@ LAB_REQUESTS = 20
 LAB_BUYERS = (3, 4)
 LAB_SEEDS = 2  # of those given: such a run takes a minute or two
 SEED = {"weak": {1: 25, 2: 22, 3: 15}, "none": {1: 63, 2: 55, 3: 40}}
-"""The seed's seconds for 20 requests, by cache and traders."""
+"""The original's seconds for 20 requests, by cache and traders."""
 
 
 def asleep_s(requests: int, buyers: int, think_s: float) -> float:
@@ -31,8 +31,8 @@ def lab_table(rows: Sequence[Row]) -> str:
         lines.append([cache, traders, seeds, buyers, spread(ours, " s"), f"{asleep:g} s", spread(shipped)])
     if not lines:
         return ""
-    header = ["cache", "traders", "the seed's time", "our buyers", "our time", "of it asleep", "goods shipped"]
-    return f"**{LAB_REQUESTS} requests at the seed's own waiting times**\n\n{markdown(header, lines)}"
+    header = ["cache", "traders", "the original's time", "our buyers", "our time", "of it asleep", "goods shipped"]
+    return f"**{LAB_REQUESTS} requests at the original's own waiting times**\n\n{markdown(header, lines)}"
 
 
 def lab_story(rows: Sequence[Row]) -> str:
@@ -63,7 +63,7 @@ def _late(rows: Sequence[Row]) -> str:
 
 
 def _beside_the_seed(rows: Sequence[Row]) -> str:
-    """The seed's two differences, between caches and between numbers of traders, in its runs and in ours."""
+    """The original's two differences, between caches and between numbers of traders, in its runs and in ours."""
     cached, none = SEED["weak"], SEED["none"]
     first, last = min(cached), max(cached)
     by_cache = [
@@ -84,7 +84,7 @@ def _beside_the_seed(rows: Sequence[Row]) -> str:
     cache_shown = min(by_cache) > (1 + min(seed_by_cache)) / 2
     traders_shown = max(by_traders) < (1 + max(seed_by_traders)) / 2
     told = (
-        f"The seed's cacheless runs take {spread(seed_by_cache)} times as long as its cached ones with equally many "
+        f"The original's cacheless runs take {spread(seed_by_cache)} times as long as its cached ones with equally many "
         f"traders, ours {spread(by_cache)} times: its gain of a cache is {'' if cache_shown else 'not '}reproduced. Its "
         f"runs with {last} traders take {spread(seed_by_traders)} of the time of those with {first}, ours "
         f"{spread(by_traders)}: its gain of more traders is {'' if traders_shown else 'not '}reproduced."

@@ -1,6 +1,6 @@
-"""Over-selling against the ratio of buyers to sellers (the seed's experiment 2), and under-selling with it.
+"""Over-selling against the ratio of buyers to sellers (the original's experiment 2), and under-selling with it.
 
-The seed, for 40 requests: 37.5 % with 5 buyers and 4 sellers, 10 % with 3/6, 30 % with 4/5, 62.5 % with 7/2; "oversell
+The original, for 40 requests: 37.5 % with 5 buyers and 4 sellers, 10 % with 3/6, 30 % with 4/5, 62.5 % with 7/2; "oversell
 percentage increases as the buyer to seller ratio increases". Is that so, for which cache, and how do the goods in a deposit
 (N_g), the time between deposits (T_g) and the buyers' pauses move it?
 """
@@ -22,7 +22,7 @@ from experiments.framework.rows import Cell, Missing, Row, groups, kinds, markdo
 TRADERS = 3
 REQUESTS = 40
 PEOPLE = ((1, 8), (2, 7), (3, 6), (4, 5), (5, 4), (6, 3), (7, 2), (8, 1))
-"""Buyers and sellers, beside the traders; the seed's four among them."""
+"""Buyers and sellers, beside the traders; the original's four among them."""
 SEED = {"5/4": 37.5, "3/6": 10.0, "4/5": 30.0, "7/2": 62.5}
 GOODS, EVERY_S, THINK_S = 3, 5.0, 0.0
 """The curve's: lots of three, new ones as soon as a seller has sold out (a run is over before T_g), and no pauses."""
@@ -34,7 +34,9 @@ MEASURED = ("oversold_percent", "unavailable_percent", "refused_percent", "under
 # What stands on its page, and in its CSV.
 NAME = "overselling"
 TITLE = "Over-selling against buyers and sellers"
-QUESTION = "Do more buyers a seller mean more over-selling, as the seed says, for which cache, and what else moves it?"
+QUESTION = (
+    "Do more buyers a seller mean more over-selling, as the original says, for which cache, and what else moves it?"
+)
 LABELS = ("ratio", "cache", "goods", "every_s", "think_s")
 VALUES = MEASURED
 SEEDS = "0-4"
@@ -93,13 +95,21 @@ def _ratio(text: str) -> float:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The curve beside the seed's four points; then what moves it."""
+    """The curve beside the original's four points; then what moves it."""
     curve = _curve(rows)
     lines = []
     for (ratio, cache), some in groups(curve, "ratio", "cache"):
         theirs = f"{SEED[ratio]:g} %" if ratio in SEED and cache == "weak" else "-"
         lines.append([ratio, cache, theirs, *_percents(some)])
-    header = ["buyers/sellers", "cache", "over-sold: the seed's", "ours", "unavailable", "refused in all", "under-sold"]
+    header = [
+        "buyers/sellers",
+        "cache",
+        "over-sold: the original's",
+        "ours",
+        "unavailable",
+        "refused in all",
+        "under-sold",
+    ]
     told = f"**{REQUESTS} requests, {TRADERS} traders, N_g {GOODS}, no pauses**\n\n{markdown(header, lines)}"
     moved = [row for row in rows if row not in curve]
     if moved:
@@ -140,7 +150,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             for (cache,), some in groups(curve, "cache"):
                 panel.line(cache, _points(some, name))
             if name != "undersold_percent":
-                panel.theory("the seed's over-sold", theirs)
+                panel.theory("the original's over-sold", theirs)
             panel.name("buyers/sellers", axis, title)
         for (goods, every_s, think_s, cache), some in groups(rows, "goods", "every_s", "think_s", "cache"):
             if any(values(rows, "oversold_percent", cache=cache)):
@@ -164,7 +174,7 @@ def story(rows: Sequence[Row]) -> str:
 
 
 def _claim(curve: Sequence[Row], cache: str) -> str:
-    """Whether the seed's claim is true of this cache."""
+    """Whether the original's claim is true of this cache."""
     some = [row for row in curve if row.labels["cache"] == cache]
     ratios = sorted(kinds(some, "ratio"), key=_ratio)
     refused = (
@@ -180,16 +190,16 @@ def _claim(curve: Sequence[Row], cache: str) -> str:
     if not shared:
         raise Missing(f"ratio={next(iter(SEED))}")
     beside = [
-        f"{ratio} {number_text(oversold[ratio])} % over-sold and {number_text(all_refused[ratio])} % refused (the seed "
+        f"{ratio} {number_text(oversold[ratio])} % over-sold and {number_text(all_refused[ratio])} % refused (the original "
         f"{SEED[ratio]:g} %)"
         for ratio in shared
     ]
     off, off_refused = (mean(abs(ours[ratio] - SEED[ratio]) for ratio in shared) for ours in (oversold, all_refused))
     guess = ", so it may well have counted every refusal" if off_refused < off else ""
     return (
-        f"With `{cache}`, the seed's claim, more buyers a seller, more over-selling, "
+        f"With `{cache}`, the original's claim, more buyers a seller, more over-selling, "
         f"{_holds(some, 'oversold_percent')}: {_ends(some, 'oversold_percent')}. {refused} By ratio: "
-        f"{', '.join(beside)}. The seed's figures are on average {number_text(off)} points off our over-selling and "
+        f"{', '.join(beside)}. The original's figures are on average {number_text(off)} points off our over-selling and "
         f"{number_text(off_refused)} points off all that we refused{guess}. Under-selling goes "
         f"{_ends(some, 'undersold_percent')}."
     )

@@ -42,6 +42,7 @@ yardsticks: right before such a run), and is in a CSV in `results/` with the see
 are medians over the seeds, with the lowest and the highest in brackets; the bars in the pictures reach as far. This page is
 written from those files alone, by `python -m experiments.report`; what it says of the rows
 is computed from them, the numbers and the comparisons. What people think about the reasons stands apart, and says so.
+"The original" is the lab document that the project came from, and the program that it describes.
 """
 
 

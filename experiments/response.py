@@ -1,4 +1,4 @@
-"""Response time in the smallest bazaar, and with more and more buyers (the seed names both, and gives no figures).
+"""Response time in the smallest bazaar, and with more and more buyers (the original names both, and gives no figures).
 
 One trader, one seller, and 1 to 12 buyers that each wait for an answer before they order again; 1000 orders in all. With one
 buyer these are 1000 sequential requests between two peers (and the trader, who neither buys nor sells).

@@ -1,7 +1,7 @@
 """How often should a trader pull, and should it push? The trade-off of weak consistency, as one picture.
 
 A weak cache reads everything anew after every K served orders (`pull_every`), and tells the other traders the counts after
-each sale (`push`). The seed pulls after 5 and pushes. What does each of them buy: in staleness, over-selling, messages an
+each sale (`push`). The original pulls after 5 and pushes. What does each of them buy: in staleness, over-selling, messages an
 order, and throughput?
 """
 
@@ -22,7 +22,7 @@ from experiments.framework.plots import picture
 from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
 TRADERS, BUYERS, SELLERS = 3, 6, 4
-GOODS = 10  # the seed's deposits: they run out again and again
+GOODS = 10  # the original's deposits: they run out again and again
 REQUESTS, QUICK_REQUESTS = 1000, 150
 PULL_EVERY = (1, 2, 5, 10, 20, 50)
 MOST_ON_THE_WAY = 1000  # pushes of one trader to another that are sent and not yet heard

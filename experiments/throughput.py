@@ -1,7 +1,7 @@
-"""Throughput with a cache and without (the seed's experiment 1): how many goods a second do 1, 2 and 3 traders ship?
+"""Throughput with a cache and without (the original's experiment 1): how many goods a second do 1, 2 and 3 traders ship?
 
-The seed's table for 10 peers and 20 requests, cached 25 / 22 / 15 s and cacheless 63 / 55 / 40 s for 1 / 2 / 3 traders, is
-laid beside ours, at the seed's own waiting times (`series=lab`). Then the same without any waiting and with thousands of
+The original's table for 10 peers and 20 requests, cached 25 / 22 / 15 s and cacheless 63 / 55 / 40 s for 1 / 2 / 3 traders, is
+laid beside ours, at the original's own waiting times (`series=lab`). Then the same without any waiting and with thousands of
 orders (`series=fast`), and a search for what makes the gain of a cache large, small or negative (`series=search`).
 """
 
@@ -182,14 +182,14 @@ def _search_table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Seconds at the seed's pace beside the seed's; goods a second without waiting; and the gain for each change."""
+    """Seconds at the original's pace beside the original's; goods a second without waiting; and the gain for each change."""
     lab, fast, search = (_series(rows, series) for series in ("lab", "fast", "search"))
     with picture(path, panels=3, height=4.4) as (left, centre, right):
         for (cache, buyers), some in groups(lab, "cache", "buyers"):
             left.line(f"{cache}, {buyers} buyers", _by_traders(some, "trading_s"))
         for cache, theirs in SEED.items():
-            left.theory(f"the seed's, {cache}", {float(traders): float(time) for traders, time in theirs.items()})
-        left.name("traders", f"seconds for {LAB_REQUESTS} requests", "at the seed's pace")
+            left.theory(f"the original's, {cache}", {float(traders): float(time) for traders, time in theirs.items()})
+        left.name("traders", f"seconds for {LAB_REQUESTS} requests", "at the original's pace")
         for (cache,), some in groups(fast, "cache"):
             centre.line(cache, _by_traders(some, "shipped_per_s"))
         centre.name("traders", "goods shipped a second", f"no waiting, {FAST_BUYERS} buyers")
@@ -221,7 +221,7 @@ def story(rows: Sequence[Row]) -> str:
     parts = [f"**Without waiting**, {_fast_story(fast)}", f"**What makes the gain.** {_search_story(search)}"]
     lab = _series(rows, "lab")
     if lab:
-        parts.insert(0, f"**At the seed's pace**, {lab_story(lab)}")
+        parts.insert(0, f"**At the original's pace**, {lab_story(lab)}")
     return "\n\n".join(parts)
 
 
@@ -241,7 +241,7 @@ def _fast_story(rows: Sequence[Row]) -> str:
         if goes == "falls" and cache in SEED:
             against.append(f"`{cache}`")
     contradicts = (
-        f" For {' and '.join(against)} that is the opposite of the seed's table, in which more traders are faster."
+        f" For {' and '.join(against)} that is the opposite of the original's table, in which more traders are faster."
         if against
         else ""
     )
@@ -285,8 +285,8 @@ def _search_story(rows: Sequence[Row]) -> str:
 
 
 REASONS = (
-    "At the seed's pauses a market is asleep nearly all the time, so its seconds say how many orders the busiest "
-    "buyer has, and little about caches and traders; why the seed's runs differ as they do cannot be known from "
+    "At the original's pauses a market is asleep nearly all the time, so its seconds say how many orders the busiest "
+    "buyer has, and little about caches and traders; why the original's runs differ as they do cannot be known from "
     "its tables. Without pauses the traders share one machine's cores, one warehouse and one database, and each "
     "buyer waits for each answer: more traders would be more capacity where a trader is what is busy, on more "
     "cores. A cache saves a buyer the wait for the database, not the database its work: every sale is written "

@@ -1,4 +1,4 @@
-"""A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (SPEC C3, C5, C6).
+"""A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (requirements C3, C5, C6).
 
 An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
 Once it was repeated only the ledger's word counts: a cache may promise what another trader was refused long ago.
@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.messages import AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER, Trading, one_of_the_items
+from peers.role import Trading, one_of_the_items
 
 
 class Outstanding(msgspec.Struct):
@@ -66,7 +66,7 @@ class Buyer(Trading):
         self._serial = former.clock
         # In a further life, first of all what the former one waited for: as soon as there is a trader.
         self._outstanding = {
-            order_id: Outstanding(order.item, "", FOREVER, True) for order_id, order in former.unanswered.items()
+            order_id: Outstanding(order.item, "", NEVER, True) for order_id, order in former.unanswered.items()
         }
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
         self._in_doubt = {order_id for order_id, order in former.unanswered.items() if order.in_doubt}
@@ -90,11 +90,11 @@ class Buyer(Trading):
     @property
     def deadline(self) -> float:
         if not self._traders:
-            return FOREVER
+            return NEVER
         # Orders are placed in their turn and all wait equally long, so the first in the dict is the first to repeat.
-        repeat_at = next((order.repeat_at for order in self._outstanding.values()), FOREVER)
+        repeat_at = next((order.repeat_at for order in self._outstanding.values()), NEVER)
         orders = self._thinking and self._serial < self._quota and not self.retired
-        order_at = FOREVER if not orders else 0.0 if self._waiting else self._thinking[0]
+        order_at = NEVER if not orders else 0.0 if self._waiting else self._thinking[0]
         return min(repeat_at, order_at)
 
     def order(self, item: Any) -> ByHand:
@@ -117,7 +117,7 @@ class Buyer(Trading):
         self._quota -= len(self._waiting)
         self._waiting.clear()
 
-    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+    def traders_changed(self, turn: Turn, traders: tuple[str, ...]) -> None:
         self._traders = traders
         if self.retired:
             self._send_away()

@@ -1,4 +1,4 @@
-"""What a process answers at its door (SPEC N): Pyro4 methods, for people. All results are plain dicts, lists, numbers.
+"""What a process answers at its door (requirement N): Pyro4 methods, for people. All results are plain dicts, lists, numbers.
 
 Each call is done by the process's own loop, between two turns of the market: what is looked at is of one moment, and what is
 put in by hand goes through the same clocks, journals and audit as everything else. Prices are whole dollars, times seconds.
@@ -126,7 +126,7 @@ class PeerFace:
 
         The order is one of the buyer's, waits for a place in its window, and comes on top of its quota. What a weak cache has
         promised may be revoked later, as any such purchase: the history tells.
-        Raises `ValueError` for another item; `RuntimeError` of a seller, of a trader (it neither buys nor sells: SPEC B5), and
+        Raises `ValueError` for another item; `RuntimeError` of a seller, of a trader (requirement B5), and
         when the run ends; in these cases nothing is ordered. `TimeoutError` if there is no answer within three times the run's
         answer_timeout_s: the order stays with the buyer, and its history tells what becomes of it."""
         within_s = ANSWERS * self._plan.settings.answer_timeout_s
@@ -145,8 +145,8 @@ class PeerFace:
         """Has a seller deposit `count` units of "fish", "salt" or "boar" for `price` whole dollars (5 to 10) each:
         `{deposit, item, count, price, trader}`. It is noted then, and repeated until it is booked.
 
-        Raises `ValueError` for anything else; `RuntimeError` of a buyer, of a trader (SPEC B5), without traders, and when the
-        run ends. In all these cases nothing is deposited."""
+        Raises `ValueError` for anything else; `RuntimeError` of a buyer, of a trader (requirement B5), without traders, and
+        when the run ends. In all these cases nothing is deposited."""
         offered = self._visit(lambda turn: self._peer.deposit(turn, item, count, price))
         return {
             "deposit": offered.deposit_id,

@@ -1,4 +1,4 @@
-"""Who trades: every peer's view of the bench, the elections that fill it, and the deaths (SPEC B1 to B4, E1, E3 to E5).
+"""Who trades: a peer's view of the bench, the elections that fill it, and the deaths (requirements B1 to B4, E1, E3 to E5).
 
 The warehouse's ledger says who holds a seat; a view is a copy of it with a position, and the higher position wins. A
 round of the election is held until no seat is free: `peer2` starts the first, `peer0` each further one, the lowest
@@ -17,12 +17,12 @@ from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat, index_of
 from bazaar.protocol.messages import BenchIs, Depose, Deposed, Election, Heartbeat, Ok, TraderDead, WhoTrades, Won
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER, Role
+from peers.role import Role
 
 FIRST_STARTER = 2
 FURTHER_STARTER = 0
@@ -39,10 +39,10 @@ class Membership(Role):
         self._settings = settings
         self._bully = Bully(me, settings.election_timeout_s)
         self._detector = Detector(settings.suspect_after_s)
-        self._start_at = FOREVER
-        self._beat_at = FOREVER
-        self._tell_all_at = FOREVER
-        self._ask_at = FOREVER
+        self._start_at = NEVER
+        self._beat_at = NEVER
+        self._tell_all_at = NEVER
+        self._ask_at = NEVER
         self._told_first: int | None = None
         self._resigned = False
         self._awaited: set[str] = set()  # traders of which a sign of life is wanted before the end
@@ -111,7 +111,7 @@ class Membership(Role):
         self._detector.heard(source, turn.now)
 
     def resign(self, turn: Turn) -> None:
-        """Gives up the seat (SPEC E5), and stands for no other one. Who has no seat has nothing to give up."""
+        """Gives up the seat (requirement E5), and stands for no other one. Who has no seat has nothing to give up."""
         if self.seat is None:
             turn.note(events.NothingToResign())
             return
@@ -137,7 +137,7 @@ class Membership(Role):
         if source == WAREHOUSE and self._told_first is None:
             self._told_first = body.bench.position
             turn.note(events.Informed())
-            self._ask_at = FOREVER
+            self._ask_at = NEVER
             self._plan_start(turn)
             self._new_round(turn)
         if self._adopt(turn, source, body.bench):
@@ -228,8 +228,8 @@ class Membership(Role):
         trader = self.seat is not None
         patience_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
         self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now, patience_s)
-        self._beat_at = turn.now if trader else FOREVER
-        self._tell_all_at = turn.now if trader else FOREVER
+        self._beat_at = turn.now if trader else NEVER
+        self._tell_all_at = turn.now if trader else NEVER
 
     def _tell_everybody(self, turn: Turn, body: Won | TraderDead) -> None:
         for name in self._names:
@@ -239,7 +239,7 @@ class Membership(Role):
     def _plan_start(self, turn: Turn) -> None:
         """When to start the next round, if it comes to that: at once, or after those before have been silent for long."""
         candidates = self._candidates()
-        self._start_at = FOREVER
+        self._start_at = NEVER
         if self._me in candidates and not self.complete and not self._resigned:
             first = self.bench.position == NOBODY
             delay = self._settings.election_delay_s if first else self._settings.reelection_delay_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from bazaar.core.clock import LamportClock
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import Item, Seat, is_seller
@@ -22,7 +22,7 @@ from peers.role import Role, Trading
 from peers.seller import Seller
 from peers.trader import Trader
 
-MOST_EARLY = 1_000
+MOST_AWAITING_SEAT = 1_000
 
 
 class Peer:
@@ -43,7 +43,9 @@ class Peer:
         self._trader: Trader | None = None
         self._seated = former.seated  # the tenures that have begun
         self._position = NOBODY
-        self._early: list[tuple[str, Letter]] = []  # for the trader that this peer may be without knowing it yet
+        self._awaiting_seat: list[
+            tuple[str, Letter]
+        ] = []  # for the trader that this peer may be without knowing it yet
         self._begun = False
         self._before: list[tuple[str, Letter]] = []  # came in before it has begun
 
@@ -115,7 +117,7 @@ class Peer:
     def _as_civil(self, others: str) -> None:
         if self._trader is not None:
             raise RuntimeError(
-                f"{self.name} is a trader now, and a trader neither buys nor sells (SPEC B5); ask one of the {others}"
+                f"{self.name} is a trader now, and a trader neither buys nor sells (requirement B5); ask one of the {others}"
             )
 
     @property
@@ -147,10 +149,10 @@ class Peer:
             if handler is not None:
                 handler(role, turn, source, letter.body)
                 self._follow(turn)
-                self._hand_over_early(turn)
+                self._hand_over_awaiting_seat(turn)
                 return
-        if self.membership.unsure and len(self._early) < MOST_EARLY:
-            self._early.append((source, letter))
+        if self.membership.unsure and len(self._awaiting_seat) < MOST_AWAITING_SEAT:
+            self._awaiting_seat.append((source, letter))
         else:
             turn.note(events.Unexpected(kind.__name__))
 
@@ -161,15 +163,15 @@ class Peer:
             role.tick(turn)
         self._follow(turn)
 
-    def _hand_over_early(self, turn: Turn) -> None:
+    def _hand_over_awaiting_seat(self, turn: Turn) -> None:
         """What came in for the trader that this peer may have been, as soon as it knows whether it is one."""
-        if self._early and not self.membership.unsure:
-            early, self._early = self._early, []
-            for source, letter in early:
+        if self._awaiting_seat and not self.membership.unsure:
+            letters, self._awaiting_seat = self._awaiting_seat, []
+            for source, letter in letters:
                 self.receive(turn, source, letter)
 
     def _follow(self, turn: Turn) -> None:
-        """Makes the roles follow a bench that has changed (SPEC B5: a trader neither buys nor sells)."""
+        """Makes the roles follow a bench that has changed (requirement B5: a trader neither buys nor sells)."""
         bench = self.membership.bench
         if self._position == bench.position:
             return
@@ -184,15 +186,15 @@ class Peer:
             self._trader.start(turn, elected=self.membership.elected)
         self._civil.retired = self._trader is not None
         traders = bench.traders if self.membership.complete else ()
-        self._civil.trade(turn, traders)
+        self._civil.traders_changed(turn, traders)
         if self._trader is not None:
-            self._trader.trade(turn, traders)
+            self._trader.traders_changed(turn, traders)
 
 
 def _quota(name: str, plan: Plan) -> float:
     """This buyer's share of the run's orders: equal shares, one more for the lowest where they do not divide."""
     if plan.settings.requests is None:
-        return float("inf")
+        return NEVER
     # The peers that no live-and-well election makes traders; should one of them be elected, its share stays unasked.
     buyers = [n for n in plan.names[: plan.settings.peers - plan.settings.traders] if not is_seller(n)]
     if name not in buyers:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.goods import ITEMS, Item
-
-FOREVER = float("inf")
 
 
 def one_of_the_items(said: Any) -> Item:
@@ -29,7 +27,7 @@ class Role:
     @property
     def deadline(self) -> float:
         """When `tick` wants to be called at the latest, in the time of `Turn.now`."""
-        return FOREVER
+        return NEVER
 
     @property
     def done(self) -> bool:
@@ -54,5 +52,5 @@ class Trading(Role):
     retired: bool = False
     """A civil role whose peer is a trader: it brings to an end what it has begun, and begins nothing."""
 
-    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+    def traders_changed(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """These hold the seats now; nobody, while traders are being elected. Called at each change."""

@@ -1,4 +1,4 @@
-"""A seller: deposits goods with traders, hears what is sold, and brings new goods (SPEC C1, C2, C5, C7)."""
+"""A seller: deposits goods with traders, hears what is sold, and brings new goods (requirements C1, C2, C5, C7)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bazaar.core.names import Names
-from bazaar.core.turn import Turn
+from bazaar.core.id_set import IdSet
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import ITEMS, Item, sellers_share
 from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER, Trading, one_of_the_items
+from peers.role import Trading, one_of_the_items
 
-LOWEST_PRICE, HIGHEST_PRICE = 5, 10  # dollars (SPEC C1)
+LOWEST_PRICE, HIGHEST_PRICE = 5, 10  # dollars (requirement C1)
 MOST_UNITS = 10**9  # of one deposit
 
 
@@ -42,14 +42,14 @@ class Seller(Trading):
         self._first_serial = self._serial = former.clock
         self._handed: dict[str, Handed] = {}
         for deposit in former.offered:  # as soon as there is a trader
-            self._handed[deposit.deposit_id] = Handed(deposit, "", FOREVER)
+            self._handed[deposit.deposit_id] = Handed(deposit, "", NEVER)
         self._counted: dict[Item, int] = {}  # the ledger's position at the newest count that was heard of a product
-        self._restock_at = FOREVER
+        self._restock_at = NEVER
         self._finished = False
         self.retired = False
         self.stock: dict[Item, list[int]] = {}
         """By item: how many units were booked in this life, and for how many it was credited."""
-        self._credited = Names(former.credited)  # the orders: a retry may be told by a second trader
+        self._credited = IdSet(former.credited)  # the orders: a retry may be told by a second trader
 
     @property
     def idle(self) -> bool:
@@ -58,12 +58,12 @@ class Seller(Trading):
     @property
     def deadline(self) -> float:
         if not self._traders:
-            return FOREVER
-        restock_at = FOREVER if self.retired else self._restock_at
+            return NEVER
+        restock_at = NEVER if self.retired else self._restock_at
         return min([restock_at, *(handed.repeat_at for handed in self._handed.values())])
 
-    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        if traders and self._restock_at == FOREVER and not self._finished:
+    def traders_changed(self, turn: Turn, traders: tuple[str, ...]) -> None:
+        if traders and self._restock_at == NEVER and not self._finished:
             self._restock_at = turn.now + (
                 0 if self._serial > self._first_serial else self._settings.registration_delay_s
             )
@@ -73,7 +73,7 @@ class Seller(Trading):
                 self._hand_over(turn, handed.deposit)
 
     def finish(self, turn: Turn) -> None:
-        self._restock_at = FOREVER
+        self._restock_at = NEVER
         self._finished = True
 
     def tick(self, turn: Turn) -> None:

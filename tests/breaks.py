@@ -117,8 +117,8 @@ BREAKS = (
     Break(
         "what is pledged is forgotten when grants are read",
         "bazaar/core/cache/escrow.py",
-        "lot.count - self._pledged[lot.deposit_id])))\n\n    def called_back",
-        "lot.count)))\n\n    def called_back",
+        "lot.count - self._pledged[lot.deposit_id])))\n\n    def recalled",
+        "lot.count)))\n\n    def recalled",
         ("tests/unit/test_cache.py",),
         GRANTED,
     ),

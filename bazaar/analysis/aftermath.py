@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from bazaar.core.turn import NEVER
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.faults import MONGOD
@@ -24,7 +25,6 @@ RARE: tuple[type[Event], ...] = (
     *(events.Fault, events.Fell, events.Started, events.Joined, events.Connected),
     *(events.Elected, events.TraderDied, events.HeardDeath, events.SteppedDown),
 )
-FOREVER = float("inf")
 
 Histories = Mapping[str, Iterable[Recorded[Event]]]
 
@@ -40,7 +40,7 @@ class Fault(msgspec.Struct):
     """How long it lasts by itself; 0 for what is done once."""
     hit_trader: bool
     """Whether one of `names` held a trader's seat then."""
-    until: float = FOREVER
+    until: float = NEVER
     """When the next fault on the same name was done."""
     noticed_at: float | None = None
     recovered_at: float | None = None
@@ -98,7 +98,7 @@ def _add(faults: list[Fault], at: float, done: events.Fault, seated: set[str]) -
 def _end(faults: Iterable[Fault], names: Collection[str], at: float, besides: str = "") -> None:
     """What happens to these from now on is not the earlier faults' doing; but for those of one kind, it may be."""
     for fault in faults:
-        if fault.until == FOREVER and fault.kind != besides and not set(names).isdisjoint(fault.names):
+        if fault.until == NEVER and fault.kind != besides and not set(names).isdisjoint(fault.names):
             fault.until = at
 
 
@@ -132,7 +132,7 @@ def _find_recoveries(faults: list[Fault], histories: Histories, traders: Collect
             for wish in found:
                 wanted.remove(wish)
                 fault = wish.fault
-                if line.at < min(fault.until, fault.recovered_at or FOREVER):
+                if line.at < min(fault.until, fault.recovered_at or NEVER):
                     fault.recovered_at = line.at
             if not wanted:
                 break

@@ -1,4 +1,4 @@
-"""The figures of a run, from its ledger and histories: `summary.json` (SPEC H, and more beyond `audit`).
+"""The figures of a run, from its ledger and histories: `summary.json` (requirement H, and more beyond `audit`).
 
 Trading is counted from the opening, when the first trader says that it can begin, until the launcher ends it; where it was
 asked for a number of orders, until the last of them is answered. An order is answered
@@ -17,7 +17,7 @@ import msgspec
 from bazaar.analysis.aftermath import faults_of
 from bazaar.analysis.audit import Evidence, Report
 from bazaar.analysis.stories import Run, pick
-from bazaar.core.names import Names
+from bazaar.core.id_set import IdSet
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, DepositEntry, Sale
 from bazaar.protocol.goods import WAREHOUSE, Item, sellers_share
@@ -44,7 +44,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Earnings(msgspec.Struct, frozen=True):
-    """What each trader kept and each seller earned of the sales in the ledger, in cents: a fifth and four fifths (SPEC C5)."""
+    """What each trader kept and each seller earned of the sales in the ledger, in cents: 20 and 80 % (requirement C5)."""
 
     traders: dict[str, int]
     sellers: dict[str, int]
@@ -156,10 +156,10 @@ class _Orders:
         """Of each answered order, how long its first answer took, in seconds, ascending."""
 
     def _read(self, history: Iterable[Recorded[events.Event]], waits: array[float]) -> None:
-        placed = Names()
+        placed = IdSet()
         open_since: dict[str, float] = {}
         # By their latest answer; the rest is purchased.
-        refused: dict[type[events.OfOrder], Names] = {events.FoundUnavailable: Names(), events.Revoked: Names()}
+        refused: dict[type[events.OfOrder], IdSet] = {events.FoundUnavailable: IdSet(), events.Revoked: IdSet()}
         for line in only(history, events.Ordered, *events.ANSWERS):
             kind, order, at = type(line.event), line.event.order_id, line.at
             if kind is events.Ordered:

@@ -30,7 +30,7 @@ def _interrupt(*_: object) -> None:
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """What is done in this block is done to its end; an interrupt that came meanwhile is raised then.
 
     Python raises between any two instructions, in a library's code too: a line half read is lost, and a console that is

@@ -1,7 +1,7 @@
 """A run: starts every process of a bazaar, watches over them, ends them, and has the run judged.
 
 `Bazaar` is a context manager: however its block is left, no process and no port remains. Every process is its own, in a
-folder of its own (SPEC A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
+folder of its own (requirement A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
 ends by itself when its standard input does: even a launcher that is killed leaves nobody behind.
 
 Whoever ends a process, it is noticed within a tenth of a second and told, in the launcher's own history: `started`, `fell`.
@@ -23,11 +23,12 @@ from bazaar.analysis.summary import Summary
 from bazaar.control import patience
 from bazaar.control.crew import Crew
 from bazaar.control.injector import Injector
-from bazaar.control.interrupts import whole
+from bazaar.control.interrupts import deferred
 from bazaar.control.judging import Judging
 from bazaar.control.logbook import Logbook
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.control.planning import draw_plan
+from bazaar.control.progress import Progress
 from bazaar.protocol import events
 from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
@@ -80,9 +81,7 @@ class Bazaar:
         self.failure: ProcessDied | UsageError | None = None
         """Why the run cannot go on, as long as nobody was told (it was raised)."""
         self._crippled = False
-        self._lost_answers = 0  # those that killed processes had reported
-        self._answered_at = time.monotonic()  # when the number of answers has grown last
-        self.killed: set[str] = set()
+        self.progress = Progress(settings, self.processes)
 
     def __enter__(self) -> Bazaar:
         return self
@@ -150,7 +149,7 @@ class Bazaar:
         return process
 
     def _start_warehouse(self) -> None:
-        known = ["known"] if self.mongod.ready or WAREHOUSE in self.killed else []
+        known = ["known"] if self.mongod.ready or WAREHOUSE in self.progress.killed else []
         self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database, *known])
 
     def _start_peer(self, name: str) -> None:
@@ -165,27 +164,21 @@ class Bazaar:
         self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
 
     def _await_ready(self, names: Sequence[str]) -> None:
-        def ready() -> bool:  # somebody who was killed meanwhile is another process now
-            return all(name in self.processes and self.processes[name].said.ready for name in names)
+        def late() -> list[str]:  # somebody who was killed meanwhile is another process now
+            return [name for name in names if name not in self.processes or not self.processes[name].said.ready]
 
-        self._await(ready, *names)
-
-    def _await(self, ready: Callable[[], bool], *names: str) -> None:
-        if not self.wait_until(ready, START_PATIENCE_S):
-            late = [name for name in names if name not in self.processes or not self.processes[name].said.ready]
-            raise ProcessDied(f"{', '.join(late)} did not get ready within {START_PATIENCE_S:g} s")
+        if not self.wait_until(lambda: not late(), START_PATIENCE_S):
+            raise ProcessDied(f"{', '.join(late())} did not get ready within {START_PATIENCE_S:g} s")
 
     # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
         """Hears what the processes say, for a tenth of a second at the most; sees who has ended."""
         speaking = self._crew.speaking(POLL_S)
-        with whole():  # Ctrl-C comes while it waits
-            before = self.answered
+        with deferred():  # Ctrl-C comes while it waits
             for process in self._crew.ended(speaking):
                 if not self._ends_expected:
                     self._fell(process, process.status())
-            if self.answered > before:
-                self._answered_at = time.monotonic()
+            self.progress.look()
             self._look_after_mongod()
             self.injector.act()
             self._watch(self)
@@ -199,11 +192,6 @@ class Bazaar:
                 self.note(events.Started(name, again=True))
         except UsageError as error:
             self._fail(ProcessDied(str(error)) if self._begun else error, cripples=True)
-
-    @property
-    def answered(self) -> int:
-        """Orders that have their answer, as last reported."""
-        return self._lost_answers + sum(process.said.answered for process in self.processes.values())
 
     @property
     def peers(self) -> list[Process]:
@@ -220,8 +208,7 @@ class Bazaar:
         name = process.name
         how = "was killed" if status < 0 else f"ended by itself with status {status}"
         self.note(events.Fell(name, how))
-        self.killed.add(name)
-        self._lost_answers += process.said.answered
+        self.progress.fell(process)
         self._crew.dismiss(process)
         if status >= 0:
             words = process.last_words() or ("it cannot write to its folder" if status == CANNOT_WRITE else "")
@@ -265,30 +252,22 @@ class Bazaar:
 
         A market in which nobody is answered any more since somebody was killed ends too.
         """
-        self.wait_until(lambda: self.answered > 0 or self._all_asked() or self._stands_still())
+        self.wait_until(lambda: self.progress.answered > 0 or self._all_asked() or self.progress.stands_still())
         self.phase = "trading"
         self.injector.begin()
-        self.wait_until(lambda: self._all_asked() or self._stands_still(), self.settings.duration_s)
-        if self._stands_still():
-            gone = ", ".join(sorted(self._gone))
+        self.wait_until(lambda: self._all_asked() or self.progress.stands_still(), self.settings.duration_s)
+        if self.progress.stands_still():
+            gone = ", ".join(sorted(self.progress.gone))
             raise ProcessDied(f"nobody has been answered for a long time; gone are {gone}")
 
     def _all_asked(self) -> bool:
         return self.settings.requests is not None and all(peer.said.done for peer in self.peers)
 
-    @property
-    def _gone(self) -> set[str]:
-        return self.killed - self.processes.keys()
-
-    def _stands_still(self) -> bool:
-        """Whether somebody is missed for so long that the others would long have gone on if they could."""
-        return bool(self._gone) and time.monotonic() > self._answered_at + patience.standstill_s(self.settings)
-
     # ------------------------------------------------------------------------------------------ ending
     def exercised(self) -> bool:
         """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
         self._wake()
-        return self._watch_until(lambda: self.answered > 0, patience.LAST_REPORTS_S)
+        return self._watch_until(lambda: self.progress.answered > 0, patience.LAST_REPORTS_S)
 
     def finish(self) -> None:
         """Nothing new begins; what is under way is brought to its end, as far as that happens in time.
@@ -307,10 +286,8 @@ class Bazaar:
         crippled_s = time.monotonic() + patience.CRIPPLED_S
 
         def over() -> bool:
-            return (
-                all(process.idle for process in self._market)
-                or time.monotonic() > (crippled_s if self._crippled else end_s)
-            )  # fmt: skip
+            late = time.monotonic() > (crippled_s if self._crippled else end_s)
+            return late or all(process.idle for process in self._market)
 
         self._watch_until(over, None)
 
@@ -320,7 +297,7 @@ class Bazaar:
 
     def _tell_to_finish(self, processes: Iterable[Process]) -> None:
         for process in processes:
-            process.tell(" ".join(["finish", *sorted(self._gone)]))
+            process.tell(" ".join(["finish", *sorted(self.progress.gone)]))
 
     def _stop_all(self) -> None:
         self._ends_expected = True
@@ -369,5 +346,5 @@ class Bazaar:
 
     def _show(self, share: float) -> None:
         self.phase = f"judging ({share:.0%})"
-        with whole():
+        with deferred():
             self._watch(self)

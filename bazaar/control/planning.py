@@ -1,6 +1,6 @@
 """Draws the plan of a run from its seed: who is there, what each begins with, and the graph.
 
-The graph is connected and gives nobody more than three neighbours (SPEC A1): a random tree in which every newcomer
+The graph is connected and gives nobody more than three neighbours (requirement A1): a random tree in which every newcomer
 is tied to somebody who has a place left, then as many random further ties as half the peers.
 """
 

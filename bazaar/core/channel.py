@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from bazaar.protocol.messages import LEISURELY, Heartbeat
+from bazaar.core.turn import NEVER
+from bazaar.protocol.messages import BATCHABLE, Heartbeat
 from bazaar.protocol.wire import Delivery, Letter
 
 MOST_LETTERS = 500  # in one delivery: some 30 kB, far below the wire's limit
@@ -23,7 +24,6 @@ MOST_UNDER_WAY = 2_000  # letters that were sent and are not acknowledged
 A_QUEUE = 100  # letters: behind so many a heartbeat says nothing new
 TELL_AFTER_S = 0.05  # what was taken is acknowledged along with the next letters, or without any after this time
 COMPANY_S = 0.05  # so long after a delivery another one is not made for letters alone that nobody waits for
-NEVER = float("inf")
 
 
 class Channel:
@@ -77,7 +77,7 @@ class Channel:
         if len(self._letters) >= A_QUEUE and isinstance(letter.body, Heartbeat):
             return
         self._letters.append(letter)
-        self._send_at = min(self._send_at, self._patient_until if isinstance(letter.body, LEISURELY) else 0.0)
+        self._send_at = min(self._send_at, self._patient_until if isinstance(letter.body, BATCHABLE) else 0.0)
 
     def delivery(self, now: float) -> Delivery | None:
         """What is to be sent now: the next letters, or the mere word of what was taken; None if there is nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-FOREVER = float("inf")
+from bazaar.core.turn import NEVER
 
 
 class Detector:
@@ -18,7 +18,7 @@ class Detector:
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._heard: dict[str, float] = {}
-        self._looked_at = FOREVER
+        self._looked_at = NEVER
 
     def watch(self, names: Iterable[str], now: float, timeout_s: float | None = None) -> None:
         """Watches over exactly these; newcomers count as heard of just now.
@@ -51,5 +51,5 @@ class Detector:
     def deadline(self) -> float:
         """When to look next, if nothing is heard until then: often enough to notice one's own absence."""
         if not self._heard:
-            return FOREVER
+            return NEVER
         return min(min(self._heard.values()) + self.timeout_s, self._looked_at + self.timeout_s / 4)

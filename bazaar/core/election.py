@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.goods import WAREHOUSE, index_of
 from bazaar.protocol.messages import Claim, Election, Ok
 
-FOREVER = float("inf")
 NEVER_CALLED = -2  # rounds are numbered from -1
 
 
@@ -29,7 +28,7 @@ class Bully:
 
     def __init__(self, me: str, timeout_s: float) -> None:
         self.phase: Literal["idle", "calling", "waiting", "claiming"] = "idle"
-        self.deadline = FOREVER
+        self.deadline = NEVER
         self._me = me
         self._timeout_s = timeout_s
         self._candidates: tuple[str, ...] = ()
@@ -43,7 +42,7 @@ class Bully:
         self._round = number
         self._candidates = candidates
         self._seats = seats
-        self._enter("idle", FOREVER)
+        self._enter("idle", NEVER)
         self._answer_call(turn)
 
     def start(self, turn: Turn) -> None:
@@ -73,7 +72,7 @@ class Bully:
         if turn.now < self.deadline:
             return
         if self.phase == "waiting":  # whoever was above has not come forward
-            self._enter("idle", FOREVER)
+            self._enter("idle", NEVER)
             self.start(turn)
         else:
             self._claim(turn)

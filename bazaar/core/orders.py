@@ -2,7 +2,7 @@
 
 Orders wait in lanes. A trader that can serve anything opens all lanes and so takes the lowest clock of all; while the
 warehouse is busy with its last question it opens only the lanes of the items that its cache holds, and again takes
-the lowest clock among them (SPEC C4).
+the lowest clock among them (requirement C4).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lots of one item, the one with the lowest deposit clock first (SPEC C4; ties by the seller's index)."""
+"""The lots of one item, the one with the lowest deposit clock first (requirement C4; ties by the seller's index)."""
 
 from __future__ import annotations
 

@@ -16,6 +16,9 @@ from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.messages import AnyMessage
 from bazaar.protocol.wire import Letter
 
+NEVER = float("inf")
+"""A time that does not come: of what is waited for by nobody."""
+
 
 class Noted(NamedTuple):
     """An event of a process, at a time of its own Lamport clock. `source`, `sent`: who sent the message behind it, when."""
@@ -64,7 +67,7 @@ class Turn:
         """What may still be sent now that all is durable; `now` is read after that."""
         if all(now < before for before in self._before.values()):
             return self.sends
-        return [send for number, send in enumerate(self.sends) if now < self._before.get(number, float("inf"))]
+        return [send for number, send in enumerate(self.sends) if now < self._before.get(number, NEVER)]
 
     def keep(self, record: Any) -> None:
         """Makes `record` durable in the actor's store: a peer's journal, the warehouse's ledger."""

@@ -1,4 +1,4 @@
-"""The warehouse: the one actor that decides (SPEC D1). Its store is the ledger.
+"""The warehouse: the one actor that decides (requirement D1). Its store is the ledger.
 
 An actor like the peers: letters in, effects out. All that arrives while the last entries are being made durable is
 decided in the next turn and appended in one go, so batches of several traders merge by themselves. A decision is
@@ -14,25 +14,25 @@ from typing import Any, ClassVar
 from bazaar.core.clock import LamportClock
 from bazaar.core.ledger import Ledger
 from bazaar.core.ledger.stock import nowhere
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.messages import (
+    Acquire,
     Adopt,
     Adopted,
     Ask,
     BenchIs,
-    CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
-    Draw,
     Freed,
     GiveBack,
     Read,
+    Recall,
     Reopened,
     Reply,
     Request,
@@ -50,7 +50,6 @@ from bazaar.protocol.wire import Letter
 
 LEAST_SHARE = 4  # of less, more would be lost by calling it back than is won by not asking for it
 LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth
-FOREVER = float("inf")
 
 
 class Warehouse:
@@ -75,7 +74,7 @@ class Warehouse:
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
-        self._began_at = FOREVER  # letters may come before `begin`: no lease is over before it is known when it began
+        self._began_at = NEVER  # letters may come before `begin`: no lease is over before it is known when it began
         self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
         """Traders that were told `Scarce` and have not asked again; whether they were told `Freed`."""
 
@@ -87,7 +86,7 @@ class Warehouse:
     @property
     def deadline(self) -> float:
         """When the next queue can be handed on."""
-        return min((self._over_at(seat) for seat in self._held_up), default=FOREVER)
+        return min((self._over_at(seat) for seat in self._held_up), default=NEVER)
 
     def begin(self, turn: Turn) -> None:
         """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
@@ -194,7 +193,7 @@ class Warehouse:
                 return Adopted()
             case Read(items):
                 return self.ledger.stock.shelves(items)
-            case Draw(item, count):
+            case Acquire(item, count):
                 return self._grant(turn, trader, item, count)
             case GiveBack(item):
                 while (back := self.ledger.stock.decide_return(item, trader)) is not None:
@@ -227,7 +226,7 @@ class Warehouse:
             else:
                 for seat in holders:
                     if seat in self.ledger.seats.bench.seats:
-                        turn.send(seat.peer, CallBack(item))
+                        turn.send(seat.peer, Recall(item))
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order

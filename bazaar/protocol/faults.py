@@ -1,4 +1,4 @@
-"""Faults: what can be done to a running bazaar, and how a person says it (`--fault`, SPEC H).
+"""Faults: what can be done to a running bazaar, and how a person says it (`--fault`, requirement H).
 
 `kill:trader1@5` kills -9 five seconds after trading began; `pause:buyer7@5+8` stops for eight seconds; `restart:NAME@AT`
 starts what was killed (the warehouse and mongod are restarted at once, by themselves); `resign:trader0@5` asks a trader to

@@ -29,7 +29,7 @@ Price = Annotated[int, Meta(ge=1, le=10**5)]
 MANY = Meta(max_length=100_000)
 
 WAREHOUSE = "warehouse"
-SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (SPEC C5)
+SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (requirement C5)
 
 
 @cache
@@ -107,7 +107,7 @@ class Order(Record, frozen=True):
 
 
 class Lot(Record, frozen=True):
-    """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (SPEC C4)."""
+    """What is left of one deposit. Among lots of an item the one with the lowest `clock` is sold first (requirement C4)."""
 
     deposit_id: Name
     seller: Name

@@ -98,7 +98,7 @@ class TakeOver(Message, frozen=True):
     seat: Seat
 
 
-class CallBack(Message, frozen=True):
+class Recall(Message, frozen=True):
     """From the warehouse to a trader: others need what you were granted of this item and have not sold; give it back."""
 
     item: Item
@@ -201,7 +201,7 @@ class OutOfStock(Message, frozen=True):
 
 
 class CacheUpdate(Message, frozen=True):
-    """A trader tells the others the counts after its newest sales; they keep the minimum (SPEC D5)."""
+    """A trader tells the others the counts after its newest sales; they keep the minimum (requirement D5)."""
 
     lots: Annotated[tuple[Lot, ...], MANY]
 
@@ -232,7 +232,7 @@ class Read(Record, frozen=True, tag="read"):
     items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
 
 
-class Draw(Record, frozen=True, tag="draw"):
+class Acquire(Record, frozen=True, tag="acquire"):
     """Grant me as much of the item as makes `count` units with what I hold already, or what can be had (escrow)."""
 
     item: Item
@@ -245,7 +245,7 @@ class GiveBack(Record, frozen=True, tag="give_back"):
     item: Item
 
 
-Request = Ship | Stock | Adopt | Read | Draw | GiveBack
+Request = Ship | Stock | Adopt | Read | Acquire | GiveBack
 
 
 class Shipped(Record, frozen=True, tag="shipped"):
@@ -272,7 +272,7 @@ class Scarce(Record, frozen=True, tag="scarce"):
 
 
 class Shelves(Record, frozen=True, tag="shelves"):
-    """Every lot with something left of the items that were asked for; of a `Draw` or `GiveBack`, what the trader holds."""
+    """Every lot with something left of the items that were asked for; of a `Acquire` or `GiveBack`, what the trader holds."""
 
     items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
     lots: Annotated[tuple[Lot, ...], MANY]
@@ -305,7 +305,7 @@ class Answer(Message, frozen=True):
     position: Number = -1
 
 
-LEISURELY = (Sold,)
+BATCHABLE = (Sold,)
 """Messages that nobody waits for: where there are many of them, they travel together."""
 
 AnyMessage = (
@@ -320,7 +320,7 @@ AnyMessage = (
     | Deposed
     | TraderDead
     | TakeOver
-    | CallBack
+    | Recall
     | Freed
     | Reopened
     | AskAgain

@@ -35,7 +35,7 @@ class UsageError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One run. The defaults are the command line's (SPEC H) at the pace `demo`."""
+    """One run. The defaults are the command line's (requirement H) at the pace `demo`."""
 
     host: str = "localhost"
     """The machine of the name server, this one: its name or address."""
@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 PACES: dict[str, dict[str, float]] = {
-    # The seed's own waits, as the time stamps of its logs show them.
+    # The original's own waits, as the time stamps of its logs show them.
     "lab": {
         "restock_every_s": 50.0,
         "election_delay_s": 4.0,

@@ -1,6 +1,6 @@
-"""A process's door: where Pyro4's own clients come in, with the run's key and their default serialiser (SPEC N).
+"""A process's door: where Pyro4's own clients come in, with the run's key and their default serialiser (requirement N).
 
-A daemon with threads of its own, beside the fast path (`transport.py`), not in its way; the same doorman stands before
+A daemon with threads of its own, beside the fast path (`transport.py`), not in its way; the same acceptor stands before
 it. A Pyro4 client signs with the run's key alone, so whatever it says could be said again by somebody who overheard it. That
 is why one comes in by ticket: whoever looks `buyer7` up is told an object of this name and of this life of the process
 that nobody else was told (`ticketed`), and the door takes each but once, in the greeting. A visit that a stranger plays
@@ -20,7 +20,7 @@ from typing import Any
 
 import Pyro4
 
-from bazaar.runtime.doorman import MOST_GUESTS, Connection, Doorman, post_a
+from bazaar.runtime.acceptor import MOST_GUESTS, Acceptor, Connection, install
 
 MOST_BYTES = 64 * 1024  # of one call
 NONCE_CHARACTERS = 16
@@ -38,7 +38,7 @@ def _signed(object_id: str, nonce: str, key: bytes) -> str:
     return f"{object_id}.{nonce}{hmac.digest(key, f'ticket {object_id}.{nonce}'.encode(), 'sha256').hex()}"
 
 
-class _Porter(Doorman):
+class _Porter(Acceptor):
     """Lets in whoever has a ticket, and has each call answered by a thread of the pool: one that waits holds up nobody."""
 
     most_bytes = MOST_BYTES
@@ -83,7 +83,7 @@ class Door:
         """`face` answers; its class is `exposed`, and its methods are called by several threads at once."""
         self._daemon = daemon
         self._daemon._pyroHmacKey = key
-        self._porter = post_a(_Porter, daemon, key, refused, guests=True)
+        self._porter = install(_Porter, daemon, key, refused, guests=True)
         assert isinstance(self._porter, _Porter)
         self._porter.object_id = f"{name}-{secrets.token_hex(8)}"  # of another life no ticket fits
         self._porter.face, self._porter.told = face, {}

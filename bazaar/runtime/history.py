@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, Union, cast
 
 import msgspec
 
-from bazaar.core.names import Names
+from bazaar.core.id_set import IdSet
 from bazaar.core.turn import Noted
 from bazaar.protocol import events
 from bazaar.protocol.events import KINDS, Event
@@ -218,7 +218,7 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     lives, clock, placed, credited, seated = 0, 0, 0, set(), set()
     unanswered: dict[str, Unanswered] = {}
     offered: dict[str, Deposit] = {}
-    answered = Names()
+    answered = IdSet()
     for line in history:
         clock = max(clock, line.clock)
         match line.event:

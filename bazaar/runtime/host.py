@@ -3,7 +3,7 @@
 One thread, the main one, does all the work (a bug ends the process, loudly). It takes everything that is there, runs one
 turn, and performs its effects in the order that the endpoint (`core/endpoint.py`) says. A delivery is a one-way call into a
 connection whose buffer has room, so sending waits for nobody. What may have to wait, looking a name up and connecting, is
-done by a pool of 20 threads (SPEC A6); a hung peer so delays nobody else.
+done by a pool of 20 threads (requirement A6); a hung peer so delays nobody else.
 
 The launcher speaks on standard input (`begin`, `resign`, `finish` with the names of those who will not come back, `stop`;
 its end, also by a kill -9 of the launcher, is `stop`) and listens on standard output: one JSON line whenever the status
@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-from bazaar.core.channel import NEVER, Channel
+from bazaar.core.channel import Channel
 from bazaar.core.endpoint import Endpoint, Note, Persist, Read, Send, Silent
-from bazaar.core.turn import Actor, Turn
+from bazaar.core.turn import NEVER, Actor, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import Seat
 from bazaar.protocol.journal_lines import Recovered
@@ -33,10 +33,10 @@ from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.process import Status
 from bazaar.runtime.runclock import RunClock
-from bazaar.runtime.transport import Mailbox, Post, Unreachable, open_door
+from bazaar.runtime.transport import Mailbox, Sender, Unreachable, open_door
 from bazaar.runtime.visits import Visits
 
-WORKERS = 20  # SPEC A6
+WORKERS = 20  # requirement A6
 REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection: make another one
 CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
@@ -79,7 +79,7 @@ class Host:
         self._key = key
         self._journal_of = journal_of
         self._endpoint = Endpoint(actor, known, history.former_life, REPEAT_AFTER_S)
-        self._posts: dict[Channel, Post] = {}  # where there is a connection
+        self._senders: dict[Channel, Sender] = {}  # where there is a connection
         self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads put in, too; the loop takes out
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
         self.visits = Visits(actor.name, self._do)
@@ -192,18 +192,18 @@ class Host:
 
     def _send(self, channel: Channel) -> None:
         """Sends what the channel has to say, as far as that goes without waiting for anybody."""
-        post = self._posts.get(channel)
-        if post is None:
+        sender = self._senders.get(channel)
+        if sender is None:
             self._endpoint.hold(channel, NEVER)
             self._pool.submit(self._connect, channel)
             return
         now = time.monotonic()
-        while post.clear:
+        while sender.clear:
             delivery = channel.delivery(now)
             if delivery is None:
                 return
             try:
-                post.deliver(encode(delivery))
+                sender.deliver(encode(delivery))
             except Unreachable:
                 self._broken(channel)
                 return
@@ -212,15 +212,15 @@ class Host:
     def _connect(self, channel: Channel) -> None:
         """Connects (a thread of the pool)."""
         try:
-            post = Post(self._directory.lookup(channel.other), self._key)
+            sender = Sender(self._directory.lookup(channel.other), self._key)
         except Unreachable:
             self._do(lambda turn: self._unconnected(channel))
         else:
-            self._do(lambda turn: self._connected(channel, post))
+            self._do(lambda turn: self._connected(channel, sender))
 
-    def _connected(self, channel: Channel, post: Post) -> None:
-        self._posts[channel] = post
-        self._mailbox.watch(post, lambda: self._broken(channel))
+    def _connected(self, channel: Channel, sender: Sender) -> None:
+        self._senders[channel] = sender
+        self._mailbox.watch(sender, lambda: self._broken(channel))
         self._endpoint.hold(channel, 0.0)
 
     def _unconnected(self, channel: Channel) -> None:
@@ -231,9 +231,9 @@ class Host:
 
     def _broken(self, channel: Channel) -> None:
         """The connection has ended, or the other side is silent."""
-        post = self._posts.pop(channel)
-        self._mailbox.unwatch(post)
-        post.close()
+        sender = self._senders.pop(channel)
+        self._mailbox.unwatch(sender)
+        sender.close()
         self._unconnected(channel)
 
     def _report(self, ready: bool) -> None:

@@ -1,4 +1,4 @@
-"""The journal: a peer's orders on disk, so that they outlive the process (SPEC E2).
+"""The journal: a peer's orders on disk, so that they outlive the process (requirement E2).
 
 One JSON line a record, appended; `write` returns when the lines are on the disk. A `Closed` line needs no wait of its
 own: if it is lost, the order is only put to the warehouse again, which gives the same answer. When most of the file is

@@ -3,7 +3,7 @@
 Collection `ledger`: `_id` 0, 1, 2, … without a gap, so two writers cannot both succeed: the second hits a duplicate
 key, knows that it was replaced, and stops. Written with majority and journal, so an acknowledged entry survives a
 kill -9 of the server (with `w=1`, the default for one that stands alone, the last tenth of a second's are lost).
-Collection `stock` mirrors what is left, in the shape that the seed's figure shows, for people to look at; nothing
+Collection `stock` mirrors what is left, in the shape that the original's figure shows, for people to look at; nothing
 reads it. Its prices are decimals: money is never a binary fraction.
 
 What a replica set's primary holds may still be lost with it: an insert that was not acknowledged in time is on the

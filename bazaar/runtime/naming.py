@@ -13,15 +13,15 @@ import Pyro4.naming
 from Pyro4 import errors as pyro_errors
 
 from bazaar.protocol.settings import UsageError
+from bazaar.runtime.acceptor import Acceptor, install
 from bazaar.runtime.door import ticketed
-from bazaar.runtime.doorman import Doorman, post_a
 from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect
 
 MAILBOX = ".mailbox"  # behind a process's name: where the others leave deliveries for it
 
 
 class NameServer:
-    """The name server of one run (SPEC A3)."""
+    """The name server of one run (requirement A3)."""
 
     def __init__(self, host: str, port: int, key: bytes, refused: Callable[[], None]) -> None:
         """Raises `UsageError` if the host is not ours or the port is taken. `refused` counts strangers."""
@@ -44,19 +44,19 @@ class NameServer:
                 f"nobody can connect to {host}, not even from here ({error.strerror or error}); see `bash run.sh doctor`"
             ) from None
         self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
-        self._doorman = post_a(Doorman, self._daemon, key, refused, guests=True)
+        self._acceptor = install(Acceptor, self._daemon, key, refused, guests=True)
         self._open = True
 
     def serve(self) -> None:
         """Serves until `close`."""
         with contextlib.closing(self._daemon):
             while self._open:
-                self._doorman.look(None)
+                self._acceptor.look(None)
 
     def close(self) -> None:
         """Ends `serve`, which is in another thread; the port is free when that returns."""
         self._open = False
-        self._doorman.wakeup()
+        self._acceptor.wakeup()
 
 
 def _connect_to_oneself(host: str) -> None:

@@ -1,8 +1,8 @@
-"""Deliveries over Pyro4: a mailbox that takes them, a post that makes them.
+"""Deliveries over Pyro4: a mailbox that takes them, a sender that makes them.
 
 Pyro4 carries nothing but `bytes` (a `Delivery`, see `wire.py`), so none of its class conversions is involved. Every
 message is signed (HMAC) with a key that only holders of the run's key can derive, and only for this one connection
-(`doorman.py`); one that is not, or not rightly, is refused before it is looked at.
+(`acceptor.py`); one that is not, or not rightly, is refused before it is looked at.
 Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
 arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are Pyro4's
 calls but for the signature, which covers their number too; both ends go the short way past what Pyro4 does only for calls
@@ -27,18 +27,18 @@ from Pyro4.constants import PROTOCOL_VERSION
 from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, Message
 
 from bazaar.protocol.settings import UsageError
-from bazaar.runtime.door import Door
-from bazaar.runtime.doorman import (
+from bazaar.runtime.acceptor import (
     HEADER,
     MARSHAL,
     MOST_BYTES,
     NONCE_SIZE,
     SEND_TIMEOUT_S,
+    Acceptor,
     Connection,
-    Doorman,
     connection_key,
-    post_a,
+    install,
 )
+from bazaar.runtime.door import Door
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
 SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
@@ -64,7 +64,7 @@ class Unreachable(Exception):
     """There is no connection to the other process, or there is none any more."""
 
 
-class _Slot(Doorman):
+class _DeliveryServer(Acceptor):
     """Takes deliveries and nothing else, and goes the short way past what only a call with a reply has a use for."""
 
     take: Callable[[bytes], None]
@@ -90,11 +90,11 @@ class Mailbox:
     def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
         """`refused` counts strangers, in any thread."""
         self._daemon = _daemon(host)
-        self._slot = post_a(_Slot, self._daemon, key, refused, guests=False)
+        self._server = install(_DeliveryServer, self._daemon, key, refused, guests=False)
         self._arrived: list[bytes] = []
         self.uri = str(self._daemon.register(_Owner(), name))
-        self._slot.take = self._arrived.append
-        self._selector: selectors.BaseSelector = self._slot.selector
+        self._server.take = self._arrived.append
+        self._selector: selectors.BaseSelector = self._server.selector
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
             end.setblocking(False)
@@ -103,7 +103,7 @@ class Mailbox:
     def wait(self, timeout_s: float | None) -> list[bytes]:
         """All deliveries that are here; if there are none, waits for one, for `wake`, or for this long."""
         wait_s = timeout_s
-        while self._slot.look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
+        while self._server.look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
             wait_s = 0.0  # where several were heard at once, the next may have come meanwhile
         arrived = self._arrived.copy()
         self._arrived.clear()
@@ -114,13 +114,13 @@ class Mailbox:
         with contextlib.suppress(BlockingIOError, OSError):  # it rings already; or the process ends
             self._bell.send(b"!")
 
-    def watch(self, post: Post, broken: Callable[[], None]) -> None:
+    def watch(self, sender: Sender, broken: Callable[[], None]) -> None:
         """Calls `broken` when the other side ends this connection: it never sends anything on it."""
-        self._selector.register(post.socket, selectors.EVENT_READ, broken)
+        self._selector.register(sender.socket, selectors.EVENT_READ, broken)
 
-    def unwatch(self, post: Post) -> None:
+    def unwatch(self, sender: Sender) -> None:
         """Undoes `watch`."""
-        self._selector.unregister(post.socket)
+        self._selector.unregister(sender.socket)
 
     def close(self) -> None:
         """Takes no deliveries any more."""
@@ -149,7 +149,7 @@ class _Owner:
     @Pyro4.expose  # type: ignore[untyped-decorator] # Pyro4 has no types
     @Pyro4.oneway  # type: ignore[untyped-decorator]
     def deliver(self, data: bytes) -> None:
-        """Taken by `_Slot`."""
+        """Taken by `_DeliveryServer`."""
 
 
 def _signature(key: bytes, number: int, call: bytes) -> bytes:
@@ -163,7 +163,7 @@ def _header(call_size: int, signature_size: int) -> bytes:
 
 
 class Caller(Pyro4.Proxy):  # type: ignore[misc] # Pyro4 has no types
-    """A proxy that signs with a key of its connection alone (see `doorman.py`)."""
+    """A proxy that signs with a key of its connection alone (see `acceptor.py`)."""
 
     _pyroHmacKey: bytes
 
@@ -182,7 +182,7 @@ def connect(caller: Caller, key: bytes) -> None:
         raise Unreachable(str(error)) from None
 
 
-class Post:
+class Sender:
     """A connection by which deliveries are made to one process. Used by one thread at a time."""
 
     def __init__(self, uri: str, key: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`bash run.sh doctor`: what this machine has for a run, what is missing, and what to do (SPEC M5).
+"""`bash run.sh doctor`: what this machine has for a run, what is missing, and what to do (requirement M5).
 
 One line for each thing, with a mark: `ok`; `mind`, a run can start, but somebody should know; `missing`, none can. It runs
 before there is an environment, by any Python from 3.8 on, and so knows nothing but the standard library.

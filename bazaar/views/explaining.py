@@ -1,4 +1,4 @@
-"""`bash run.sh explain ORDER [RUN]` (SPEC I3): the story of one order, in lines or as JSON."""
+"""`bash run.sh explain ORDER [RUN]` (requirement I3): the story of one order, in lines or as JSON."""
 
 from __future__ import annotations
 

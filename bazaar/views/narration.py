@@ -1,4 +1,4 @@
-"""Event to sentence: the words by which people know this system (SPEC G), in one table.
+"""Event to sentence: the words by which people know this system (requirement G), in one table.
 
 `python -m bazaar.views.narration RUN` tells a run that is over, in its folder.
 
@@ -160,7 +160,7 @@ class Sentence(NamedTuple):
 
 
 def stamp(at: float) -> str:
-    """The time that stands before a sentence (SPEC G)."""
+    """The time that stands before a sentence (requirement G)."""
     return datetime.fromtimestamp(at).isoformat(" ", "microseconds")
 
 
@@ -239,7 +239,7 @@ class _Texts:
 
 
 def narrate(run: Path, peers: Iterable[str]) -> None:
-    """Writes into a run's folder `output.txt`, all sentences, and a text for each trader and the warehouse (SPEC A7)."""
+    """Writes into a run's folder `output.txt`, all sentences, and one for each trader and the warehouse (requirement A7)."""
     histories = histories_of(run, peers).values()
     elected = (line for history in histories for line in only(history, events.Elected))
     owners = {line.process: f"trader{line.event.seat}" for line in elected}

@@ -138,13 +138,13 @@ class Terminal:
                 self._tell(*self._follower.new(("launcher", *bazaar.plan.names, WAREHOUSE), MOST_BYTES))
             except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them
                 self._blind = f"what happened could not be followed to the end ({error})"
-        requests = bazaar.settings.requests
+        requests, answered = bazaar.settings.requests, bazaar.progress.answered
         self._progress.update(
             self._task,
             description=bazaar.phase,
             total=requests,
-            completed=bazaar.answered,
-            count=f"{bazaar.answered}{f' of {requests}' if requests else ''} answered" if bazaar.answered else "",
+            completed=answered,
+            count=f"{answered}{f' of {requests}' if requests else ''} answered" if answered else "",
         )
 
     def _tell(self, lines_of_all: Sequence[Sequence[Recorded[Event]]], skipped: int) -> None:

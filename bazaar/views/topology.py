@@ -1,4 +1,4 @@
-"""The picture of the bazaar's graph, `network.png` (SPEC A1): who has whom for a neighbour."""
+"""The picture of the bazaar's graph, `network.png` (requirement A1): who has whom for a neighbour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (SPEC C, D).
+"""A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (requirement C, D).
 
 Two questions (`Ask`) may be under way to the warehouse; what waits meanwhile is the next one, so batches form by
 themselves. An order that the cache can answer is answered at once and confirmed with the next question; one that waits
@@ -20,27 +20,27 @@ from __future__ import annotations
 from typing import ClassVar
 
 from bazaar.core.cache import POLICIES
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
+    Acquire,
     Adopt,
     Adopted,
     Answer,
     AskAgain,
     Buy,
     CacheUpdate,
-    CallBack,
     Denied,
     Deposit,
     Deposited,
-    Draw,
     Freed,
     GiveBack,
     MarketOpen,
     Purchased,
     Read,
+    Recall,
     Registered,
     Reopened,
     Request,
@@ -54,7 +54,7 @@ from bazaar.protocol.messages import (
     WhoTrades,
 )
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER, Trading
+from peers.role import Trading
 from peers.trader.beliefs import counts_of, difference
 from peers.trader.opening import Opening
 from peers.trader.others import Others
@@ -129,7 +129,7 @@ class Trader(Trading):
             turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
-        """Merges the queue of a former tenure into this one, by clock (SPEC E2); or its own, after a restart."""
+        """Merges the queue of a former tenure into this one, by clock (requirement E2); or its own, after a restart."""
         believed = self._succession.found(turn, seat, found, may_be_missing=not (self._is_restored and self._begun))
         if believed is None:
             return
@@ -160,7 +160,7 @@ class Trader(Trading):
 
     @property
     def deadline(self) -> float:
-        settle_at = self._promises.settle_at if self._may_ask else FOREVER
+        settle_at = self._promises.settle_at if self._may_ask else NEVER
         return min(self._questions.repeat_at, settle_at, self._succession.deadline, self._opening.deadline)
 
     @property
@@ -169,7 +169,7 @@ class Trader(Trading):
         most = MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED
         return self._succession.own_is_read and len(self._questions) < most
 
-    def trade(self, turn: Turn, traders: tuple[str, ...]) -> None:
+    def traders_changed(self, turn: Turn, traders: tuple[str, ...]) -> None:
         """The first traders wait, and then open as soon as every seller has goods on sale; later ones open at once."""
         if not traders:
             return
@@ -266,7 +266,7 @@ class Trader(Trading):
                     self._opening.on_sale(lot.seller)
                     turn.send(lot.seller, Deposited(deposit_id))
                     self._others.on_sale(turn, lot.seller)
-                case ((Read() | Draw() | GiveBack()), Shelves(items, lots)):
+                case ((Read() | Acquire() | GiveBack()), Shelves(items, lots)):
                     self._cache.learn(items, lots)
                 case Adopt(seat), Adopted():
                     self._succession.adoptions.pop(seat, None)
@@ -296,8 +296,8 @@ class Trader(Trading):
     def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
         self._succession.take_over(turn, body.seat)
 
-    def on_call_back(self, turn: Turn, source: str, body: CallBack) -> None:
-        self._cache.called_back(body.item)
+    def on_recall(self, turn: Turn, source: str, body: Recall) -> None:
+        self._cache.recalled(body.item)
 
     def on_freed(self, turn: Turn, source: str, body: Freed) -> None:
         self._waiting.freed(turn, body.item)
@@ -319,7 +319,7 @@ class Trader(Trading):
         Buy: on_buy,
         Deposit: on_deposit,
         TakeOver: on_take_over,
-        CallBack: on_call_back,
+        Recall: on_recall,
         Freed: on_freed,
         Reopened: on_reopened,
         Registered: on_registered,

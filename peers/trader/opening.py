@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bazaar.core.turn import NEVER
 from bazaar.protocol.goods import is_seller
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER
 
 
 class Opening:
@@ -17,7 +17,7 @@ class Opening:
         self._missing = set() if further else {name for name in names if is_seller(name)}
         self._delay_s = 0.0 if further else settings.opening_delay_s
         self._patience_s = settings.registration_delay_s + settings.answer_timeout_s
-        self._at = self._by = FOREVER
+        self._at = self._by = NEVER
         self._awaits_sellers = False
         self.done = False
 
@@ -29,7 +29,7 @@ class Opening:
     def traders_are(self, now: float, traders: Iterable[str]) -> None:
         """Traders sell nothing of their own. From the first time on that they are known, the time counts."""
         self._missing.difference_update(traders)
-        if self._at == FOREVER:
+        if self._at == NEVER:
             self._at = now + self._delay_s
             self._by = self._at + self._patience_s
 
@@ -49,5 +49,5 @@ class Opening:
     def deadline(self) -> float:
         """When `due` is to be asked again, if nothing happens before."""
         if self.done:
-            return FOREVER
+            return NEVER
         return self._by if self._awaits_sellers else self._at

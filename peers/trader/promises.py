@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bazaar.core.turn import NEVER
 from bazaar.protocol.goods import Lot
 from bazaar.protocol.journal_lines import Promised
 from bazaar.protocol.messages import Ship
-from peers.role import FOREVER
 
 SETTLE_AFTER_S = 0.05  # under a lease a sale can wait so long for company on its way to the ledger: nobody waits for it
 
@@ -22,7 +22,7 @@ class Promises:
         self._untold: dict[str, Ship] = {}  # the warehouse has not been told of these
         self._asked_again: set[str] = set()  # orders whose buyer believes the ledger alone
         self._told_before: dict[str, float] = {}  # under a lease the buyer was told if it was before this
-        self.settle_at = FOREVER
+        self.settle_at = NEVER
         """When the warehouse is to be told at the latest."""
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Promises:
     def told(self) -> None:
         """All of them are in a question to the warehouse."""
         self._untold.clear()
-        self.settle_at = FOREVER
+        self.settle_at = NEVER
 
     def decided(self, order_id: str) -> Lot:
         """The warehouse has decided this one; what it had been promised from."""
@@ -65,7 +65,7 @@ class Promises:
 
     def may_be_unheard(self, now: float, order_id: str) -> bool:
         """Whether the lease has ended meanwhile, so that the promise may have been too late to leave."""
-        return now >= self._told_before.get(order_id, FOREVER)
+        return now >= self._told_before.get(order_id, NEVER)
 
     def close(self, order_id: str) -> None:
         """The order is done with."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.admission import fits
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.messages import Answer, Ask, Request
-from peers.role import FOREVER
 
 
 class Questions:
@@ -18,7 +17,7 @@ class Questions:
         self._number = number
         self._repeat_after_s = repeat_after_s
         self._asked: dict[int, tuple[Ask, float]] = {}  # with the time of its asking
-        self.repeat_at = FOREVER
+        self.repeat_at = NEVER
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -36,7 +35,7 @@ class Questions:
         """Repeats all that is under way."""
         for ask, _ in self._asked.values():
             turn.send(WAREHOUSE, ask)
-        self.repeat_at = turn.now + self._repeat_after_s if self._asked else FOREVER
+        self.repeat_at = turn.now + self._repeat_after_s if self._asked else NEVER
 
     def under_way(self, request: Request) -> bool:
         """Whether this request is in one of them."""
@@ -52,5 +51,5 @@ class Questions:
             return None
         del self._asked[answer.number]
         if not self._asked:
-            self.repeat_at = FOREVER
+            self.repeat_at = NEVER
         return ask.requests, asked_at

@@ -1,16 +1,15 @@
-"""The queues of former tenures that a trader takes over: their journals are read, then the ledger is told (SPEC E2)."""
+"""The queues of former tenures that a trader takes over: their journals are read, then the ledger is told (requirement E2)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import Order, Seat
 from bazaar.protocol.journal_lines import Closed, JournalLine, Promised, Queued, Recovered
 from bazaar.protocol.messages import Adopt
-from peers.role import FOREVER
 
 READ_ATTEMPTS, READ_AGAIN_AFTER_S = 10, 0.2  # of a journal that cannot be read
 
@@ -37,11 +36,11 @@ class Succession:
     @property
     def deadline(self) -> float:
         """When a journal is to be asked for again."""
-        return min(self._reading.values(), default=FOREVER)
+        return min(self._reading.values(), default=NEVER)
 
     def read(self, turn: Turn, seat: Seat) -> None:
         """Has this journal read."""
-        self._reading[seat] = FOREVER
+        self._reading[seat] = NEVER
         turn.read(seat)
 
     def take_over(self, turn: Turn, seat: Seat) -> None:

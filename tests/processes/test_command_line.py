@@ -1,4 +1,4 @@
-"""The real command as a process: its exit status, its files (SPEC H), and every wrong use of it."""
+"""The real command as a process: its exit status, its files (requirement H), and every wrong use of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 SUMMARY_KEYS = {
     "verdict", "seed", "peers", "traders", "cache", "pace", "requests", "goods_shipped", "trading_s",
     "throughput_per_s", "latency_ms", "startup_s", "elections", "faults", "audit",
-}  # fmt: skip # SPEC H
+}  # fmt: skip # requirement H
 REQUEST_KEYS = {"asked", "purchased", "unavailable", "oversold", "undersold", "unanswered"}
 
 

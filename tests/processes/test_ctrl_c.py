@@ -1,4 +1,4 @@
-"""However and whenever a run is stopped, within seconds nothing of it is left: no process, no port (SPEC H)."""
+"""However and whenever a run is stopped, within seconds nothing of it is left: no process, no port (requirement H)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bash run.sh explain` (SPEC I3) on a real run in which goods are scarce."""
+"""`bash run.sh explain` (requirement I3) on a real run in which goods are scarce."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bash run.sh judge [RUN]` (SPEC I2): a run's folder is all it takes, whatever has ended the run."""
+"""`bash run.sh judge [RUN]` (requirement I2): a run's folder is all it takes, whatever has ended the run."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def test_the_memory_of_a_peer(tmp_path: Path, mongo_uri: str) -> None:
     settings = quick(peers=6, traders=2, window=8, restock_count=1000, seed=13)
     with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
-        assert bazaar.wait_until(lambda: bazaar.answered > 3_000, PATIENCE_S)
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > 3_000, PATIENCE_S)
         sizes = {peer.name: _resident_mib(peer.popen.pid) for peer in bazaar.peers}
         bazaar.finish()
         run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())

@@ -50,7 +50,7 @@ def test_the_session_of_the_page(tmp_path: Path, mongo_uri: str) -> None:
     doctest = f"{sys.executable} -m doctest -o ELLIPSIS -o NORMALIZE_WHITESPACE {session}"
     with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
-        assert bazaar.wait_until(lambda: bazaar.answered > 5, PATIENCE_S)
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > 5, PATIENCE_S)
         port = str(bazaar.processes[NAME_SERVER].said.port)
         environment = {**os.environ, "PYRO_NS_PORT": port}
         listed = "".join(shell(look, tmp_path, environment) for look in looks)

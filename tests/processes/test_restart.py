@@ -1,4 +1,4 @@
-"""A trader that is killed (SIGKILL) and started again on its own journal carries on soon enough (SPEC E2)."""
+"""A trader that is killed (SIGKILL) and started again on its own journal carries on soon enough (requirement E2)."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_a_trader_carries_on_after_kill_9(cache: str, traders: int, tmp_path: Pa
         bazaar.start()
         name = bazaar.plan.names[-1]
         for life in range(2, 5):
-            before = bazaar.answered
-            assert bazaar.wait_until(lambda before=before: bazaar.answered > before + 100, PATIENCE_S)  # type: ignore[misc]
+            before = bazaar.progress.answered
+            assert bazaar.wait_until(lambda before=before: bazaar.progress.answered > before + 100, PATIENCE_S)  # type: ignore[misc]
             kill(bazaar, name)
             bazaar.injector.inflict(Fault("restart", name, 0.0))
             assert bazaar.wait_until(lambda life=life: _lives(bazaar, name) == life, PATIENCE_S)  # type: ignore[misc]
-        before = bazaar.answered
-        assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
+        before = bazaar.progress.answered
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > before + 100, PATIENCE_S), "the market stands still"
         bazaar.finish()
         run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
 
@@ -73,7 +73,7 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
     with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         name = bazaar.plan.names[-1]
-        assert bazaar.wait_until(lambda: bazaar.answered > 50, PATIENCE_S)
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > 50, PATIENCE_S)
         warehouse = bazaar.processes[WAREHOUSE].popen
 
         def stopped_with_orders_waiting() -> bool:
@@ -88,8 +88,8 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
         waiting = _undecided(bazaar.out, name)
         warehouse.send_signal(signal.SIGCONT)
         bazaar.injector.inflict(Fault("restart", name, 0.0))
-        before = bazaar.answered
-        assert bazaar.wait_until(lambda: bazaar.answered > before + 100, PATIENCE_S), "the market stands still"
+        before = bazaar.progress.answered
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > before + 100, PATIENCE_S), "the market stands still"
         bazaar.finish()
         run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
     run.assert_held()

@@ -1,4 +1,4 @@
-"""The scenarios of the seed's test cases 1, 2, 4 and 5 (SPEC F2), each asserted on the sentences and on the ledger."""
+"""The scenarios of the original's test cases 1, 2, 4 and 5 (requirement F2), asserted on the sentences and on the ledger."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_sellers_bring_another_item_every_while(tmp_path: Path, mongo_uri: str) 
         picked = [line.event.item for line in only(run.history(seller), events.Picked)]
         assert picked[: len(deposits) - 1] == [deposit.item for deposit in deposits[1:]]
         assert len(run.told(f"{seller} has picked item (fish|salt|boar) to sell")) == len(picked)
-        # the products that were on sale at once, as the seed's snapshot of the database shows them
+        # the products that were on sale at once, as the original's snapshot of the database shows them
         assert len({item for owner, item in _left(run) if owner == seller}) >= 2
     assert len(run.told("Executing seller loop")) == sum(
         1 for seller in sellers for _ in only(run.history(seller), events.SellerLoop)
@@ -126,7 +126,7 @@ def _left(run: Traded) -> Counter[tuple[str, Item]]:
 
 
 def test_a_seller_that_is_sold_out_picks_another_item(tmp_path: Path, mongo_uri: str) -> None:
-    """SPEC C7, without waiting for `T_g`."""
+    """requirement C7, without waiting for `T_g`."""
     settings = quick(
         peers=5,
         traders=1,
@@ -255,9 +255,9 @@ def _learnt_from_neighbors(run: Traded) -> list[str]:
     return learnt
 
 
-# --------------------------------------------------------------------------- beyond the seed's test cases
+# --------------------------------------------------------------------------- beyond the original's test cases
 def test_an_item_that_nobody_sells(tmp_path: Path, mongo_uri: str) -> None:
-    """SPEC A4: the corner case that some good has no seller at all."""
+    """requirement A4: the corner case that some good has no seller at all."""
 
     def unsold(seed: int) -> set[Item]:
         plan = draw_plan(quick(peers=6, traders=2, seed=seed))
@@ -283,7 +283,7 @@ def test_an_item_that_nobody_sells(tmp_path: Path, mongo_uri: str) -> None:
             f"Item {item} is unavailable",
             f"{item} is not available for sell in the bazaar right now",
         )
-        # SPEC C6: who is told so picks another
+        # requirement C6: who is told so picks another
         for buyer in {denial.buyer for denial in run.denials}:
             story = only(run.history(buyer), events.Ordered, events.FoundUnavailable)
             for refused, after in pairwise(story):

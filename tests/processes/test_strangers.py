@@ -1,4 +1,4 @@
-"""Whoever has no key, or talks rubbish, is refused and counted, and the market goes on (SPEC: access)."""
+"""Whoever has no key, or talks rubbish, is refused and counted, and the market goes on (requirement J5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bazaar.protocol.wire import Letter, encode
 from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
-from bazaar.runtime.transport import Post, Unreachable
+from bazaar.runtime.transport import Sender, Unreachable
 from tests.builders import a_delivery
 from tests.processes.command import listening, processes_of, sockets_of
 from tests.processes.market import PATIENCE_S, left_behind, quick
@@ -39,7 +39,7 @@ def market(request: pytest.FixtureRequest, tmp_path: Path, mongo_uri: str) -> It
     settings = quick(peers=5, traders=2, cache=request.param, seed=8, restock_count=1000, think_s=0.005)
     with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
-        assert bazaar.wait_until(lambda: bazaar.answered > 20, PATIENCE_S)
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > 20, PATIENCE_S)
         key = read_key(bazaar.out / "key")
         yield bazaar, Directory("localhost", bazaar.processes[NAME_SERVER].said.port, key), key
         goes_on(bazaar)
@@ -52,8 +52,8 @@ def market(request: pytest.FixtureRequest, tmp_path: Path, mongo_uri: str) -> It
 
 def goes_on(bazaar: Bazaar) -> None:
     """Asserts that the market trades."""
-    before = bazaar.answered
-    assert bazaar.wait_until(lambda: bazaar.answered > before + 50, PATIENCE_S), "the market stands still"
+    before = bazaar.progress.answered
+    assert bazaar.wait_until(lambda: bazaar.progress.answered > before + 50, PATIENCE_S), "the market stands still"
 
 
 def addresses(bazaar: Bazaar, directory: Directory) -> dict[str, tuple[str, int]]:
@@ -174,7 +174,7 @@ def test_without_the_key_one_can_neither_look_up_nor_deliver_nor_ask(market: Mar
             stranger.register(trader, "PYRO:mine@localhost:1")
         for name in (trader, WAREHOUSE):
             with pytest.raises(Unreachable):
-                Post(directory.lookup(name), wrong)
+                Sender(directory.lookup(name), wrong)
     for uri in (directory.lookup(trader), f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@localhost:{port}"):
         with Pyro4.Proxy(uri) as proxy:
             proxy._pyroTimeout = 10
@@ -223,16 +223,16 @@ def test_rubbish_from_one_who_has_the_key(market: Market) -> None:
     bazaar, directory, key = market
     dead = kill_one(bazaar)
     for name in (bazaar.plan.names[-1], next(name for name in bazaar.plan.names if name != dead), WAREHOUSE):
-        post = Post(directory.lookup(name), key)
+        sender = Sender(directory.lookup(name), key)
         for what, data in payloads(name, dead).items():
             before = bazaar.processes[name].said.refused
-            post.deliver(data)
+            sender.deliver(data)
 
             def counted(name: str = name, before: int = before) -> bool:
                 return bazaar.processes[name].said.refused > before
 
             assert bazaar.wait_until(counted, 20), f"{name} did not count what is {what}"
-        post.close()
+        sender.close()
     goes_on(bazaar)
 
 
@@ -241,7 +241,7 @@ def test_too_much_from_one_who_has_the_key(market: Market) -> None:
     bazaar, directory, key = market
     for name in (bazaar.plan.names[-1], WAREHOUSE):
         with pytest.raises(Unreachable):
-            Post(directory.lookup(name), key).deliver(bytes(6 * 1024 * 1024))
+            Sender(directory.lookup(name), key).deliver(bytes(6 * 1024 * 1024))
     goes_on(bazaar)
 
 
@@ -265,7 +265,7 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
     }.items():
         letters = (Letter(3, body) for body in bodies)
         delivery = a_delivery(seller, name, *letters, incarnation=time.time_ns())
-        Post(directory.lookup(name), key).deliver(encode(delivery))
+        Sender(directory.lookup(name), key).deliver(encode(delivery))
     goes_on(bazaar)
     for name, refused in {WAREHOUSE: 2, buyer: 3}.items():  # from a trader that is none the warehouse fences the rest
         assert bazaar.processes[name].said.refused == before[name] + refused
@@ -277,7 +277,7 @@ def kill_one(bazaar: Bazaar) -> str:
     """Kills a seller that is no trader: who speaks in its name disturbs nobody who lives."""
     seller = next(name for name in bazaar.plan.names[:3] if is_seller(name))
     bazaar.processes[seller].signal(signal.SIGKILL)
-    assert bazaar.wait_until(lambda: seller in bazaar.killed, PATIENCE_S)
+    assert bazaar.wait_until(lambda: seller in bazaar.progress.killed, PATIENCE_S)
     return seller
 
 

@@ -40,7 +40,7 @@ def sentences_of(record: type) -> str:
 
 
 def _linked(sentence: str) -> str:
-    return re.sub(r"SPEC ([A-Z]\d\w*)", r"[\1](requirements.md)", sentence)
+    return re.sub(r"requirement ([A-Z]\d\w*)", r"[requirement \1](requirements.md)", sentence)
 
 
 def in_words(hint: Any) -> str:

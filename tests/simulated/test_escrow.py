@@ -125,14 +125,14 @@ def orders_taken(world: World, since: float) -> int:
 
 
 def test_scarce_goods_are_called_back_and_nobody_is_refused_what_another_holds(monkeypatch: Patch) -> None:
-    called_back = 0
+    recalled = 0
     monkeypatch.setattr(warehouse, "LEAST_SHARE", 1)  # so that it comes to that more often
     for seed in SEEDS:
         world = short_of_everything(seed)
         report = judge(world.run())
         assert report.violations == {}, f"seed {seed}"
-        called_back += sum(isinstance(entry, Return) for entry in world.entries)
-    assert called_back > len(SEEDS)
+        recalled += sum(isinstance(entry, Return) for entry in world.entries)
+    assert recalled > len(SEEDS)
 
 
 def killed_while_it_owes(seed: int) -> World:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.audit import judge
+from bazaar.core.id_set import IdSet
 from bazaar.core.ledger.seats import Seats
 from bazaar.core.ledger.stock import Stock
-from bazaar.core.names import Names
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.entries import AdoptEntry, DeposeEntry, Sale
@@ -112,7 +112,7 @@ def carried_out_twice(patch: Patch) -> None:
     decide = Stock.decide_order
 
     def forgetful(self: Stock, order: Any, deposit_id: Any, trader: str) -> Any:
-        self._answered = Names()
+        self._answered = IdSet()
         return decide(self, order, deposit_id, trader)
 
     patch.setattr(Stock, "decide_order", forgetful)

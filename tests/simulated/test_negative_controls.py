@@ -15,9 +15,9 @@ import pytest
 
 from bazaar.analysis.audit import CHECKS, judge
 from bazaar.core.clock import LamportClock
+from bazaar.core.id_set import IdSet
 from bazaar.core.ledger.seats import Seats
 from bazaar.core.ledger.stock import Stock
-from bazaar.core.names import Names
 from bazaar.core.orders import TradeQueue
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.core.turn import Turn
@@ -121,7 +121,7 @@ def the_newest_deposit_is_sold_first(patch: Patch) -> None:
 def the_seller_is_credited_twice(patch: Patch) -> None:
     def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
         for _ in range(2):
-            self._credited = Names()
+            self._credited = IdSet()
             honest(self, turn, source, body)
 
     honest = Seller.on_sold
@@ -133,7 +133,7 @@ def the_seller_is_credited_by_each_trader_that_was_asked(patch: Patch) -> None:
     """Only what the seller remembers of its orders is lost; it shows when a retry is told by a second trader."""
 
     def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
-        self._credited = Names()
+        self._credited = IdSet()
         honest(self, turn, source, body)
 
     honest = Seller.on_sold
@@ -163,7 +163,7 @@ def an_order_is_decided_again(patch: Patch) -> None:
     honest = Stock.decide_order
 
     def decide_order(stock: Stock, order: Order, deposit_id: str | None, by: str) -> Sale | Denial | None:
-        stock._answered = Names()
+        stock._answered = IdSet()
         return honest(stock, order, deposit_id, by)
 
     patch.setattr(Stock, "decide_order", decide_order)

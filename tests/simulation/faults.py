@@ -12,7 +12,7 @@ from bazaar.protocol.goods import WAREHOUSE
 from tests.simulation.driver import Failure
 from tests.simulation.world import World
 
-SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (SPEC E2)
+SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (requirement E2)
 
 
 class Draft:

@@ -8,6 +8,7 @@ from bazaar.core.endpoint import FURTHER_LIFE
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat
 from bazaar.protocol.messages import (
+    Acquire,
     Adopt,
     Adopted,
     Answer,
@@ -17,7 +18,6 @@ from bazaar.protocol.messages import (
     Buy,
     Deposed,
     Deposit,
-    Draw,
     Heartbeat,
     Purchased,
     Read,
@@ -108,7 +108,7 @@ def test_a_clock_may_be_as_far_ahead_as_a_further_life_and_a_long_run_and_no_far
         (Buy("buyer0-" + 100_000 * "7", "salt", False), 1),
         (Buy("", "salt", False), 1),
         (Sold("buyer0-0", "salt", "buyer0", 10**6, 1), 1),
-        (Ask(1, (Draw("salt", -1),)), 1),
+        (Ask(1, (Acquire("salt", -1),)), 1),
         (Ask(1, (Read(("salt",) * 4),)), 1),
         (Ask(1, (Read(("salt",)),) * 200_000), 1),
         (WhoTrades(), -2),
@@ -132,8 +132,8 @@ def test_what_is_out_of_range_does_not_decode(body: AnyMessage, clock: int) -> N
         ((Adopt(Seat("buyer2", 3)),), (Adopted(),), True),
         ((Stock(a_lot()),), (Stocked("seller1-d0"),), True),
         ((Stock(a_lot()),), (Stocked("seller1-d1"),), False),
-        ((Draw("salt", 5),), (Shelves(("salt",), ()),), True),
-        ((Draw("salt", 5),), (Shelves(("fish",), ()),), False),
+        ((Acquire("salt", 5),), (Shelves(("salt",), ()),), True),
+        ((Acquire("salt", 5),), (Shelves(("fish",), ()),), False),
         ((Ship(an_order(), None),), (Shelves(("salt",), ()),), False),
     ],
 )

@@ -84,7 +84,7 @@ def test_that_walk_would_find_the_market(tmp_path: Path) -> None:
 
 
 def test_another_share_in_the_markets_goods_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the market believes the sellers' share to be: it is 80 % (SPEC C5)."""
+    """Whatever the market believes the sellers' share to be: it is 80 % (requirement C5)."""
     from bazaar.protocol import goods
 
     monkeypatch.setattr(goods, "SELLER_SHARE_PERCENT", 79)

@@ -4,14 +4,13 @@ import random
 
 import pytest
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.former_life import FormerLife, Unanswered
 from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.messages import AnyMessage, AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.history import recall
 from peers.buyer import Buyer, ByHand
-from peers.role import FOREVER
 from tests.builders import Stage, a_line, noted, sent
 
 BENCH = ("buyer7", "seller6", "buyer5")
@@ -22,10 +21,10 @@ class AtTheBuyer(Stage):
 
     role: Buyer
 
-    def __init__(self, item: Item = "salt", quota: float = FOREVER, window: int = 1, seed: int = 1) -> None:
+    def __init__(self, item: Item = "salt", quota: float = NEVER, window: int = 1, seed: int = 1) -> None:
         settings = Settings(think_s=1.0, answer_timeout_s=10.0, window=window)
         super().__init__(Buyer("buyer0", item, settings, quota, random.Random(seed)))
-        self.role.trade(Turn(0.0, self.clock), BENCH)
+        self.role.traders_changed(Turn(0.0, self.clock), BENCH)
         self.role.on_market_open(Turn(0.0, self.clock), "buyer7", MarketOpen())
 
 
@@ -38,8 +37,8 @@ def orders(turn: Turn) -> list[Buy]:
 
 
 def test_before_there_are_traders_nothing_is_ordered() -> None:
-    stage = Stage(Buyer("buyer0", "salt", Settings(), FOREVER, random.Random(1)))
-    assert stage.role.deadline == FOREVER
+    stage = Stage(Buyer("buyer0", "salt", Settings(), NEVER, random.Random(1)))
+    assert stage.role.deadline == NEVER
     assert sent(stage.waits_until(1000.0)) == []
 
 
@@ -145,7 +144,7 @@ def test_it_places_its_quota_and_is_idle_when_that_is_answered() -> None:
     assert not buyer.role.idle
     buyer.hears("buyer7", purchased("buyer0-1"))
     assert buyer.role.idle
-    assert buyer.role.deadline == FOREVER
+    assert buyer.role.deadline == NEVER
     assert orders(buyer.waits_until(100.0)) == []
 
 
@@ -163,7 +162,7 @@ def test_told_to_finish_it_waits_for_what_is_outstanding_and_orders_nothing_new(
 def test_a_bench_that_has_changed_is_used_from_then_on() -> None:
     buyer = AtTheBuyer()
     buyer.waits_until(0.0)
-    buyer.role.trade(Turn(1.0, buyer.clock), ("buyer5",))
+    buyer.role.traders_changed(Turn(1.0, buyer.clock), ("buyer5",))
     turn = buyer.waits_until(10.0)
     assert [to for to, _ in sent(turn)] == ["buyer5"]
     assert len(orders(turn)) == 1
@@ -174,7 +173,7 @@ def a_death(buyer: AtTheBuyer, *left: str, at: float = 1.0) -> Turn:
     """These are the traders that are left."""
     buyer.now = at
     turn = Turn(at, buyer.clock)
-    buyer.role.trade(turn, left)
+    buyer.role.traders_changed(turn, left)
     return turn
 
 
@@ -193,7 +192,7 @@ def test_while_nobody_trades_it_waits_and_then_repeats_at_once() -> None:
     buyer = AtTheBuyer()
     buyer.waits_until(0.0)
     assert sent(a_death(buyer)) == []
-    assert buyer.role.deadline == FOREVER
+    assert buyer.role.deadline == NEVER
     assert sent(buyer.waits_until(50.0)) == []
     assert not buyer.role.idle
     assert sent(a_death(buyer, "seller1", at=60.0)) == [("seller1", Buy("buyer0-0", "salt", True))]
@@ -258,16 +257,16 @@ def test_told_to_ask_again_what_it_is_asking_already_it_does_nothing() -> None:
 
 
 def test_in_a_further_life_no_name_is_used_twice() -> None:
-    role = Buyer("buyer0", "salt", Settings(window=3), FOREVER, random.Random(1), FormerLife(clock=700, placed=20))
+    role = Buyer("buyer0", "salt", Settings(window=3), NEVER, random.Random(1), FormerLife(clock=700, placed=20))
     buyer = Stage(role)
-    role.trade(Turn(0.0, buyer.clock), BENCH)
+    role.traders_changed(Turn(0.0, buyer.clock), BENCH)
     assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701", "buyer0-702"]
 
 
 def test_a_further_life_places_only_what_is_left_of_the_quota() -> None:
     role = Buyer("buyer0", "salt", Settings(window=5), 22, random.Random(1), FormerLife(clock=700, placed=20))
     buyer = Stage(role)
-    role.trade(Turn(0.0, buyer.clock), BENCH)
+    role.traders_changed(Turn(0.0, buyer.clock), BENCH)
     assert [order.order_id for order in orders(buyer.waits_until(0.0))] == ["buyer0-700", "buyer0-701"]
 
 
@@ -289,9 +288,9 @@ def test_a_promise_is_believed_at_first() -> None:
 
 # ------------------------------------------------------------------------------------- opening, lives
 def test_nothing_is_ordered_before_a_trader_says_that_the_market_is_open() -> None:
-    role = Buyer("buyer0", "salt", Settings(), FOREVER, random.Random(1))
+    role = Buyer("buyer0", "salt", Settings(), NEVER, random.Random(1))
     buyer = Stage(role)
-    role.trade(Turn(0.0, buyer.clock), BENCH)
+    role.traders_changed(Turn(0.0, buyer.clock), BENCH)
     assert sent(buyer.waits_until(1000.0)) == []
     assert orders(buyer.hears("buyer7", MarketOpen())) != []
     assert orders(buyer.hears("seller6", MarketOpen())) == []  # the others say so too
@@ -306,7 +305,7 @@ def a_further_life(**unanswered: Unanswered) -> Stage:
     assert sent(buyer.waits_until(50.0)) == []
     assert not buyer.role.idle
     turn = Turn(50.0, buyer.clock)
-    role.trade(turn, BENCH)
+    role.traders_changed(turn, BENCH)
     assert orders(turn) == [Buy(order_id, order.item, True) for order_id, order in waits_for.items()]
     return buyer
 
@@ -385,7 +384,7 @@ def test_who_orders_nothing_any_more_sends_those_away_who_wait_for_a_place(why: 
             buyer.role.order("boar")
     else:
         buyer.role.retired = True
-        buyer.role.trade(Turn(1.0, buyer.clock), BENCH)
+        buyer.role.traders_changed(Turn(1.0, buyer.clock), BENCH)
     assert hand.outcome == "not placed"
     buyer.hears("buyer7", purchased("buyer0-0"))
     assert orders(buyer.waits_until(9.0)) == []

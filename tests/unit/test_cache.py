@@ -1,11 +1,11 @@
-"""The rules of SPEC D2 to D6, one by one."""
+"""The rules of requirements D2 to D6, one by one."""
 
 from __future__ import annotations
 
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Draw, GiveBack, Read
+from bazaar.protocol.messages import Acquire, GiveBack, Read
 from tests.builders import a_lot, some_settings
 
 
@@ -241,14 +241,14 @@ def test_escrow_asks_for_twice_what_it_has_sold_and_then_for_what_it_sells_in_a_
     cache = granted(a_lot(count=1))
     cache.wants([], 0.0)
     sell(cache)
-    assert cache.wants(["salt", "salt"], 1.0) == (Draw("salt", 6),)
+    assert cache.wants(["salt", "salt"], 1.0) == (Acquire("salt", 6),)
     cache.learn(["salt"], [a_lot(count=8)])
     assert cache.wants([], 2.0) == ()  # more than half of it is there
     sell(cache, 4)
-    assert cache.wants([], 3.0) == (Draw("salt", 14),)
+    assert cache.wants([], 3.0) == (Acquire("salt", 14),)
     assert cache.wants([], 4.0) == ()  # nothing was sold since it asked
     sell(cache)
-    assert cache.wants([], LEASE_S) == (Draw("salt", 8),)  # a new period, and eight in the one before
+    assert cache.wants([], LEASE_S) == (Acquire("salt", 8),)  # a new period, and eight in the one before
     sell(cache)
     assert cache.wants([], 3 * LEASE_S) == ()  # nothing for a whole one
 
@@ -273,16 +273,16 @@ def test_escrow_may_sell_again_what_another_trader_had_decided() -> None:
 def test_escrow_gives_back_what_is_called_back_and_asks_for_it_only_if_it_is_missed() -> None:
     cache = granted(a_lot(count=5))
     cache.wants(["salt"] * 4, 0.0)
-    cache.called_back("salt")
+    cache.recalled("salt")
     assert cache.wants([], 1.0) == (GiveBack("salt"),)
     assert cache.offer("salt") is None
     cache.learn(["salt"], [])
     assert cache.wants([], 2.0) == ()
-    assert cache.wants(["salt"], 3.0) == (Draw("salt", 4),)
+    assert cache.wants(["salt"], 3.0) == (Acquire("salt", 4),)
 
 
 def test_escrow_looks_at_what_it_has_inherited() -> None:
     cache = granted()
     cache.inherited()
-    assert cache.wants([], 0.0) == tuple(Draw(item, 0) for item in ITEMS)
+    assert cache.wants([], 0.0) == tuple(Acquire(item, 0) for item in ITEMS)
     assert cache.wants([], 0.0) == ()

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bazaar.core import channel
-from bazaar.core.channel import COMPANY_S, NEVER, TELL_AFTER_S, Channel
+from bazaar.core.channel import COMPANY_S, TELL_AFTER_S, Channel
+from bazaar.core.turn import NEVER
 from bazaar.protocol.messages import Heartbeat, Sold, WhoTrades
 from bazaar.protocol.wire import Delivery, Letter
 from tests.builders import a_delivery

@@ -24,7 +24,7 @@ from bazaar.runtime.ledger_file import KeptLedger, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, Replaced
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.runclock import start_clock
-from bazaar.runtime.transport import Mailbox, Post, Unreachable
+from bazaar.runtime.transport import Mailbox, Sender, Unreachable
 from database import MirroredLedger
 from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf
@@ -162,7 +162,7 @@ class Running:
         self.process = threading.Thread(target=lambda: self.statuses.append(database.main()), daemon=True)
         self.process.start()
         self.uri = wait_until(self._find_warehouse)
-        self.post = Post(self.uri, key)
+        self.sender = Sender(self.uri, key)
 
     def _find_warehouse(self) -> str | None:
         try:
@@ -177,7 +177,7 @@ class Running:
                     self.heard.put(letter.body)
 
     def ask(self, body: AnyMessage) -> None:
-        self.post.deliver(encode(a_delivery("buyer7", WAREHOUSE, Letter(5, body), number=self._number)))
+        self.sender.deliver(encode(a_delivery("buyer7", WAREHOUSE, Letter(5, body), number=self._number)))
         self._number += 1
 
     def answer(self) -> AnyMessage:
@@ -186,7 +186,7 @@ class Running:
     def stop(self) -> None:
         self._say("stop")
         self.process.join(10)
-        self.post.close()
+        self.sender.close()
         self._listens = False
         self._mailbox.wake()
         self._ears.join(10)
@@ -248,9 +248,9 @@ def test_replaced_by_another_warehouse_it_tells_nobody_its_decision_and_ends_wit
 def test_rubbish_is_refused_and_the_next_question_answered(
     warehouse: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    warehouse.post.deliver(b"rubbish")
-    warehouse.post.deliver(encode(a_delivery("buyer7", "seller1", Letter(5, Claim(-1, 0)))))
-    warehouse.post.deliver(encode(a_delivery("seller8", WAREHOUSE, Letter(5, Claim(-1, 0)))))
+    warehouse.sender.deliver(b"rubbish")
+    warehouse.sender.deliver(encode(a_delivery("buyer7", "seller1", Letter(5, Claim(-1, 0)))))
+    warehouse.sender.deliver(encode(a_delivery("seller8", WAREHOUSE, Letter(5, Claim(-1, 0)))))
     warehouse.ask(WhoTrades())
     assert warehouse.answer() == BenchIs(Bench(vacant=2))
     said = ""
@@ -265,7 +265,7 @@ def test_rubbish_is_refused_and_the_next_question_answered(
 
 def test_whoever_has_not_the_key_is_not_heard(warehouse: Running) -> None:
     with pytest.raises(Unreachable):
-        Post(warehouse.uri, b"another key")
+        Sender(warehouse.uri, b"another key")
     warehouse.ask(WhoTrades())
     assert warehouse.answer() == BenchIs(Bench(vacant=2))
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bazaar.core.detector import FOREVER, Detector
+from bazaar.core.detector import Detector
+from bazaar.core.turn import NEVER
 
 TIMEOUT_S = 8.0
 
@@ -69,7 +70,7 @@ def test_whoever_is_not_watched_is_not_suspected() -> None:
     detector.watch([], 9.0)
     detector.heard("buyer7", 9.0)
     assert waits(detector, 9.0, 99.0) == []
-    assert detector.deadline == FOREVER
+    assert detector.deadline == NEVER
 
 
 # ------------------------------------------------------------------------------------------ one's own absence
@@ -105,7 +106,7 @@ def test_it_wants_to_look_often_enough_to_notice_its_own_absence_and_on_time() -
 
 
 def test_with_nobody_to_watch_over_it_never_wants_to_look() -> None:
-    assert a_detector().deadline == FOREVER
+    assert a_detector().deadline == NEVER
 
 
 @given(

@@ -13,7 +13,7 @@ from bazaar.runtime.door import Door, exposed
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.transport import open_door
 from tests.unit.conftest import serving
-from tests.unit.test_doorman import overheard, repeat
+from tests.unit.test_acceptor import overheard, repeat
 from tests.waiting import wait_until
 
 KEY = b"the key of this run"

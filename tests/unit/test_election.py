@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.core.election import FOREVER, Bully
+from bazaar.core.election import Bully
+from bazaar.core.turn import NEVER
 from bazaar.protocol.goods import WAREHOUSE, index_of
 from bazaar.protocol.messages import Claim, Election, Ok
 from tests.builders import a_turn, sent
@@ -111,7 +112,7 @@ def test_a_new_round_ends_the_old_one_and_is_without_those_who_won() -> None:
     bully = a_candidate("seller9")
     bully.start(a_turn())
     bully.round(a_turn(), 8, NAMES[:-1], [1])
-    assert (bully.phase, bully.deadline) == ("idle", FOREVER)
+    assert (bully.phase, bully.deadline) == ("idle", NEVER)
     turn = a_turn(1.0)
     bully.start(turn)
     assert sent(turn) == [(WAREHOUSE, Claim(8, 1))]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bazaar.core.channel import NEVER, TELL_AFTER_S
+from bazaar.core.channel import TELL_AFTER_S
 from bazaar.core.clock import LamportClock
 from bazaar.core.endpoint import FURTHER_LIFE, Afterwards, Effect, Endpoint, Note, Persist, Read, Send, Silent
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.admission import FURTHEST_AHEAD
 from bazaar.protocol.events import Born, Fell
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife

@@ -253,7 +253,7 @@ def test_the_seeds_own_table_stands_beside_ours() -> None:
     table = overselling.table(some_rows(overselling))
     for ratio, percent in (("5/4", "37.5"), ("3/6", "10"), ("4/5", "30"), ("7/2", "62.5")):
         assert f"| {ratio} | weak | {percent} % |" in table
-    assert "| the seed's, 2 to 1 traders | 0.667 | - | 0.417 | 62.5 |" in failover.table(some_rows(failover))
+    assert "| the original's, 2 to 1 traders | 0.667 | - | 0.417 | 62.5 |" in failover.table(some_rows(failover))
 
 
 def test_overselling_is_in_percent_of_the_orders_asked() -> None:

@@ -82,7 +82,9 @@ def test_a_trader_shows_its_queue_and_neither_buys_nor_sells(tmp_path: Path) -> 
     face, loop = face_of(peer, tmp_path)
     assert face.status()["role"] == "trader"
     assert face.queue() == [{"order": "buyer0-3", "buyer": "buyer0", "item": "salt", "clock": 10}]
-    with pytest.raises(RuntimeError, match=r"a trader neither buys nor sells \(SPEC B5\); ask one of the buyers"):
+    with pytest.raises(
+        RuntimeError, match=r"a trader neither buys nor sells \(requirement B5\); ask one of the buyers"
+    ):
         face.buy("salt")
     assert loop.turns[-1].events == []
 

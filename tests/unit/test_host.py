@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 import pytest
 
-from bazaar.core.channel import NEVER, Channel
-from bazaar.core.turn import Turn
+from bazaar.core.channel import Channel
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.events import Absent, Born, Event, Fell
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Queued, Recovered
@@ -31,7 +31,7 @@ from bazaar.runtime.journal import Journal
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Status
 from bazaar.runtime.runclock import RunClock
-from bazaar.runtime.transport import Mailbox, Post
+from bazaar.runtime.transport import Mailbox, Sender
 from tests.builders import a_delivery, an_order
 from tests.unit.conftest import serving
 from tests.unit.test_endpoint import Puppet
@@ -100,7 +100,7 @@ class Partner:
         self._mailbox.wake()
 
     def _live(self) -> None:
-        post: Post | None = None
+        sender: Sender | None = None
         while self._listens:
             for data in self._mailbox.wait(None):
                 delivery = decode(data)
@@ -109,10 +109,10 @@ class Partner:
             while self._answers and (answer := self.channel.delivery(LONG_S)) is not None:
                 self._says.append(encode(answer))
             while self._says:
-                post = post or Post(self._directory.lookup(ME), KEY)
-                post.deliver(self._says.popleft())
-        if post is not None:
-            post.close()
+                sender = sender or Sender(self._directory.lookup(ME), KEY)
+                sender.deliver(self._says.popleft())
+        if sender is not None:
+            sender.close()
         self._mailbox.close()
 
     def close(self) -> None:

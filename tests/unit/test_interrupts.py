@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from bazaar.control import interrupts
-from bazaar.control.interrupts import whole
+from bazaar.control.interrupts import deferred
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol.settings import with_pace
 
@@ -35,7 +35,7 @@ def test_what_is_whole_is_done_to_its_end_first() -> None:
     done = []
 
     def interrupted() -> None:
-        with whole():
+        with deferred():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)
             done.append("all of it")
@@ -43,20 +43,20 @@ def test_what_is_whole_is_done_to_its_end_first() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert done == ["all of it"]
-    with whole():
+    with deferred():
         done.append("and it is over")
     assert len(done) == 2
 
 
 def test_an_exception_goes_first_and_the_interrupt_is_not_forgotten() -> None:
     def interrupted() -> None:
-        with whole():
+        with deferred():
             signal.raise_signal(signal.SIGINT)
             raise ValueError("bad")
 
     with pytest.raises(ValueError, match="bad"):
         interrupted()
-    with pytest.raises(KeyboardInterrupt), whole():
+    with pytest.raises(KeyboardInterrupt), deferred():
         pass
 
 
@@ -106,7 +106,7 @@ def _interrupted_at(step: int, cut: contextlib.AbstractContextManager[object]) -
 def test_a_console_goes_on_after_an_interrupt_wherever_it_comes() -> None:
     silenced = 0
     for step in range(1, 2000):
-        text, came_so_far = _interrupted_at(step, whole())
+        text, came_so_far = _interrupted_at(step, deferred())
         assert text == "one\ntwo\n"
         if not came_so_far:
             break

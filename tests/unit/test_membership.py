@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
 from bazaar.protocol.messages import (
     AnyMessage,
@@ -19,7 +19,6 @@ from bazaar.protocol.messages import (
 )
 from bazaar.protocol.settings import Settings
 from peers.membership import Membership
-from peers.role import FOREVER
 from tests.builders import Stage, a_bench, a_turn, noted, sent
 
 NAMES = ("buyer0", "seller1", "buyer2", "seller3", "buyer4")
@@ -42,18 +41,18 @@ class Member(Stage):
 
 
 def started_at(member: Member) -> float:
-    """When this peer starts an election if nothing at all comes in; FOREVER for never, or not in two minutes."""
+    """When this peer starts an election if nothing at all comes in; NEVER for never, or not in two minutes."""
     while member.role.deadline < 120.0:
         if noted(member.waits_until(member.role.deadline), "election_started"):
             return member.now
-    return FOREVER
+    return NEVER
 
 
 def starters(bench: Bench) -> list[str]:
     """The peers in the order in which they would start the next round, the others being silent."""
     members = {name: Member(name, told=bench) for name in NAMES}
     times = {name: started_at(member) for name, member in members.items()}
-    return sorted((name for name in NAMES if times[name] < FOREVER), key=times.__getitem__)
+    return sorted((name for name in NAMES if times[name] < NEVER), key=times.__getitem__)
 
 
 def said(turn: Turn) -> list[tuple[str, AnyMessage]]:
@@ -167,7 +166,7 @@ def test_a_trader_of_a_former_life_is_not_elected_anew(claims_first: bool) -> No
 def test_nobody_takes_part_before_it_knows_who_trades() -> None:
     member = Member("buyer4", told=None)
     member.hears("buyer2", Election(-1))
-    assert started_at(member) == FOREVER
+    assert started_at(member) == NEVER
     assert member.role.unsure
 
 
@@ -213,7 +212,7 @@ def test_the_last_words_of_an_election_that_is_over_start_nothing(me: str, late:
     member.hears(WAREHOUSE, BenchIs(a_bench("buyer4", "seller3")))
     turn = member.hears("buyer2", late)
     assert not [body for _, body in sent(turn) if isinstance(body, (Election, Claim))]
-    assert started_at(member) == FOREVER
+    assert started_at(member) == NEVER
 
 
 def test_whoever_holds_an_election_that_is_over_is_told_the_bench() -> None:
@@ -372,7 +371,7 @@ def test_who_has_resigned_stands_for_no_other_seat() -> None:
     nobody = Bench((None, None, None), 1, 6, 6)
     member.hears("seller3", TraderDead("seller3", nobody), at=12.0)
     assert said(member.hears("buyer0", Election(6))) == []
-    assert started_at(member) == FOREVER
+    assert started_at(member) == NEVER
 
 
 def test_who_has_no_seat_has_none_to_give_up() -> None:

@@ -33,7 +33,7 @@ def told(process: str, what: str, **facts: Any) -> list[str]:
 
 
 ORDER = {"order": "buyer0-0", "item": "salt"}
-SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # SPEC G, in its order
+SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in its order
     ("launcher", "drawn", {}, ["Showing the graphical representation of the bazaar"]),
     ("warehouse", "connected", {"entries": 0}, ["Connected successfully to the database"]),
     (

@@ -4,13 +4,12 @@ import random
 
 import pytest
 
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.events import Offered
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import ITEMS, Item, sellers_share
 from bazaar.protocol.messages import Deposit, Deposited, OutOfStock, Sold
 from bazaar.protocol.settings import Settings
-from peers.role import FOREVER
 from peers.seller import Seller
 from tests.builders import Stage, noted, sent
 
@@ -25,7 +24,7 @@ class AtTheSeller(Stage):
     def __init__(self, item: Item = "salt", seed: int = 1) -> None:
         settings = Settings(registration_delay_s=2.0, restock_every_s=50.0, restock_count=10, answer_timeout_s=10.0)
         super().__init__(Seller("seller1", item, settings, random.Random(seed)))
-        self.role.trade(Turn(0.0, self.clock), BENCH)
+        self.role.traders_changed(Turn(0.0, self.clock), BENCH)
 
 
 def deposits(turn: Turn) -> list[Deposit]:
@@ -132,7 +131,7 @@ def test_told_to_finish_it_brings_nothing_more_but_sees_its_last_deposit_through
     assert deposits(seller.waits_until(60.0)) == first
     seller.hears("buyer7", Deposited("seller1-d0"))
     assert seller.role.idle
-    assert seller.role.deadline == FOREVER
+    assert seller.role.deadline == NEVER
 
 
 # --------------------------------------------------------------------------------------- a trader's death
@@ -142,20 +141,20 @@ def test_a_deposit_that_a_dead_trader_has_not_confirmed_is_handed_to_another_at_
     ((dead, deposit),) = sent(turn)
     left = tuple(name for name in BENCH if name != dead)
     turn = Turn(3.0, seller.clock)
-    seller.role.trade(turn, left)
+    seller.role.traders_changed(turn, left)
     ((heir, again),) = sent(turn)
     assert heir in left
     assert again == deposit
     turn = Turn(3.5, seller.clock)
-    seller.role.trade(turn, left)
+    seller.role.traders_changed(turn, left)
     assert sent(turn) == []
 
 
 def test_while_nobody_trades_nothing_is_brought_and_sold_out_is_heard() -> None:
     seller = AtTheSeller()
     restocked(seller, 2.0)
-    seller.role.trade(Turn(3.0, seller.clock), ())
-    assert seller.role.deadline == FOREVER
+    seller.role.traders_changed(Turn(3.0, seller.clock), ())
+    assert seller.role.deadline == NEVER
     turn = seller.hears("buyer7", OutOfStock("salt"), at=4.0)
     assert sent(turn) == []
     assert noted(turn, "out_of_stock") == [{"item": "salt"}]
@@ -170,7 +169,7 @@ def test_elected_itself_it_picks_nothing_new_but_is_paid_for_what_is_on_sale() -
     turn = seller.hears("buyer7", Sold("buyer0-0", "salt", "buyer0", 800, 0), OutOfStock("salt"))
     assert noted(turn, "sold")[0]["earned"] == 640
     assert (sent(turn), noted(turn, "picked")) == ([], [])
-    assert seller.role.deadline == FOREVER
+    assert seller.role.deadline == NEVER
     seller.role.retired = False  # it has lost its seat
     assert len(deposits(seller.waits_until(53.0))) == 1
 
@@ -180,7 +179,7 @@ def a_further_life(*credited: str) -> AtTheSeller:
     seller.role = Seller(
         "seller1", "salt", Settings(), random.Random(1), FormerLife(clock=700, credited=frozenset(credited))
     )
-    seller.role.trade(Turn(0.0, seller.clock), BENCH)
+    seller.role.traders_changed(Turn(0.0, seller.clock), BENCH)
     return seller
 
 
@@ -214,7 +213,7 @@ def test_a_deposit_is_written_down_when_it_is_first_handed_over_and_repeated_in_
     role = Seller("seller1", "salt", Settings(), random.Random(1), FormerLife(clock=700, offered=(deposit,)))
     seller = Stage(role)
     turn = Turn(0.0, seller.clock)
-    role.trade(turn, ("buyer7",))
+    role.traders_changed(turn, ("buyer7",))
     assert sent(turn) == [("buyer7", deposit)]
     assert noted(turn, "offered") == []
     (offered,) = noted(seller.waits_until(0.0), "offered")
@@ -264,7 +263,7 @@ def test_what_no_seller_offers_is_refused_and_changes_nothing(
 
 def test_goods_by_hand_are_refused_without_traders_and_at_the_end() -> None:
     seller = AtTheSeller()
-    seller.role.trade(Turn(1.0, seller.clock), ())
+    seller.role.traders_changed(Turn(1.0, seller.clock), ())
     with pytest.raises(RuntimeError, match="no traders yet"):
         seller.role.offer(Turn(1.0, seller.clock), "fish", 1, 5)
     seller.role.finish(Turn(1.0, seller.clock))

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from bazaar.core.clock import LamportClock
-from bazaar.core.turn import Turn
+from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Seat
 from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
+    Acquire,
     Adopt,
     Adopted,
     Answer,
@@ -18,11 +19,9 @@ from bazaar.protocol.messages import (
     AskAgain,
     Buy,
     CacheUpdate,
-    CallBack,
     Denied,
     Deposit,
     Deposited,
-    Draw,
     Freed,
     GiveBack,
     MarketOpen,
@@ -30,6 +29,7 @@ from bazaar.protocol.messages import (
     Oversold,
     Purchased,
     Read,
+    Recall,
     Registered,
     Reopened,
     Reply,
@@ -45,7 +45,6 @@ from bazaar.protocol.messages import (
     WhoTrades,
 )
 from peers import trader as trader_module
-from peers.role import FOREVER
 from peers.trader import MOST_ASKED, Trader
 from peers.trader import waiting as waiting_module
 from peers.trader.promises import SETTLE_AFTER_S
@@ -77,7 +76,7 @@ class AtTheTrader(Stage):
         self.role.start(turn, elected)
         if elected:
             self.role.inherit(turn, self.role.seat, Recovered(()))  # its own journal, just begun
-        self.role.trade(turn, BENCH)
+        self.role.traders_changed(turn, BENCH)
         self.begun = turn
         if open_:
             self.hears("buyer3", Registered("seller1"))
@@ -168,7 +167,7 @@ def test_a_seller_that_never_comes_is_not_waited_for_for_ever() -> None:
 def test_a_seller_that_became_a_trader_is_not_waited_for() -> None:
     trader = AtTheTrader(open_=False)
     turn = Turn(0.0, trader.clock)
-    trader.role.trade(turn, ("buyer4", "seller1"))
+    trader.role.traders_changed(turn, ("buyer4", "seller1"))
     trader.role.tick(turn)
     assert noted(turn, "opened") != []
 
@@ -429,7 +428,7 @@ def test_what_was_closed_in_a_former_life_stays_closed() -> None:
     trader, turn = second_life(Queued(order), Promised(order, a_lot()), Closed("buyer0-0"))
     assert requests(turn) == []
     assert trader.role.idle
-    assert trader.role.deadline == FOREVER
+    assert trader.role.deadline == NEVER
 
 
 def test_its_own_journal_is_nobodys_succession() -> None:
@@ -625,7 +624,7 @@ def settles(trader: AtTheTrader, *ships: Reply, held: int = 0, written: bool = T
     replies = tuple(
         next(answers) if isinstance(request, Ship) else Shelves((request.item,), lots if request.item == "salt" else ())
         for request in trader.asked.requests
-        if isinstance(request, (Ship, Draw, GiveBack))
+        if isinstance(request, (Ship, Acquire, GiveBack))
     )
     return trader.hears(WAREHOUSE, Answer(trader.asked.number, replies, written), at=at)
 
@@ -712,7 +711,7 @@ def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
     trader = with_grant()
     trader.order("buyer0-1", "fish")
     trader.order("buyer0-2")  # promised, while the warehouse is busy
-    trader.hears(WAREHOUSE, CallBack("salt"))
+    trader.hears(WAREHOUSE, Recall("salt"))
     turn = settles(trader, Denied("unavailable"))
     assert ships(turn) == [Ship(an_order("buyer0-2"), "seller1-d0")]
     assert requests(turn)[-1] == GiveBack("salt")
@@ -720,9 +719,9 @@ def test_what_is_called_back_goes_along_with_all_that_was_promised() -> None:
 
 def test_what_is_called_back_is_not_given_back_before_it_has_read_what_it_promised_in_a_former_life() -> None:
     trader = AtTheTrader(cache="escrow", elected=False)
-    assert requests(trader.hears(WAREHOUSE, CallBack("salt"))) == []
+    assert requests(trader.hears(WAREHOUSE, Recall("salt"))) == []
     turn = trader.inherits(OWN, Queued(an_order()), Promised(an_order(), a_lot()))
-    assert [request for request in requests(turn) if not isinstance(request, Draw)] == [
+    assert [request for request in requests(turn) if not isinstance(request, Acquire)] == [
         Ship(an_order(), "seller1-d0"),
         GiveBack("salt"),
     ]

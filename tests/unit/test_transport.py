@@ -14,8 +14,8 @@ from Pyro4.constants import PROTOCOL_VERSION
 from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, MSG_PING, Message
 from Pyro4.util import MarshalSerializer
 
-from bazaar.runtime.doorman import MOST_BYTES
-from bazaar.runtime.transport import Mailbox, Post, Unreachable
+from bazaar.runtime.acceptor import MOST_BYTES
+from bazaar.runtime.transport import Mailbox, Sender, Unreachable
 from tests.waiting import wait_until
 
 KEY = b"the key of this run"
@@ -56,19 +56,19 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def post(receiver: Receiver) -> Iterator[Post]:
-    post = Post(receiver.mailbox.uri, KEY)
-    yield post
-    post.close()
+def sender(receiver: Receiver) -> Iterator[Sender]:
+    sender = Sender(receiver.mailbox.uri, KEY)
+    yield sender
+    sender.close()
 
 
 def call(data: object, method: str = "deliver") -> bytes:
     return bytes(MARSHAL.dumpsCall("seller1", method, (data,), {}))
 
 
-def on_the_wire(post: Post, *calls: bytes) -> bytes:
-    """What this post would send for these calls next."""
-    return b"".join(signed(post._key, number, call) for number, call in enumerate(calls, start=post._made))
+def on_the_wire(sender: Sender, *calls: bytes) -> bytes:
+    """What this sender would send for these calls next."""
+    return b"".join(signed(sender._key, number, call) for number, call in enumerate(calls, start=sender._made))
 
 
 def signed(key: bytes, number: int, call: bytes) -> bytes:
@@ -78,90 +78,90 @@ def signed(key: bytes, number: int, call: bytes) -> bytes:
     return bytes(message[:30] + mac + message[50:])
 
 
-def hung_up_on(post: Post) -> bool:
+def hung_up_on(sender: Sender) -> bool:
     """Whether the receiver ends the connection."""
-    post.socket.settimeout(10)
-    return post.socket.recv(1) == b""
+    sender.socket.settimeout(10)
+    return sender.socket.recv(1) == b""
 
 
-def test_what_is_delivered_arrives_in_its_order(receiver: Receiver, post: Post) -> None:
+def test_what_is_delivered_arrives_in_its_order(receiver: Receiver, sender: Sender) -> None:
     deliveries = [b"%d" % number for number in range(1000)]
     for delivery in deliveries:
-        post.deliver(delivery)
+        sender.deliver(delivery)
     assert receiver.takes(*deliveries)
 
 
-def test_several_messages_in_one_breath_are_all_taken(receiver: Receiver, post: Post) -> None:
-    post.socket.sendall(on_the_wire(post, call(b"one"), call(b"another"), call(b"a third"))[:-10])
+def test_several_messages_in_one_breath_are_all_taken(receiver: Receiver, sender: Sender) -> None:
+    sender.socket.sendall(on_the_wire(sender, call(b"one"), call(b"another"), call(b"a third"))[:-10])
     assert receiver.takes(b"one", b"another")
 
 
 def test_a_message_that_comes_in_pieces_holds_up_nobody_and_is_taken_when_it_is_whole(
-    receiver: Receiver, post: Post
+    receiver: Receiver, sender: Sender
 ) -> None:
-    size = len(on_the_wire(post, call(b"in pieces")))
+    size = len(on_the_wire(sender, call(b"in pieces")))
     for end in (1, 30, size - 1):  # in the header, in the signature, in the data
-        message = on_the_wire(post, call(b"in pieces"))
-        post._made += 1
-        post.socket.sendall(message[:end])
-        other = Post(receiver.mailbox.uri, KEY)
+        message = on_the_wire(sender, call(b"in pieces"))
+        sender._made += 1
+        sender.socket.sendall(message[:end])
+        other = Sender(receiver.mailbox.uri, KEY)
         other.deliver(b"meanwhile")
         assert receiver.takes(b"meanwhile")
         other.close()
-        post.socket.sendall(message[end:])
+        sender.socket.sendall(message[end:])
         assert receiver.takes(b"meanwhile", b"in pieces")
         receiver.taken.clear()
 
 
-def test_a_large_delivery_arrives(receiver: Receiver, post: Post) -> None:
+def test_a_large_delivery_arrives(receiver: Receiver, sender: Sender) -> None:
     large = bytes(MOST_BYTES - 1000)
-    post.deliver(large)
+    sender.deliver(large)
     assert receiver.takes(large)
 
 
 @pytest.mark.parametrize(
     "say",
     [
-        lambda post: signed(b"another key", post._made, call(b"data")),
-        lambda post: signed(KEY, post._made, call(b"data")),
-        lambda post: signed(post._key, post._made, b"not marshalled"),
-        lambda post: b"rubbish, and more than a header of it",
-        lambda post: Message(MSG_INVOKE, bytes(10), MARSHAL.serializer_id, FLAGS_ONEWAY, 0).to_bytes(),
-        lambda post: Message(MSG_PING, b"ping", MARSHAL.serializer_id, 0, 7, hmac_key=post._key).to_bytes(),
-        lambda post: signed(post._key, post._made - 1, call(b"before")),
-        lambda post: signed(post._key, post._made + 1, call(b"after next")),
+        lambda sender: signed(b"another key", sender._made, call(b"data")),
+        lambda sender: signed(KEY, sender._made, call(b"data")),
+        lambda sender: signed(sender._key, sender._made, b"not marshalled"),
+        lambda sender: b"rubbish, and more than a header of it",
+        lambda sender: Message(MSG_INVOKE, bytes(10), MARSHAL.serializer_id, FLAGS_ONEWAY, 0).to_bytes(),
+        lambda sender: Message(MSG_PING, b"ping", MARSHAL.serializer_id, 0, 7, hmac_key=sender._key).to_bytes(),
+        lambda sender: signed(sender._key, sender._made - 1, call(b"before")),
+        lambda sender: signed(sender._key, sender._made + 1, call(b"after next")),
     ],
     ids=["another key", "the run's key", "no call", "rubbish", "no signature", "a question", "twice", "one left out"],
 )
 def test_what_is_no_call_of_ours_ends_the_connection_and_nothing_else(
-    say: Callable[[Post], bytes], receiver: Receiver, post: Post
+    say: Callable[[Sender], bytes], receiver: Receiver, sender: Sender
 ) -> None:
-    post.deliver(b"before")
-    post.socket.sendall(say(post))
-    assert hung_up_on(post)
-    other = Post(receiver.mailbox.uri, KEY)
+    sender.deliver(b"before")
+    sender.socket.sendall(say(sender))
+    assert hung_up_on(sender)
+    other = Sender(receiver.mailbox.uri, KEY)
     other.deliver(b"after")
     assert receiver.takes(b"before", b"after")
     other.close()
 
 
-def test_an_announcement_of_too_much_ends_the_connection_before_it_comes(receiver: Receiver, post: Post) -> None:
+def test_an_announcement_of_too_much_ends_the_connection_before_it_comes(receiver: Receiver, sender: Sender) -> None:
     fields = (PROTOCOL_VERSION, MSG_INVOKE, FLAGS_ONEWAY, 0, MOST_BYTES + 1, MARSHAL.serializer_id, 0)
     checksum = (sum(fields) + Message.checksum_magic) & 0xFFFF
-    post.socket.sendall(struct.pack(Message.header_format, b"PYRO", *fields, 0, checksum))
-    assert hung_up_on(post)
+    sender.socket.sendall(struct.pack(Message.header_format, b"PYRO", *fields, 0, checksum))
+    assert hung_up_on(sender)
 
 
-def test_too_much_is_not_sent(post: Post) -> None:
+def test_too_much_is_not_sent(sender: Sender) -> None:
     with pytest.raises(Unreachable):
-        post.deliver(bytes(MOST_BYTES + 1))
+        sender.deliver(bytes(MOST_BYTES + 1))
 
 
 @pytest.mark.parametrize(("method", "data"), [("withdraw", b"data"), ("deliver", "no bytes")])
-def test_what_is_no_delivery_is_not_taken(method: str, data: object, receiver: Receiver, post: Post) -> None:
-    post.socket.sendall(on_the_wire(post, call(data, method)))
-    post._made += 1
-    post.deliver(b"after")
+def test_what_is_no_delivery_is_not_taken(method: str, data: object, receiver: Receiver, sender: Sender) -> None:
+    sender.socket.sendall(on_the_wire(sender, call(data, method)))
+    sender._made += 1
+    sender.deliver(b"after")
     assert receiver.takes(b"after")
 
 
@@ -173,7 +173,7 @@ def test_waiting_ends_after_its_time(receiver: Receiver) -> None:
 
 def test_who_has_another_key_is_refused_and_counted(receiver: Receiver) -> None:
     with pytest.raises(Unreachable):
-        Post(receiver.mailbox.uri, b"another key")
+        Sender(receiver.mailbox.uri, b"another key")
     assert receiver.refused.acquire(timeout=10)
 
 

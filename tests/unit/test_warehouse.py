@@ -5,22 +5,22 @@ from bazaar.core.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
 from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, Grant, Return, Sale
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
 from bazaar.protocol.messages import (
+    Acquire,
     Adopt,
     Adopted,
     Answer,
     AnyMessage,
     Ask,
     BenchIs,
-    CallBack,
     Claim,
     Denied,
     Depose,
     Deposed,
-    Draw,
     Freed,
     GiveBack,
     Ok,
     Read,
+    Recall,
     Reopened,
     Scarce,
     Shelves,
@@ -312,28 +312,28 @@ def stocked(count: int = 20, held: int = 0) -> Warehouse:
 
 
 def test_a_trader_is_granted_its_share_of_what_is_free() -> None:
-    turn = ask(stocked(), "buyer7", Ask(1, (Draw("salt", 100),)))
+    turn = ask(stocked(), "buyer7", Ask(1, (Acquire("salt", 100),)))
     assert turn.kept == [Grant(3, "seller1-d0", "salt", 5, "buyer7")]  # of two traders each a half, and half of that
     assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), True, 4))]
 
 
 def test_what_a_trader_holds_already_counts() -> None:
-    turn = ask(stocked(40, held=3), "buyer7", Ask(1, (Draw("salt", 5),)))
+    turn = ask(stocked(40, held=3), "buyer7", Ask(1, (Acquire("salt", 5),)))
     assert [grant.count for grant in turn.kept] == [2]
-    turn = ask(stocked(40, held=5), "buyer7", Ask(1, (Draw("salt", 5),)))
+    turn = ask(stocked(40, held=5), "buyer7", Ask(1, (Acquire("salt", 5),)))
     assert sent(turn) == [("buyer7", Answer(1, (Shelves(("salt",), (a_lot(count=5),)),), False, 4))]
 
 
 def test_the_last_goods_are_granted_to_nobody() -> None:
-    assert ask(stocked(4 * LEAST_SHARE), "buyer7", Ask(1, (Draw("salt", 5),))).kept != []
-    assert ask(stocked(4 * LEAST_SHARE - 1), "buyer7", Ask(1, (Draw("salt", 5),))).kept == []
+    assert ask(stocked(4 * LEAST_SHARE), "buyer7", Ask(1, (Acquire("salt", 5),))).kept != []
+    assert ask(stocked(4 * LEAST_SHARE - 1), "buyer7", Ask(1, (Acquire("salt", 5),))).kept == []
 
 
 def test_nobody_is_refused_what_another_trader_holds() -> None:
     warehouse = stocked(1, held=1)
     turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
     assert turn.kept == []
-    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False, 4)), ("buyer7", CallBack("salt"))]
+    assert sent(turn) == [("seller6", Answer(1, (Scarce(),), False, 4)), ("buyer7", Recall("salt"))]
     turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
     assert turn.kept == [Return(4, "seller1-d0", "salt", 1, "buyer7")]
     assert sent(turn)[1:] == [("seller6", Freed("salt"))]
@@ -344,10 +344,10 @@ def test_nobody_is_refused_what_another_trader_holds() -> None:
 def test_nothing_is_granted_of_what_somebody_waits_for() -> None:
     warehouse = stocked(40, held=40)
     ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
-    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"), Draw("salt", 5))))
+    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"), Acquire("salt", 5))))
     assert [type(entry) for entry in turn.kept] == [Return]
     ask(warehouse, "seller6", Ask(2, (Ship(an_order(), None),)))
-    assert ask(warehouse, "buyer7", Ask(3, (Draw("salt", 5),))).kept != []
+    assert ask(warehouse, "buyer7", Ask(3, (Acquire("salt", 5),))).kept != []
 
 
 def test_when_all_that_was_held_is_sold_who_waits_is_refused() -> None:
@@ -363,12 +363,12 @@ def test_who_has_fallen_waits_for_nothing() -> None:
     warehouse = stocked(1, held=1)
     ask(warehouse, "seller6", Ask(1, (Ship(an_order(), None),)))
     ask(warehouse, "buyer7", Depose(Seat("seller6", 1)))
-    assert CallBack("salt") not in [body for _, body in sent(ask(warehouse, "buyer7", Ask(2, (Read(("fish",)),))))]
+    assert Recall("salt") not in [body for _, body in sent(ask(warehouse, "buyer7", Ask(2, (Read(("fish",)),))))]
 
 
 def test_a_queue_is_handed_on_when_the_lease_has_run_out() -> None:
     warehouse = stocked()
-    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    at(warehouse, 5.0, "buyer7", Ask(1, (Acquire("salt", 2),)))
     turn = at(warehouse, 7.0, "seller6", Depose(FIRST))
     assert TakeOver(FIRST) not in [body for _, body in sent(turn)]
     assert warehouse.deadline == 5.0 + LATE_S
@@ -383,7 +383,7 @@ def test_a_queue_is_handed_on_when_the_lease_has_run_out() -> None:
 def test_an_answer_that_took_no_entry_renews_no_lease() -> None:
     """A warehouse that was replaced can give such answers, and its successor would not know."""
     warehouse = stocked()
-    at(warehouse, 5.0, "buyer7", Ask(1, (Draw("salt", 2),)))
+    at(warehouse, 5.0, "buyer7", Ask(1, (Acquire("salt", 2),)))
     at(warehouse, 6.0, "buyer7", Ask(2, (Read(("salt",)),)))
     at(warehouse, 7.0, "seller6", Depose(FIRST))
     assert warehouse.deadline == 5.0 + LATE_S

@@ -17,13 +17,13 @@ from bazaar.analysis.audit.findings import Findings
 from bazaar.analysis.audit.lines import Adopt, AnyEntry, Appoint, Denial, Depose, Deposit, Grant, Return, Sale
 from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders
 
-ITEMS = ("fish", "salt", "boar")  # SPEC A4
-DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # SPEC C1
+ITEMS = ("fish", "salt", "boar")  # requirement A4
+DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # requirement C1
 Key = tuple[int, int, str]
 
 
 def rank(peer: str) -> int:
-    """Peers are compared by the number in their names (SPEC A4)."""
+    """Peers are compared by the number in their names (requirement A4)."""
     digits = re.search(r"[0-9]{1,9}$", peer)
     return int(digits[0]) if digits else -1
 

@@ -1,4 +1,4 @@
-"""A peer as a buyer: what it asked and what it was told, held against what the ledger decided (SPEC C3, C5, C6).
+"""A peer as a buyer: what it asked and what it was told, held against what the ledger decided (requirements C3, C5, C6).
 
 A buyer that is there at the end has every order answered and every answer right, also of its former lives. One that is
 gone may have missed an answer, or the correction of a promise; what it was told by the ledger must be right all the same.

@@ -1,4 +1,4 @@
-"""Who was deposed although nothing was wrong: the failure detector may be mistaken only if something gave it cause (SPEC E1).
+"""Who was deposed although nothing was wrong: the failure detector may be mistaken only with a cause (requirement E1).
 
 Cause is what the launcher did to the deposed or to its accuser, what befell them, or an absence that one of them noticed
 itself, if it fell into the silence: the time before the suspicion in which no sign of life was heard.

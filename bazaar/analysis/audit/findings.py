@@ -10,14 +10,14 @@ import msgspec
 
 MOST_STORIES = 20  # of one check; the others are counted
 
-CHECKS: dict[str, str] = {
+CHECKS: dict[str, str] = {  # (C1) and the like: docs/reference/requirements.md
     "ledger_unbroken": "The ledger's positions are 0, 1, 2, … without a gap, and nothing stands in it twice.",
-    "entries_make_sense": "Known items, positive counts, 5 to 10 whole dollars (SPEC C1), each sale at its lot's price.",
-    "no_product_below_zero": "At every prefix of the ledger, no more of a lot is sold or granted than there is (SPEC D1).",
+    "entries_make_sense": "Known items, positive counts, 5 to 10 whole dollars (C1), each sale at its lot's price.",
+    "no_product_below_zero": "At every prefix of the ledger, no more of a lot is sold or granted than there is (D1).",
     "goods_add_up": "What the warehouse says is left of a product is what was deposited and not sold.",
     "deposits_are_booked_as_offered": "A seller's deposit is in the ledger once, with its item, count and price.",
-    "lowest_deposit_first": "Where no cache had promised another, the free lot with the lowest clock is sold (SPEC C4).",
-    "money_adds_up": "A buyer pays the price, once; the seller is credited 80 % of it, the trader keeps the rest (SPEC C5).",
+    "lowest_deposit_first": "Where no cache had promised another, the free lot with the lowest clock is sold (C4).",
+    "money_adds_up": "A buyer pays the price, once; the seller is credited 80 % of it, the trader keeps the rest (C5).",
     "each_order_decided_once": "No order is sold twice, nor both sold and denied.",
     "buyers_were_told_the_truth": "What a buyer was told last is what the ledger says.",
     "only_what_was_asked": "Nothing is decided that no buyer asked for, and each order has a name of its own.",
@@ -29,9 +29,9 @@ CHECKS: dict[str, str] = {
     "only_traders_trade": "Every entry is by a peer that held a seat at that point; every seat is taken once.",
     "queues_were_taken_over": "The queue of each tenure that ended is taken over once, if a trader was left to do it.",
     "the_living_keep_their_seats": "Nobody is deposed by another with whom, and with whose accuser, nothing was wrong.",
-    "traders_neither_buy_nor_sell": "While it holds a seat a peer places no new order and picks no new goods (SPEC B5).",
-    "clocks_increase": "Lamport (SPEC C8): strictly increasing in a process; a message is received after it was sent.",
-    "lowest_clock_served_first": "A trader passes over no lower clock that it could have taken (SPEC C4).",
+    "traders_neither_buy_nor_sell": "While it holds a seat a peer places no new order and picks no new goods (B5).",
+    "clocks_increase": "Lamport (C8): strictly increasing in a process; a message is received after it was sent.",
+    "lowest_clock_served_first": "A trader passes over no lower clock that it could have taken (C4).",
 }
 NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
     "ledger_unbroken",

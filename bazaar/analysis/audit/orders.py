@@ -1,6 +1,6 @@
 """All orders of a run, a few numbers each: what the ledger decided, and what others have said of it so far.
 
-An order's name is its buyer's and a serial (SPEC, Words). The names are not held: each buyer's serials lead to rows of
+An order's name is its buyer's and a serial. The names are not held: each buyer's serials lead to rows of
 common columns, so that millions of orders fit into memory.
 """
 

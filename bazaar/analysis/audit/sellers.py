@@ -1,4 +1,4 @@
-"""A peer as a seller: what it offered, what was booked, and what it was credited (SPEC C1, C5).
+"""A peer as a seller: what it offered, what was booked, and what it was credited (requirements C1, C5).
 
 A seller that is there at the end was credited for each sale exactly once. One that is gone may have missed a credit;
 what it was credited must be right all the same, and nobody is ever credited twice.
@@ -11,7 +11,7 @@ from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Credited, Left, Line, Offered, Registered
 from bazaar.analysis.audit.orders import CREDITED, NOBODY, SOLD
 
-SELLERS_PERCENT = 80  # SPEC C5; a price of whole dollars (SPEC C1) is divided without a rest
+SELLERS_PERCENT = 80  # requirement C5; a price of whole dollars (requirement C1) is divided without a rest
 
 
 def sellers_cents(price_cents: int) -> int:

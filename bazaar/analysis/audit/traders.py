@@ -1,4 +1,4 @@
-"""A peer as a trader: whom it served first, what it traded, and that it kept out of the market itself (SPEC B5, C4, C5)."""
+"""A peer as a trader: whom it served first, what it traded, and that it neither bought nor sold (requirements B5, C4, C5)."""
 
 from __future__ import annotations
 

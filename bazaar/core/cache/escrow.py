@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from bazaar.core.cache.policy import Cache
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Draw, GiveBack, Request
+from bazaar.protocol.messages import Acquire, GiveBack, Request
 from bazaar.protocol.settings import Settings
 
 MOST_HELD = 5_000  # of one item, by one trader
@@ -59,7 +59,7 @@ class EscrowCache(Cache):
         for lot in lots:
             self._shelves[lot.item].put(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))
 
-    def called_back(self, item: Item) -> None:
+    def recalled(self, item: Item) -> None:
         self._called.add(item)
 
     def lots(self) -> tuple[Lot, ...]:
@@ -80,7 +80,7 @@ class EscrowCache(Cache):
                 self._shelves[item] = Shelf()
                 self._wanted.discard(item)
             elif item in self._look or (item in self._wanted and self._available(item) < target / 2):
-                requests.append(Draw(item, target))
+                requests.append(Acquire(item, target))
                 self._wanted.discard(item)
         self._called.clear()
         self._look.clear()

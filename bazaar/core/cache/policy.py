@@ -16,7 +16,7 @@ from bazaar.protocol.settings import Settings
 
 
 class Cache:
-    """`none`: knows nothing, so the warehouse answers every order (SPEC D2). The base of all other policies."""
+    """`none`: knows nothing, so the warehouse answers every order (requirement D2). The base of all other policies."""
 
     promises: ClassVar[Promise] = "strong"
     """`strong`: what a buyer is told is never taken back, and nothing is refused that is in stock. `weak`: now and then."""
@@ -50,7 +50,7 @@ class Cache:
     def hear(self, lot: Lot) -> None:
         """Another trader says that this much of `lot` is left."""
 
-    def called_back(self, item: Item) -> None:
+    def recalled(self, item: Item) -> None:
         """The warehouse wants back what was granted of the item and not promised."""
 
     def inherited(self) -> None:

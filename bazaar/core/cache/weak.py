@@ -13,7 +13,7 @@ from bazaar.protocol.settings import Settings
 
 
 class WeakCache(Cache):
-    """The seed's (SPEC D3 to D6): fast, and now and then wrong, in either direction.
+    """The original's (requirements D3 to D6): fast, and now and then wrong, in either direction.
 
     A count above zero answers; a zero or an unknown lot is a miss, and a miss refreshes the item. Every `pull_every`
     served orders all is read anew; after each sale the others are told the count, and of two counts the lower is kept.

@@ -1,6 +1,6 @@
 """What is there to be sold, and which orders have their answer, according to the ledger.
 
-The decision is final: nothing is shipped that is not there, and the same order asked again gets the same answer (SPEC D1).
+The decision is final: nothing is shipped that is not there, and an order asked again gets the same answer (requirement D1).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
-from bazaar.core.names import Names
+from bazaar.core.id_set import IdSet
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.entries import (
     AdoptEntry,
@@ -49,8 +49,8 @@ class Stock:
         self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
         self._prices: dict[tuple[str, Item], int] = {}
-        self._deposits = Names()
-        self._answered = Names()
+        self._deposits = IdSet()
+        self._answered = IdSet()
         self._answers: OrderedDict[str, Sale | Denial] = OrderedDict()  # the newest
         self._entry_of = entry_of
 

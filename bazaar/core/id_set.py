@@ -7,7 +7,7 @@ from collections.abc import Iterable
 PAGE = 8192  # numbers; a name far from all others costs a page, one kibibyte
 
 
-class Names:
+class IdSet:
     """Of each beginning (`buyer0-`) it keeps a bit for every number, in pages; names of another form as they are."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:

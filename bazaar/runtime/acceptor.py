@@ -28,6 +28,8 @@ from Pyro4.constants import DAEMON_NAME
 from Pyro4.message import FLAGS_META_ON_CONNECT, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, Message
 from Pyro4.socketserver.multiplexserver import SocketServer_Multiplex
 
+from bazaar.core.turn import NEVER
+
 HANDSHAKE_S = 2.0  # from connecting to the first message that bears the key's signature
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_GUESTS = 64  # connections of Pyro4's own clients
@@ -36,7 +38,6 @@ MOST_BYTES = 4 * 1024 * 1024  # of one message of somebody who has shown the key
 SEND_TIMEOUT_S = 0.5  # for an answer; the next one is served then
 READ_AT_ONCE = 64 * 1024
 NONCE_SIZE = 16
-NEVER = float("inf")
 MARSHAL = util.MarshalSerializer()
 SPOKEN = (util.MarshalSerializer, util.SerpentSerializer)  # what they read they read from holders of the key alone
 HEADER = struct.Struct(Message.header_format)
@@ -89,8 +90,8 @@ class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyr
         return data
 
 
-class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
-    """Pyro4's server, with this handshake. Set up by `post_a`; all but that is for one thread."""
+class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
+    """Pyro4's server, with this handshake. Set up by `install`; all but that is for one thread."""
 
     key: bytes
     refused: Callable[[], None]
@@ -205,15 +206,15 @@ class Doorman(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no type
         connection.close()
 
 
-def post_a(
-    doorman: type[Doorman], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None], guests: bool
-) -> Doorman:
-    """Puts a doorman before the daemon. `refused` counts strangers; `guests`: whether Pyro4's own clients may come in."""
+def install(
+    acceptor: type[Acceptor], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None], guests: bool
+) -> Acceptor:
+    """Puts an acceptor before the daemon. `refused` counts strangers; `guests`: whether Pyro4's own clients may come in."""
     server = daemon.transportServer
-    server.__class__ = doorman  # Pyro4 offers no way to choose the class of its server
+    server.__class__ = acceptor  # Pyro4 offers no way to choose the class of its server
     # Nor for how many connections it listens. Of more than that the first packet is lost, and comes again after a second.
     server.sock.listen(socket.SOMAXCONN)
     server.key, server.refused = key, refused
     server.strangers, server.guests = {}, {} if guests else None
-    assert isinstance(server, Doorman)
+    assert isinstance(server, Acceptor)
     return server

@@ -13,9 +13,9 @@ import Pyro4
 import pytest
 from Pyro4.message import FLAGS_META_ON_CONNECT, MSG_CONNECT, Message
 
-from bazaar.runtime.doorman import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
+from bazaar.runtime.acceptor import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
 from bazaar.runtime.naming import Directory, NameServer
-from bazaar.runtime.transport import Mailbox, Post
+from bazaar.runtime.transport import Mailbox, Sender
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
 
@@ -233,8 +233,8 @@ def test_a_delivery_that_a_stranger_makes_again_is_not_taken() -> None:
     server.start()
 
     def deliver(port: int) -> None:
-        post = Post(f"PYRO:seller1@localhost:{port}", KEY)
-        post.deliver(b"one")
+        sender = Sender(f"PYRO:seller1@localhost:{port}", KEY)
+        sender.deliver(b"one")
         assert wait_until(lambda: taken == [b"one"])
 
     said = overheard(uri.port, deliver)
