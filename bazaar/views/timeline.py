@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import matplotlib
 
 from bazaar.analysis.aftermath import Fault, faults_of
+from bazaar.analysis.waits import waits_in
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE, is_seller
@@ -80,13 +81,9 @@ def waits(histories: Iterable[Iterable[Recorded[Event]]], bins: Bins) -> list[ar
     """How long the orders took that were answered in each bin, to the first answer, in seconds, ascending."""
     found = [array("d") for _ in range(bins.total)]
     for history in histories:
-        placed: dict[str, float] = {}
-        for line in only(history, events.Ordered, *events.ANSWERS):
-            order = line.event.order_id
-            if isinstance(line.event, events.Ordered):
-                placed[order] = line.at
-            elif order in placed:
-                found[bins.at(line.at)].append(line.at - placed.pop(order))
+        for wait in waits_in(history):
+            if wait.answered_at is not None:
+                found[bins.at(wait.answered_at)].append(wait.answered_at - wait.placed_at)
     return [array("d", sorted(times)) for times in found]
 
 

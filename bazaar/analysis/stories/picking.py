@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from bazaar.analysis.stories.reading import Run
-from bazaar.protocol import events
+from bazaar.analysis.waits import Wait, waits_in
 from bazaar.protocol.entries import Denial, DepositEntry, Sale
-from bazaar.runtime.history import only
 
 
 def _oversold(run: Run) -> str | None:
@@ -29,26 +29,18 @@ def _undersold(run: Run) -> str | None:
 
 
 def _lost(run: Run) -> str | None:
-    return min(((at, order) for order, at, wait in _waits(run) if wait is None), default=(0.0, None))[1]
+    return min(((wait.placed_at, wait.order) for wait in _waits(run) if wait.answered_at is None), default=(0.0, None))[
+        1
+    ]
 
 
 def _slowest(run: Run) -> str | None:
-    return max(((wait, order) for order, _, wait in _waits(run) if wait is not None), default=(0.0, None))[1]
+    answered = ((wait.answered_at - wait.placed_at, wait.order) for wait in _waits(run) if wait.answered_at is not None)
+    return max(answered, default=(0.0, None))[1]
 
 
-def _waits(run: Run) -> Iterator[tuple[str, float, float | None]]:
-    """Of each order: when it was placed, and how long its first answer took; None if it has none."""
-    for history in run.histories.values():
-        placed: dict[str, float] = {}
-        for line in only(history, events.Ordered, *events.ANSWERS):
-            order = line.event.order_id
-            if isinstance(line.event, events.Ordered):
-                placed[order] = line.at
-            elif order in placed:
-                at = placed.pop(order)
-                yield order, at, line.at - at
-        for order, at in placed.items():
-            yield order, at, None
+def _waits(run: Run) -> Iterator[Wait]:
+    return itertools.chain.from_iterable(waits_in(history) for history in run.histories.values())
 
 
 PICKS: dict[str, tuple[Callable[[Run], str | None], str]] = {
