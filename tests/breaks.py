@@ -180,8 +180,8 @@ BREAKS = (
     Break(
         "the last words of a former life count",
         "bazaar/core/channel.py",
-        "if delivery.incarnation < self._their_incarnation:",
-        "if delivery.incarnation < 0:",
+        "if delivery.life < self._their_life:",
+        "if delivery.life < 0:",
         ("tests/unit/test_channel.py",),
         LONG,
     ),
@@ -205,8 +205,8 @@ BREAKS = (
     Break(
         "a further life has the number of the first",
         "bazaar/core/endpoint.py",
-        "self.incarnation = former.lives + 1",
-        "self.incarnation = 1",
+        "self.life = former.lives + 1",
+        "self.life = 1",
         ("tests/unit/test_endpoint.py",),
         LONG,
     ),

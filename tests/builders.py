@@ -45,10 +45,10 @@ def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) ->
 
 
 def a_delivery(
-    source: str, target: str, *letters: Letter, number: int = 0, incarnation: int = 1, of: int = -1, taken: int = 0
+    source: str, target: str, *letters: Letter, number: int = 0, life: int = 1, of: int = -1, taken: int = 0
 ) -> Delivery:
     """All letters before these are acknowledged, as far as the sender knows."""
-    return Delivery(source, target, incarnation, number, number, of, taken, letters)
+    return Delivery(source, target, life, number, number, of, taken, letters)
 
 
 def a_deposit_entry(position: int, lot: Lot, trader: str = "buyer7") -> DepositEntry:

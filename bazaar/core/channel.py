@@ -29,11 +29,11 @@ COMPANY_S = 0.05  # so long after a delivery another one is not made for letters
 class Channel:
     """One side's end of it: what is to be sent to the other side, and how much of the other's has come."""
 
-    def __init__(self, me: str, other: str, incarnation: int, repeat_after_s: float) -> None:
-        """`incarnation` grows from life to life of a process."""
+    def __init__(self, me: str, other: str, life: int, repeat_after_s: float) -> None:
+        """`life` grows from life to life of a process."""
         self._me = me
         self.other = other
-        self._incarnation = incarnation
+        self._life = life
         self._repeat_after_s = repeat_after_s
         self._letters: deque[Letter] = deque()  # not yet acknowledged, sent or not
         self._sent = 0  # the number of the first letter that was not sent yet
@@ -47,7 +47,7 @@ class Channel:
         """How often that has happened since the other side was last heard to take something."""
         self.held_until = 0.0
         """Before this time nothing can be sent."""
-        self._their_incarnation = -1
+        self._their_life = -1
         self._taken = 0  # the number of their next letter
         self._told = 0  # what of that they were told
         self._tell_at = NEVER
@@ -94,9 +94,7 @@ class Channel:
             self._send_at = NEVER
         self._told = self._taken
         self._tell_at = NEVER
-        return Delivery(
-            self._me, self.other, self._incarnation, number, self.acked, self._their_incarnation, self._taken, letters
-        )
+        return Delivery(self._me, self.other, self._life, number, self.acked, self._their_life, self._taken, letters)
 
     def again(self) -> None:
         """What was sent and not acknowledged is lost: it is sent once more."""
@@ -109,14 +107,14 @@ class Channel:
         """The letters of `delivery` that are new. Raises `ValueError` if it is not for this end of this channel."""
         if (delivery.source, delivery.target) != (self.other, self._me):
             raise ValueError(f"a delivery from {delivery.source} for {delivery.target} reached {self._me}")
-        if delivery.incarnation < self._their_incarnation:
+        if delivery.life < self._their_life:
             return ()  # the last words of a life that is over
-        if delivery.of == self._incarnation:
+        if delivery.of == self._life:
             self._acknowledged(delivery.taken, now)
         if not delivery.letters:
             return ()
-        if delivery.incarnation > self._their_incarnation:
-            self._their_incarnation = delivery.incarnation
+        if delivery.life > self._their_life:
+            self._their_life = delivery.life
             self._taken = self._told = 0
         if delivery.number > self._taken:
             if delivery.number != delivery.acked:

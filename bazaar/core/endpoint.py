@@ -66,7 +66,7 @@ class Endpoint:
         self._known = frozenset(known)
         self._peers = self._known - {WAREHOUSE}
         self._repeat_after_s = repeat_after_s
-        self.incarnation = former.lives + 1
+        self.life = former.lives + 1
         """The number of this life of the actor."""
         if former.clock:
             actor.clock.witness(former.clock + FURTHER_LIFE)
@@ -77,7 +77,7 @@ class Endpoint:
 
     def born(self, turn: Turn) -> None:
         """Begins the first turn of a life. It is performed before all others, so a life that was heard of is counted."""
-        turn.note(Born(self.incarnation))
+        turn.note(Born(self.life))
 
     @property
     def deadline(self) -> float:
@@ -150,7 +150,7 @@ class Endpoint:
         if channel is None:
             if name not in self._known:
                 raise ValueError(f"there is no {name}")
-            channel = Channel(self._actor.name, name, self.incarnation, self._repeat_after_s)
+            channel = Channel(self._actor.name, name, self.life, self._repeat_after_s)
             self._channels[name] = channel
         self._touched[channel] = None
         return channel

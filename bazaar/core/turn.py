@@ -32,7 +32,18 @@ class Noted(NamedTuple):
 class Turn:
     """Collects the effects of one batch of letters and the passing of time."""
 
-    __slots__ = ("_before", "_clock", "_source", "events", "kept", "kept_afterwards", "now", "reads", "sends", "sent")
+    __slots__ = (
+        "_leave_before",
+        "_clock",
+        "_source",
+        "events",
+        "kept",
+        "kept_afterwards",
+        "now",
+        "reads",
+        "sends",
+        "sent",
+    )
 
     def __init__(self, now: float, clock: LamportClock) -> None:
         self.now = now
@@ -41,7 +52,7 @@ class Turn:
         self.kept_afterwards: list[Any] = []
         self.reads: list[Seat] = []
         self.events: list[Noted] = []
-        self._before: dict[int, float] = {}
+        self._leave_before: dict[int, float] = {}
         self._clock = clock
         self._source: str | None = None
         self.sent = 0
@@ -60,14 +71,14 @@ class Turn:
     def send(self, to: str, body: AnyMessage, before: float | None = None) -> None:
         """Sends `body`, stamped with the next time of the clock; only if it leaves `before` a time, if one is given."""
         if before is not None:
-            self._before[len(self.sends)] = before
+            self._leave_before[len(self.sends)] = before
         self.sends.append((to, Letter(self._clock.tick(), body)))
 
     def sends_at(self, now: float) -> list[tuple[str, Letter]]:
         """What may still be sent now that all is durable; `now` is read after that."""
-        if all(now < before for before in self._before.values()):
+        if all(now < before for before in self._leave_before.values()):
             return self.sends
-        return [send for number, send in enumerate(self.sends) if now < self._before.get(number, NEVER)]
+        return [send for number, send in enumerate(self.sends) if now < self._leave_before.get(number, NEVER)]
 
     def keep(self, record: Any) -> None:
         """Makes `record` durable in the actor's store: a peer's journal, the warehouse's ledger."""

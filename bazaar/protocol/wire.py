@@ -28,18 +28,18 @@ class Letter(Record, frozen=True):
 class Delivery(Record, frozen=True):
     """Consecutive letters of one sender to one receiver, and how much of the other's letters has arrived.
 
-    `incarnation` tells two lives of a process apart.
+    `life` tells two lives of a process apart.
     """
 
     source: Name
     target: Name
-    incarnation: Number
+    life: Number
     number: Number
-    """That of the first letter; they are numbered 0, 1, 2, … in each incarnation."""
+    """That of the first letter; they are numbered 0, 1, 2, … in each life."""
     acked: Number
     """The number of the first letter that the receiver was not heard to have taken."""
     of: Number
-    """The receiver's incarnation of which `taken` speaks; -1: of none."""
+    """The receiver's life of which `taken` speaks; -1: of none."""
     taken: Number
     """How many of the receiver's letters the sender has taken."""
     letters: Annotated[tuple[Letter, ...], MANY]

@@ -187,7 +187,7 @@ def payloads(target: str, somebody: str) -> dict[str, bytes]:
     """What only a holder of the key can say, and still makes no sense."""
 
     def from_somebody(*letters: Letter, source: str = "buyer0", to: str = target) -> bytes:
-        return encode(a_delivery(source, to, *letters, incarnation=time.time_ns()))
+        return encode(a_delivery(source, to, *letters, life=time.time_ns()))
 
     buy = Letter(5, Buy("buyer0-77777", "fish", False))
     good = from_somebody(buy)
@@ -264,7 +264,7 @@ def test_what_is_out_of_place_changes_nothing(market: Market) -> None:
         buyer: (Deposit("x", "fish", 1, 1), Buy("x", "fish", False), Purchased("no such order", "fish", "x", 1)),
     }.items():
         letters = (Letter(3, body) for body in bodies)
-        delivery = a_delivery(seller, name, *letters, incarnation=time.time_ns())
+        delivery = a_delivery(seller, name, *letters, life=time.time_ns())
         Sender(directory.lookup(name), key).deliver(encode(delivery))
     goes_on(bazaar)
     for name, refused in {WAREHOUSE: 2, buyer: 3}.items():  # from a trader that is none the warehouse fences the rest

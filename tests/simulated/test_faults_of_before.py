@@ -121,7 +121,7 @@ def a_life_is_numbered_by_a_clock_on_the_wall_that_is_set(patch: Patch) -> None:
 
     def by_the_wall(self: World, name: str) -> None:
         create(self, name)
-        self.endpoints[name].incarnation = int(1e9 * (1e6 + self.now + self.wall_ahead_s))
+        self.endpoints[name].life = int(1e9 * (1e6 + self.now + self.wall_ahead_s))
 
     patch.setattr(World, "_create", by_the_wall)
 

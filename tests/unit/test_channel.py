@@ -18,20 +18,20 @@ def letters(*clocks: int) -> tuple[Letter, ...]:
     return tuple(Letter(clock, WhoTrades()) for clock in clocks)
 
 
-def a_channel(me: str, other: str, *clocks: int, incarnation: int = 1) -> Channel:
+def a_channel(me: str, other: str, *clocks: int, life: int = 1) -> Channel:
     """These letters wait in it."""
-    made = Channel(me, other, incarnation, REPEAT_AFTER_S)
+    made = Channel(me, other, life, REPEAT_AFTER_S)
     for letter in letters(*clocks):
         made.put(letter)
     return made
 
 
-def buyers_end(*clocks: int, incarnation: int = 1) -> Channel:
-    return a_channel("buyer0", "buyer7", *clocks, incarnation=incarnation)
+def buyers_end(*clocks: int, life: int = 1) -> Channel:
+    return a_channel("buyer0", "buyer7", *clocks, life=life)
 
 
-def traders_end(*clocks: int, incarnation: int = 1) -> Channel:
-    return a_channel("buyer7", "buyer0", *clocks, incarnation=incarnation)
+def traders_end(*clocks: int, life: int = 1) -> Channel:
+    return a_channel("buyer7", "buyer0", *clocks, life=life)
 
 
 def sent(by: Channel, now: float = 0.0) -> Delivery:
@@ -231,7 +231,7 @@ def test_what_comes_again_was_not_known_to_be_taken_so_it_is_told_at_once() -> N
 
 
 def test_an_acknowledgement_for_a_former_life_does_not_count() -> None:
-    reborn = buyers_end(1, 2, incarnation=2)
+    reborn = buyers_end(1, 2, life=2)
     sent(reborn)
     reborn.accept(a_delivery("buyer7", "buyer0", of=1, taken=2), 0.0)
     assert len(reborn) == 2
@@ -296,15 +296,15 @@ def test_what_would_leave_a_gap_is_not_taken() -> None:
 def test_a_sender_that_was_started_again_begins_anew() -> None:
     trader = traders_end()
     trader.accept(a_delivery("buyer0", "buyer7", *letters(1, 2)), 0.0)
-    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1), incarnation=2), 0.0) == letters(1)
-    again = a_delivery("buyer0", "buyer7", *letters(2), incarnation=2, number=1)
+    assert trader.accept(a_delivery("buyer0", "buyer7", *letters(1), life=2), 0.0) == letters(1)
+    again = a_delivery("buyer0", "buyer7", *letters(2), life=2, number=1)
     assert trader.accept(again, 0.0) == letters(2)
 
 
 def test_the_last_words_of_a_life_that_is_over_are_dropped() -> None:
     trader = traders_end(9)
     sent(trader)
-    trader.accept(a_delivery("buyer0", "buyer7", *letters(1), incarnation=2), 0.0)
+    trader.accept(a_delivery("buyer0", "buyer7", *letters(1), life=2), 0.0)
     assert trader.accept(a_delivery("buyer0", "buyer7", *letters(9), number=5, of=1, taken=1), 0.0) == ()
     assert len(trader) == 1
 

@@ -237,7 +237,7 @@ def test_what_comes_twice_is_received_once() -> None:
 def test_a_partner_that_was_started_again_is_heard_from_the_beginning_and_its_former_life_no_more() -> None:
     stage = Stage()
     stage.hears(a_delivery("buyer0", "buyer7", *letters(1, 2)))
-    stage.hears(a_delivery("buyer0", "buyer7", *letters(8), incarnation=2))
+    stage.hears(a_delivery("buyer0", "buyer7", *letters(8), life=2))
     stage.hears(a_delivery("buyer0", "buyer7", *letters(3), number=2))
     assert [letter.clock for _, letter in stage.actor.received] == [1, 2, 8]
 
@@ -326,4 +326,4 @@ def test_each_life_says_so_before_all_else_and_numbers_on_from_the_former_one() 
         assert noted.event == Born(life)
         assert noted.clock > (500 + FURTHER_LIFE if former.clock else 0)
         stage.turn(lambda turn: turn.send("buyer0", WhoTrades()))
-        assert stage.sent[0].incarnation == life
+        assert stage.sent[0].life == life

@@ -81,11 +81,11 @@ class Notes:
 class Partner:
     """Another process, as the host sees it: a mailbox and, when it has something to say, a connection back."""
 
-    def __init__(self, directory: Directory, name: str = PARTNER, incarnation: int = 1, answers: bool = True) -> None:
+    def __init__(self, directory: Directory, name: str = PARTNER, life: int = 1, answers: bool = True) -> None:
         self.received: list[Letter] = []
         self.beginnings = 0
         """How many deliveries began with the first letter."""
-        self.channel = Channel(name, ME, incarnation, repeat_after_s=LONG_S)
+        self.channel = Channel(name, ME, life, repeat_after_s=LONG_S)
         self._says: deque[bytes] = deque()
         self._answers = answers
         self._directory = directory
@@ -230,7 +230,7 @@ def test_when_the_other_side_ends_the_connection_what_it_had_not_taken_comes_to_
     stage.does(asks)
     wait_until(lambda: former.received)
     former.close()
-    partner = partners(incarnation=2)
+    partner = partners(life=2)
     assert wait_until(lambda: partner.received) == former.received
 
 
