@@ -47,7 +47,7 @@ class Peer:
             tuple[str, Letter]
         ] = []  # for the trader that this peer may be without knowing it yet
         self._begun = False
-        self._before: list[tuple[str, Letter]] = []  # came in before it has begun
+        self._awaiting_begin: list[tuple[str, Letter]] = []  # came in before it has begun
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -83,7 +83,7 @@ class Peer:
         turn.note(seller if is_seller(self.name) else buyer)
         self.membership.begin(turn)
         self._begun = True
-        before, self._before = self._before, []
+        before, self._awaiting_begin = self._awaiting_begin, []
         for source, letter in before:
             self.receive(turn, source, letter)
 
@@ -139,7 +139,7 @@ class Peer:
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Gives the message to the role that understands it."""
         if not self._begun:
-            self._before.append((source, letter))
+            self._awaiting_begin.append((source, letter))
             return
         turn.witness(source, letter)
         self.membership.heard(turn, source)

@@ -33,8 +33,8 @@ class Turn:
     """Collects the effects of one batch of letters and the passing of time."""
 
     __slots__ = (
-        "_leave_before",
         "_clock",
+        "_leave_before",
         "_source",
         "events",
         "kept",
