@@ -1,6 +1,6 @@
-"""The command line of the bazaar (requirement H): options in, a run, a summary out. `bash run.sh --help` shows it.
+"""The command line of the bazaar (requirement H): reads the options, runs a bazaar, and prints the summary.
 
-The first word can be a verb instead of a host: `VERBS`.
+`bash run.sh --help` shows the options. The first word can be a verb instead of a host: `VERBS`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bazaar.views.terminal import Terminal
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
 RUNS = Path("runs")
-PRIVATE = 0o077  # nobody else reads what is left behind, whatever the shell's umask
+PRIVATE = 0o077  # only the user can read the run's files, whatever the shell's umask
 
 
 def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
@@ -87,7 +87,7 @@ def _split_host(text: str) -> tuple[str, int | None]:
 
 
 def _allow_files(needed: int) -> None:
-    """Lets all processes of the run have so many files open. Raises `UsageError` where that is not allowed."""
+    """Lets every process of the run have so many files open. Raises `UsageError` where that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY != hard < needed:
         raise UsageError(
@@ -98,7 +98,7 @@ def _allow_files(needed: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a bazaar, or does what the verb says; the exit status of requirement H."""
+    """Runs a bazaar, or does what the verb says; returns the exit status of requirement H."""
     os.umask(PRIVATE)  # of all processes of the run: they inherit it
     terminal = Terminal()
     interrupts.heed()
@@ -128,7 +128,7 @@ def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
 
 
 def run(bazaar: Bazaar, terminal: Terminal) -> int:
-    """Starts the bazaar, lets it trade, ends and judges it: however it ends, what it wrote down is judged."""
+    """Starts the bazaar, lets it trade, ends it and judges it. However the run ends, its files are judged."""
     died = None
     try:
         bazaar.start()
@@ -139,7 +139,7 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
     except KeyboardInterrupt:
         if not bazaar.exercised():
             raise
-    with contextlib.suppress(KeyboardInterrupt):  # somebody is impatient: judged as it is
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: the run is judged as it is
         bazaar.finish()
     try:
         judgement = bazaar.judgement()
@@ -154,7 +154,7 @@ def run(bazaar: Bazaar, terminal: Terminal) -> int:
 
 
 def _run_of(verb: str, arguments: list[str]) -> Path:
-    """The run's folder that a verb was given. Raises `UsageError`, also if it is none."""
+    """The run's folder that a verb was given. Raises `UsageError`, also if the folder is not a run's."""
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
         raise UsageError(f"usage: bash run.sh {verb} [RUN]; RUN is a run's folder (default runs/latest)")
     out = _from_here(Path(arguments[0]) if arguments else RUNS / "latest")
@@ -163,7 +163,7 @@ def _run_of(verb: str, arguments: list[str]) -> Path:
 
 
 def judge(arguments: list[str], terminal: Terminal) -> int:
-    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes what is missing of its texts and pictures."""
+    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes the texts and pictures that are missing."""
     out = _run_of("judge", arguments)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
@@ -196,7 +196,7 @@ VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "expla
 
 
 def _point_latest_at(out: Path) -> None:
-    """`runs/latest` points at the newest run, if it is one of `runs/`."""
+    """Points `runs/latest` at this run, if it is one of `runs/`."""
     if out.parent == RUNS.absolute():
         link = RUNS / f".latest-{os.getpid()}"
         link.symlink_to(out.name)

@@ -1,6 +1,6 @@
 """The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE [known]`.
 
-The URI is in BAZAAR_MONGO_URI; `known` says that a MongoDB was there, and is to be waited for if it is not.
+The URI is in BAZAAR_MONGO_URI. `known` says that the MongoDB was there before: the process waits for it if it does not answer.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ MIRROR_EVERY_S = 1.0
 
 
 class MirroredLedger:
-    """The warehouse's store: the ledger, the same on file, and within a second the stock that follows from it.
+    """The warehouse's store: the ledger in MongoDB, its copy in a file, and a mirror of the stock.
 
-    The stock is for people to look at, and written by a thread of its own: no decision waits for it.
+    The mirror follows the ledger within a second. It is for people to look at. A thread of its own writes it, so no decision
+    waits for it.
     """
 
     def __init__(self, ledger: MongoLedger, file: LedgerFile, stock: dict[tuple[str, Item], tuple[int, int]]) -> None:
-        """`stock`: by product, how many the ledger leaves so far, and their price in cents."""
+        """`stock`: for each product, how many units the ledger leaves so far, and their price in cents."""
         self._ledger = ledger
         self._file = file
         self._stock = dict(stock)
@@ -48,7 +49,7 @@ class MirroredLedger:
         self._mirror.start()
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
-        """Appends, durably. Raises `Replaced`, `Gone`."""
+        """Appends the entries durably. Raises `Replaced`, `Gone`."""
         self._ledger.write(entries)
         self._file.write(entries)
         with self._lock:
@@ -63,7 +64,10 @@ class MirroredLedger:
                     self._changed.add(product)
 
     def close(self) -> None:
-        """Mirrors the last state (a server that was just started again may need a moment), and lets go."""
+        """Mirrors the last state, and closes everything.
+
+        A server that was just started again may need a moment for the mirror.
+        """
         self._closing.set()
         self._mirror.join()
         deadline = time.monotonic() + MIRROR_EVERY_S
@@ -77,7 +81,7 @@ class MirroredLedger:
             self._show()
 
     def _show(self) -> bool:
-        """Mirrors what has changed; False if that has to be tried again."""
+        """Mirrors what has changed; False if it has to be tried again."""
         with self._lock:
             changed, self._changed = self._changed, set()
             products = {product: self._stock[product] for product in changed}
@@ -89,7 +93,7 @@ class MirroredLedger:
 
 
 def rebuilt(plan: Plan, ledger: MongoLedger, file: LedgerFile) -> Warehouse:
-    """The warehouse as its ledger says; what its file lacks is written down. Raises `Damaged`, `Gone`."""
+    """Rebuilds the warehouse from its ledger, and writes the entries that the file lacks. Raises `Damaged`, `Gone`."""
     warehouse = Warehouse(plan.names, plan.settings, entry_of=ledger.entry_of)
     try:
         for entry in file.completed(ledger.entries()):
@@ -105,8 +109,10 @@ def rebuilt(plan: Plan, ledger: MongoLedger, file: LedgerFile) -> Warehouse:
 
 
 def main() -> int:
-    """Its exit status. With one line on standard error: 2 if the MongoDB cannot be used; 3 if another warehouse took over;
-    4 if the ledger holds what no warehouse has written; 5 if MongoDB has gone.
+    """Returns the exit status. If it is not 0, one line on standard error says why.
+
+    2: the MongoDB cannot be used; 3: another warehouse took over; 4: the ledger holds what no warehouse has written; 5:
+    MongoDB has gone.
     """
     run_folder, port, database = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     plan = load(run_folder / "bazaar.json")

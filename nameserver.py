@@ -1,7 +1,7 @@
 """The name server of a run, as a process of its own: `python nameserver.py HOST PORT KEY_FILE`.
 
-Prints the port that it serves on, and how many strangers it refused, as a JSON line at each change, and
-serves until its standard input ends.
+At each change it prints a JSON line: the port that it serves on, and how many strangers it has refused. It serves until its
+standard input ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bazaar.runtime.process import Status
 
 
 def main() -> int:
-    """2, with one line on standard error, if the host or port cannot be had."""
+    """Returns 2, with one line on standard error, if the host or port cannot be had."""
     host, port, key_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     refused = itertools.count(1)
     try:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Opens the bazaar:  bash run.sh [host] [peers] [traders] [options]      (--help lists the options)
 # Looks at the machine:  bash run.sh doctor
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh run.sh
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # started by `sh run.sh`
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/setup/environment.sh"
 
@@ -14,4 +14,4 @@ if [[ ${1:-} == doctor ]]; then
     exit
 fi
 prepare_environment requirements.txt
-exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # from the caller's folder, to which a path in --out refers
+exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # in the caller's folder: a path in --out is relative to it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Finds or starts a MongoDB that is ready for writes, and prints its URI: one line, all else goes to stderr.
-# What it starts wants a user and a password: they are in the URI, and nowhere else but in DIR, which is yours alone.
+# Finds or starts a MongoDB that is ready for writes, and prints its URI in one line. All other output goes to stderr.
+# A server that it starts requires a user and a password. They are only in the URI and in DIR, which is yours alone.
 #
 #   bash setup_db.sh [DIR [OWNER_PID]]    start the database in DIR, or start it again; nothing to do if it runs
 #   bash setup_db.sh stop [DIR]           stop what was started in DIR; the data stay
@@ -15,11 +15,11 @@
 #   3. the mongod that requirements.txt brings into .venv (Linux and macOS, on x86_64 and arm64)
 #   4. Docker, with the image mongo:6.0
 #
-# It listens on 127.0.0.1 only. A database keeps its port: killed, and started again by another call, it is
-# found at the same URI with all that it had acknowledged. DIR has mongod.log, .pid, .port, .key and .password.
-# Exit status: 0 ready or stopped; 2 it cannot be done, one line says why; 130 Ctrl-C. After 2 and 130 nothing
-# that this call started is left running.
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup_db.sh
+# The server listens on 127.0.0.1 only. A database keeps its port: if it is killed, another call starts it again
+# at the same URI, with all that it had acknowledged. DIR has mongod.log, .pid, .port, .key and .password.
+# Exit status: 0 ready or stopped; 2 failed, and one line says why; 130 Ctrl-C. After 2 and 130 nothing that
+# this call started is left running.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # started by `sh setup_db.sh`
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/bazaar/setup/environment.sh"
 
@@ -36,7 +36,7 @@ main() {
     case ${1:-} in
         -h | --help) sed -n '2,/^set/ s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
         stop) (($# <= 2)) || fail "usage: setup_db.sh stop [DIR]"; use_folder "${2:-}"; stop ;;
-        guard) use_folder "$2"; guard "$3" ;;  # not for people: start_guard's
+        guard) use_folder "$2"; guard "$3" ;;  # internal: called by start_guard
         -*) fail "unknown option $1; see setup_db.sh --help" ;;
         *) (($# <= 2)) || fail "usage: setup_db.sh [DIR [OWNER_PID]]"; start "$@" ;;
     esac
@@ -53,7 +53,7 @@ start() {
         [[ -z $owner ]] || start_guard "$owner"
     elif pid=$(process_in mongod.pid); then
         fail "The MongoDB in $dir (process $pid) does not answer; to end it: setup_db.sh stop $dir"
-    else  # there was none, or it was just being killed
+    else  # there was no server, or it was just being killed
         trap 'end_all KILL' EXIT
         start_server "$owner"
     fi
@@ -76,14 +76,14 @@ start_server() {  # sets port
         port=${kept:-$(free_port)}
         find_server
         echo "$port" >"$dir/mongod.port"
-        [[ -z $owner ]] || start_guard "$owner"  # before the server, which is so never without
-        # Half of the least cache that mongod offers: a ledger is hardly ever read. And 100 MB of disk, not 300.
+        [[ -z $owner ]] || start_guard "$owner"  # before the server, so that the server is never without a guard
+        # Half of the smallest cache that mongod offers: a ledger is hardly ever read. Uses 100 MB of disk, not 300.
         in_session "${server[@]}" --port "$port" --replSet bazaar \
             --wiredTigerEngineConfigString 'cache_size=128M,log=(prealloc=false)' >>"$log" 2>&1 &
         echo $! >"$dir/mongod.pid"
-        disown  # its end is told below, not by the shell
+        disown  # its end is reported below, not by the shell
         is_primary $! && return
-        # Another program may have taken the port since we looked; or a server that was killed has not let go yet.
+        # Another program may have taken the port since we looked, or a killed server has not yet released it, or DIR.
         { ((tries)) && tail -c "+$((said + 1))" "$log" | grep -qE 'Address already in use|DBPathInUse'; } || break
         sleep 0.3
         said=$(wc -c <"$log")
@@ -91,8 +91,8 @@ start_server() {  # sets port
     fail "MongoDB (${server[0]}) did not start in $dir on port $port: $(last_words "$log" "$said")"
 }
 
-# Prints, as one line, why the server ended, from what it has added to the log $1 behind the first $2 bytes: what it
-# said in plain words, or else the errors among its JSON lines.
+# Prints, as one line, why the server ended. Reads what the server has added to the log $1 after its first $2 bytes:
+# the lines in plain text, or else the errors among the JSON lines.
 last_words() {
     local added words
     added=$(tail -c "+$(($2 + 1))" "$1")
@@ -102,15 +102,15 @@ last_words() {
     tr '\n' ' ' <<<"${words:0:600}"
 }
 
-allow_files() {  # with fewer it starts, and ends as soon as there is something to do
+allow_files() {  # with fewer files the server starts, but ends as soon as it has something to do
     local least=256
     [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) >= least)) || ulimit -Sn "$(ulimit -Hn)"
     [[ $(ulimit -n) == unlimited ]] || (($(ulimit -n) >= least)) ||
         fail "MongoDB needs $least open files or more, and only $(ulimit -n) are allowed here; say ulimit -n 4096 before"
 }
 
-# Once for a DIR: the key by which members of the set know each other, and we are let in before there is any user; and
-# the password of the user.
+# Makes the two secrets of DIR, once. By the key, members of the replica set recognise each other, and the server lets us
+# in before there is any user. The password is the user's.
 make_secrets() {
     local file
     for file in "$dir/mongod.key" "$dir/mongod.password"; do
@@ -120,9 +120,9 @@ make_secrets() {
     done
 }
 
-find_server() {  # sets server, the command; it is given $port in the end
+find_server() {  # sets server: the command, to which the caller appends $port
     local wheel container
-    # Nobody is let in without a password: not even, as by default, from this machine as long as there is no user yet.
+    # Nobody is let in without a password. By default, everybody on this machine would be as long as there is no user.
     local guarded=(--setParameter enableLocalhostAuthBypass=false --keyFile)
     # A socket file in /tmp would outlive kill -9.
     server=(--bind_ip 127.0.0.1 --nounixsocket --dbpath "$dir" "${guarded[@]}" "$dir/mongod.key")
@@ -131,7 +131,7 @@ find_server() {  # sets server, the command; it is given $port in the end
         return
     fi
     for wheel in "$ROOT"/.venv/lib/python3*/site-packages/fiftyone/db/bin/mongod; do
-        if [[ -x $wheel ]] || chmod +x "$wheel" 2>/dev/null; then  # pip may have dropped the bit
+        if [[ -x $wheel ]] || chmod +x "$wheel" 2>/dev/null; then  # pip may have dropped the executable bit
             server=("$wheel" "${server[@]}")
             return
         fi
@@ -154,7 +154,7 @@ import subprocess, sys
 sys.exit(subprocess.run(["docker", "info"], timeout=5).returncode)' >/dev/null 2>&1
 }
 
-# Says how far it is. It takes as long as it takes, unless nothing at all comes for a minute.
+# Fetches the image and reports the progress. The only time limit: something must come within each minute.
 fetch_image() {
     "$PYTHON" -I - <<'PYTHON' || exit 2
 import signal
@@ -180,14 +180,14 @@ def say(what):
 
 
 say("Fetching Docker's image mongo:6.0 ...")
-master, slave = pty.openpty()  # only to a terminal Docker tells how far it is
+master, slave = pty.openpty()  # Docker reports its progress only to a terminal
 pull = subprocess.Popen(["docker", "pull", "mongo:6.0"], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
 os.close(slave)
 heard, said_at, layers = b"", 0.0, {}
 while select.select([master], [], [], STALLED_S)[0]:
     try:
         data = os.read(master, 65536)
-    except OSError:  # how Linux says that the other end is closed
+    except OSError:  # on Linux: the other end is closed
         data = b""
     if not data:
         break
@@ -209,19 +209,19 @@ if pull.wait() != 0:
 PYTHON
 }
 
-# Below the range from which the system gives ports to outgoing connections: there, a client that tries to
-# reconnect could be given the very port of the server that was killed, and block its return.
+# Prints a port below the range from which the system gives ports to outgoing connections. In that range, a client that
+# tries to reconnect could be given the port of the killed server itself, and so block its restart.
 free_port() {
     local port
     while port=$((20000 + RANDOM % 12000)); (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     echo "$port"
 }
 
-# True when the server, process $1, is the primary of its set of one, and lets in the user; makes it so the first time.
-# False when it has ended, or 30 s have passed.
+# True when the server, process $1, is the primary of its replica set of one, and lets in the user. The first time, the set
+# and the user are made. False when the server has ended, or 30 s have passed.
 is_primary() {
     local its_pid=$1
-    [[ ! -f $dir/mongod.container ]] || its_pid=0  # not known: $1 is `docker run`
+    [[ ! -f $dir/mongod.container ]] || its_pid=0  # the server's is not known: $1 is `docker run`
     "$PYTHON" -I - "$port" "$1" "$its_pid" "$dir" <<'PYTHON'
 import signal
 
@@ -252,7 +252,7 @@ def login(user, password, database):
 
 
 user = login("bazaar", secret("password"), "admin")
-member = login("__system", secret("key"), "local")  # as another member of the set would come
+member = login("__system", secret("key"), "local")  # logs in as another member of the set would
 caller = user
 
 
@@ -277,7 +277,7 @@ def has_ended():
     try:
         os.kill(process, 0)
         with open(f"/proc/{process}/stat") as stat:
-            return stat.read().rpartition(") ")[2].startswith("Z")  # dead, but nobody has collected it yet
+            return stat.read().rpartition(") ")[2].startswith("Z")  # a zombie: dead, but not collected yet
     except ProcessLookupError:
         return True
     except FileNotFoundError:  # not Linux
@@ -288,7 +288,7 @@ problem = ""
 deadline = time.monotonic() + 30
 while time.monotonic() < deadline and not has_ended():
     try:
-        socket.create_connection(("127.0.0.1", port), 5).close()  # refused, the driver would pause for 0.5 s
+        socket.create_connection(("127.0.0.1", port), 5).close()  # if refused, the driver itself would pause for 0.5 s
         if is_primary():
             if caller is member:
                 let_user_in()
@@ -306,12 +306,12 @@ PYTHON
 
 # --- its end
 
-end_all() {  # the guard; then the server, by signal $1 or, if it does not heed that, by SIGKILL
+end_all() {  # ends the guard, then the server: by signal $1 or, if it does not obey, by SIGKILL
     local pid signal
     end_guard
     if pid=$(process_in mongod.pid); then
         for signal in "$1" KILL; do
-            { kill "-$signal" "$pid" && kill -CONT "$pid"; } || break  # a paused one heeds only SIGKILL
+            { kill "-$signal" "$pid" && kill -CONT "$pid"; } || break  # while it is paused, it obeys only SIGKILL
             for _ in {1..200}; do is_running "$pid" || break 2; sleep 0.05; done
         done
     fi
@@ -319,13 +319,13 @@ end_all() {  # the guard; then the server, by signal $1 or, if it does not heed 
     rm -f "$dir/mongod.pid"
 } 2>/dev/null
 
-end_container() {  # it outlives a `docker run` that was killed
+end_container() {  # the container outlives a `docker run` that was killed
     [[ -f $dir/mongod.container ]] || return 0
     docker rm --force "$(<"$dir/mongod.container")" >/dev/null 2>&1 || true
     rm "$dir/mongod.container"
 }
 
-end_guard() {  # and its `sleep`: they are a group
+end_guard() {  # ends the guard and its `sleep`: they are a process group
     local pid
     if pid=$(process_in guard.pid); then
         kill -KILL -- "-$pid" || kill -KILL "$pid" || true
@@ -346,7 +346,7 @@ guard() {
         { read -r pid <"$dir/mongod.pid"; } 2>/dev/null || true
         sleep 0.5
     done
-    lock  # whoever is just starting the server has then done so
+    lock  # waits for a call that is just starting the server
     [[ -f $dir/mongod.pid ]] || echo "$pid" >"$dir/mongod.pid"  # somebody deleted DIR under the server
     rm -f "$dir/guard.pid"
     end_all KILL
@@ -370,15 +370,15 @@ lock() {
         if command -v flock >/dev/null; then flock -w 150 9 || fail "Another setup_db.sh is busy in $dir"; fi
         [[ $dir -ef /dev/fd/9 ]] && break
     done
-    # What is deleted with its owner, or filled with data, must be ours from the start.
+    # DIR is filled with data, and may be deleted with its owner, so it must be ours from the start.
     [[ -f $dir/mongod.log || -z $(ls -A "$dir") ]] || fail "$dir holds other files; name a new or an empty folder"
     [[ -O $dir ]] || fail "$dir is somebody else's; name a folder of your own"
     chmod 700 "$dir"
     touch "$dir/mongod.log"
 }
 
-# Replaces the shell, so use it with `&`. In a session of its own Ctrl-C at the terminal does not reach a command;
-# with none of our open files it holds no lock, and nobody who reads our output waits for its end.
+# Replaces the shell, so use it with `&`. The command has a session of its own, so Ctrl-C at the terminal does not reach
+# it. It has none of our open files, so it holds no lock, and a reader of our output does not wait for its end.
 in_session() {
     exec "$PYTHON" -I -S -c '
 import os, sys
@@ -387,7 +387,7 @@ os.closerange(3, 1024)
 os.execvp(sys.argv[1], sys.argv[1:])' "$@" </dev/null
 }
 
-# Prints the process in DIR's pid file $1, if it still is ours: numbers are used again.
+# Prints the process id in DIR's pid file $1, if the process still is ours: process ids are reused.
 process_in() {
     local pid line
     { read -r pid <"$dir/$1"; } 2>/dev/null && is_running "$pid" || return
@@ -395,7 +395,7 @@ process_in() {
     [[ $line == *"$dir"* ]] && echo "$pid"
 } 2>/dev/null
 
-is_running() {  # no for one that has ended but that nobody has collected yet; starts no program
+is_running() {  # false for a zombie: ended, but not collected yet. Starts no program.
     local stat
     [[ $1 == [1-9]* ]] || return
     if [[ -d /proc/self ]]; then read -r stat <"/proc/$1/stat" && [[ ${stat##*) } != Z* ]]; else kill -0 "$1"; fi

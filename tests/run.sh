@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests:  bash tests/run.sh [pytest's options and paths, from the repository's folder]
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh tests/run.sh
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # started by `sh tests/run.sh`
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 
 prepare_environment tests/requirements.txt
 cd "$ROOT"
-# Most tests of processes wait for others, so more workers than cores pay; a group shares one worker.
+# Most tests of processes spend their time waiting, so more workers than cores are faster. A group shares one worker.
 exec "$PYTHON" -m pytest -n 4 --dist loadgroup --timeout 120 "$@"

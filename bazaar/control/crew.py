@@ -1,4 +1,4 @@
-"""The processes of a run: starts them, hears them, wakes and stops them; says which of them have ended."""
+"""The processes of a run: starts them, reads what they write, wakes and stops them, and says which have ended."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXIT_PATIENCE_S = 3.0
 
 
 class Crew:
-    """All of a run's processes that are there."""
+    """All running processes of a run."""
 
     def __init__(self, run: Path) -> None:
-        """`run`: each has its folder in this one."""
+        """`run`: the folder in which each process has its own."""
         self._run = run
         self._selector = selectors.DefaultSelector()
         self.members: dict[str, Process] = {}
-        """By name; whoever has ended is no member any more, but for those that were stopped."""
+        """By name. A process that has ended is removed, unless it was ended by `stop`."""
 
     def start(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], keeps_open: Sequence[int]
@@ -34,33 +34,33 @@ class Crew:
         return process
 
     def speaking(self, patience_s: float) -> list[Process]:
-        """Those who have something to say, or have ended, as soon as there are any."""
+        """Waits at most this long; returns the processes that have written something or have ended."""
         return [key.data for key, _ in self._selector.select(patience_s)]
 
     def ended(self, speaking: Iterable[Process]) -> Iterator[Process]:
-        """Hears them all; those of them who have ended."""
+        """Reads what these processes have written; yields those that have ended."""
         for process in speaking:
             if not process.hear():
                 self._selector.unregister(process.stdout)
                 yield process
 
     def dismiss(self, process: Process) -> None:
-        """It has ended: lets go of what is left of it."""
+        """Removes a process that has ended, and closes its pipes."""
         process.end(time.monotonic())
         del self.members[process.name]
 
     def tell(self, word: str) -> None:
-        """Says this to everybody."""
+        """Sends this command to every process."""
         for process in self.members.values():
             process.tell(word)
 
     def wake(self) -> None:
-        """Whoever is stopped goes on: by a fault, or by hand at another terminal."""
+        """Continues every process that a fault, or somebody at another terminal, has stopped."""
         for process in self.members.values():
             process.signal(signal.SIGCONT)
 
     def stop(self, names: Iterable[str]) -> None:
-        """Ends these; those that do not listen are killed."""
+        """Ends these processes; those that do not obey are killed."""
         group = [self.members[name] for name in names if name in self.members]
         for process in group:
             process.tell("stop")
@@ -69,5 +69,5 @@ class Crew:
             process.end(deadline)
 
     def close(self) -> None:
-        """Hears nobody any more."""
+        """Stops reading what the processes write."""
         self._selector.close()

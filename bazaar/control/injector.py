@@ -1,4 +1,4 @@
-"""Does to the processes of a run what its faults say, each in its time."""
+"""Injects the faults of a run into its processes, each at its time."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from bazaar.runtime.process import Process
 
 
 class Victim(Protocol):
-    """What is broken: a run, or a stand-in for one."""
+    """What the faults are injected into: a run, or a stand-in for one."""
 
     plan: Plan
     out: Path
     processes: dict[str, Process]
-    """Those that are there, by name."""
+    """The running ones, by name."""
     mongod: Mongod
 
     def restart(self, name: str) -> None:
-        """Starts a peer again that was killed."""
+        """Starts a killed peer again."""
 
     def note(self, event: events.Event) -> None:
-        """Writes into the launcher's history."""
+        """Writes an event into the launcher's history."""
 
 
 class Injector:
-    """`schedule`, then `begin` when trading begins; `act` whenever there is time; `end` in the end."""
+    """Call `schedule`, then `begin` when trading begins; `act` whenever there is time; `end` at the end of the run."""
 
     def __init__(self, run: Victim) -> None:
         self._run = run
-        self._scheduled: list[Fault] = []  # the clock for these has not begun
-        self._due: list[tuple[float, Fault]] = []  # when (monotonic)
-        self._paused: list[tuple[float, Callable[[], object]]] = []  # when it is to go on, and how
+        self._scheduled: list[Fault] = []  # their times count from `begin` on
+        self._due: list[tuple[float, Fault]] = []  # each with its monotonic time
+        self._paused: list[tuple[float, Callable[[], object]]] = []  # when the process is to go on, and how
         self.missed: list[str] = []
         """Faults that could not be carried out, each with the reason."""
 
     def schedule(self, faults: Iterable[Fault]) -> None:
-        """To be done while the bazaar trades."""
+        """Adds faults that are to be injected while the bazaar trades."""
         self._scheduled += faults
 
     def begin(self) -> None:
-        """Trading has begun: from now on the times of the faults count."""
+        """Trading has begun: the times of the faults are counted from now on."""
         now = time.monotonic()
         self._due = sorted(((now + fault.at_s, fault) for fault in self._scheduled), key=lambda due: due[0])
         self._scheduled.clear()
 
     def act(self) -> None:
-        """Does what is due."""
+        """Injects the faults that are due, and continues the processes whose pause is over."""
         now = time.monotonic()
         for at, go_on in list(self._paused):
             if at <= now:
@@ -67,11 +67,11 @@ class Injector:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything that has yet to be done."""
+        """Whether there is a fault that has yet to be injected."""
         return bool(self._due or self._scheduled)
 
     def end(self) -> None:
-        """What has not been done will not be."""
+        """Drops the faults that have not been injected, and records them as missed."""
         for fault in [*(fault for _, fault in self._due), *self._scheduled]:
             self._miss(fault, "the run ended before")
         self._due.clear()
@@ -82,7 +82,7 @@ class Injector:
         self._run.note(events.Missed(str(fault), reason))
 
     def inflict(self, fault: Fault) -> None:
-        """Does it, now; what cannot be done is put down in `missed`, and in the launcher's history."""
+        """Injects the fault now. If that cannot be done, it is recorded in `missed` and in the launcher's history."""
         run = self._run
         name = self._peer_behind(fault.name)
         there = run.mongod.pid is not None if name == MONGOD else name in run.processes
@@ -103,14 +103,14 @@ class Injector:
                 self._paused.append((time.monotonic() + fault.for_s, partial(signaller, signal.SIGCONT)))
 
     def _signaller(self, name: str) -> Callable[[signal.Signals], object]:
-        """Sends signals to the process that bears this name now, whoever bears it later."""
+        """Sends signals to the process that has this name now, even if another one takes the name later."""
         if name != MONGOD:
             return self._run.processes[name].signal
         pid = self._run.mongod.pid
         return partial(self._run.mongod.signal, pid) if pid is not None else lambda number: None
 
     def _peer_behind(self, name: str) -> str:
-        """Who was given the seat `traderI` last; other names are their own."""
+        """The peer that was last given the seat `traderI`; any other name is returned as it is."""
         if name in (WAREHOUSE, MONGOD, *self._run.plan.names):
             return name
         histories = [HistoryFile(self._run.out / peer) for peer in self._run.plan.names]

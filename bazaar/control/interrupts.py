@@ -1,4 +1,4 @@
-"""Ctrl-C, and what stands for it: it comes between two things, never in the middle of one that has to be whole."""
+"""Ctrl-C, and the signals like it. They interrupt between two steps, never within a step that has to be completed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _came = False
 
 
 def heed() -> None:
-    """From now on each of them raises `KeyboardInterrupt` in the main thread.
+    """From now on each of `NUMBERS` raises `KeyboardInterrupt` in the main thread.
 
-    Whoever started this process deaf to one of them (`nohup`; a script, in the background) meant it: it stays deaf.
+    A signal that was ignored when this process started stays ignored (`nohup`; a script, in the background): that was
+    intended.
     """
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -31,10 +32,11 @@ def _interrupt(*_: object) -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """What is done in this block is done to its end; an interrupt that came meanwhile is raised then.
+    """This block is executed to its end; an interrupt that came meanwhile is raised then.
 
-    Python raises between any two instructions, in a library's code too: a line half read is lost, and a console that is
-    left in the middle of a line prints nothing any more. The block should not wait. An exception of its own goes first.
+    Python raises between any two instructions, also within a library's code. A line that is half read would be lost, and a
+    console that is interrupted in the middle of a line prints nothing any more. The block should not wait. An exception of its
+    own goes first.
     """
     global _in_one_piece, _came
     _in_one_piece = True

@@ -1,7 +1,7 @@
-"""What is done with a run when it is over: it is judged, told, drawn and reported, by four processes side by side.
+"""Judges a run that is over, narrates it, draws it and reports on it, by four processes side by side.
 
-Each reads the run's folder, and nothing else; so whoever has only the folder can do the same (`bash run.sh judge`). Somebody
-may end one of them too: it is started again, once. Only the judge is needed; what the others could not make is said.
+Each process reads nothing but the run's folder, so anybody who has the folder can do the same (`bash run.sh judge`). A process
+that somebody kills is started again, once. Only the judge is needed; what the others could not make is reported.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from bazaar.analysis.judgement import NOT_JUDGED, Judgement
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.process import LAUNCHER, ROOT
 
-DRAWING_PATIENCE_S = 15.0  # when all else is done
+DRAWING_PATIENCE_S = 15.0  # for pictures and report, once all else is done
 POLL_S = 0.05
 AT_ONCE = 65536  # bytes: what a pipe holds
 LIVES = 2
 
 
 class Task:
-    """One of the four: a program that is given the run's folder. What it says takes no room on a disk, which may be full."""
+    """One of the four: a program that is given the run's folder. Its output stays in memory: the disk may be full."""
 
     def __init__(self, run: Path, module: str, makes: str) -> None:
-        """`makes`: what is missing without it, in words."""
+        """`makes`: what is missing without the task, in words."""
         self._run = run
         self._module = module
         self.makes = makes
@@ -40,7 +40,7 @@ class Task:
         self._said, self._complained = bytearray(), bytearray()
 
     def start(self) -> None:
-        """Starts it. What it draws, it draws on paper: a notebook's screen is not for it."""
+        """Starts the program. It draws into files (`Agg`), whatever backend the caller, such as a notebook, has set."""
         self.close()
         self.lives += 1
         self._said, self._complained = bytearray(), bytearray()
@@ -59,7 +59,7 @@ class Task:
             os.set_blocking(pipe.fileno(), False)
 
     def begin(self) -> None:
-        """All histories are there: now it can do its work. Starts it, unless it was started and is there."""
+        """All histories are complete, so the task can do its work. Starts the program unless it runs."""
         if self._popen is None or self._popen.poll() is not None:
             self.start()
         assert self._popen is not None
@@ -68,7 +68,7 @@ class Task:
             os.write(self._popen.stdin.fileno(), b"\n")
 
     def tell_judged(self) -> None:
-        """The verdict, for which it waits, is there; said as often as one likes."""
+        """Tells the program that the verdict, for which it waits, is there. Further calls do nothing."""
         assert self._popen is not None
         assert self._popen.stdin is not None
         if not self._popen.stdin.closed:
@@ -77,13 +77,13 @@ class Task:
             self._popen.stdin.close()
 
     def give_up(self) -> None:
-        """It waits for what will not come."""
+        """Tells the program that the verdict will not come."""
         assert self._popen is not None
         assert self._popen.stdin is not None
         self._popen.stdin.close()
 
     def over(self) -> bool:
-        """Whether it has done its work, or cannot. Whoever was stopped goes on."""
+        """Whether the program has done its work, or has failed. If it was stopped, it is continued."""
         assert self._popen is not None
         status = self._popen.poll()
         self._hear()
@@ -100,18 +100,18 @@ class Task:
         return None if self._popen is None else self._popen.returncode
 
     def last_line(self) -> bytes:
-        """The last whole line that it printed; none, if it has printed none."""
+        """The last whole line that the program has printed; empty if there is none."""
         return bytes(self._said.rpartition(b"\n")[0].rpartition(b"\n")[2])
 
     def reason(self) -> str:
-        """Why it could not do its work."""
+        """Why the program could not do its work."""
         words = self._complained.decode(errors="replace").strip()
         if words:
             return words.rpartition("\n")[2]
         return "it was killed" if self.status is not None and self.status < 0 else f"status {self.status}"
 
     def _hear(self) -> None:
-        """What it has said since the last time."""
+        """Reads what the program has printed since the last call."""
         assert self._popen is not None
         for pipe, heard in ((self._popen.stdout, self._said), (self._popen.stderr, self._complained)):
             assert pipe is not None
@@ -120,14 +120,14 @@ class Task:
                     heard += data
 
     def close(self) -> None:
-        """Ends it."""
+        """Kills the program if it runs."""
         if self._popen is not None:
             with self._popen:
                 self._popen.kill()
 
 
 class Judging:
-    """`prepare` while the run goes on, `run` when it is over, `close` in any case."""
+    """Call `prepare` while the run goes on, `run` when it is over, and `close` in any case."""
 
     def __init__(self, run: Path, tells: bool = True, draws: bool = True, reports: bool = True) -> None:
         """Without `tells` there are no texts, without `draws` no pictures, without `reports` no `report.html`."""
@@ -139,15 +139,18 @@ class Judging:
         self._for_people = [self._artist, self._reporter]
 
     def prepare(self) -> None:
-        """The artist's libraries take longer to import than the whole bazaar to start, and the reporter's a while."""
+        """Starts the artist and the reporter early.
+
+        The artist's libraries take longer to import than the whole bazaar takes to start. The reporter takes a while, too.
+        """
         for task in self._for_people:
             if task in self._others:
                 task.start()
 
     def run(self, look: Callable[[float], None]) -> Judgement:
-        """Does it all. Raises `UsageError` if there can be no judgement.
+        """Has all tasks done. Raises `UsageError` if there can be no judgement.
 
-        `look` is called now and then, with the share that the judge has read.
+        `look` is called now and then, with the share of the run that the judge has read.
         """
         tasks = [self._judge, *self._others]
         for task in tasks:
@@ -171,7 +174,7 @@ class Judging:
         return msgspec.structs.replace(judgement, unmade=(*judgement.unmade, *unmade))
 
     def _share(self) -> float:
-        """How much the judge has read; all, when it has judged."""
+        """The share of the run that the judge has read; 1 when it has judged."""
         if self._judge.status is not None:
             return 1.0
         with contextlib.suppress(ValueError):
@@ -179,6 +182,6 @@ class Judging:
         return 1.0
 
     def close(self) -> None:
-        """Leaves nobody behind."""
+        """Kills all programs that still run."""
         for task in (self._judge, *self._others):
             task.close()

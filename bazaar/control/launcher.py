@@ -1,12 +1,13 @@
 """A run: starts every process of a bazaar, watches over them, ends them, and has the run judged.
 
-`Bazaar` is a context manager: however its block is left, no process and no port remains. Every process is its own, in a
-folder of its own (requirement A2), in a session of its own (so that Ctrl-C at the terminal reaches the launcher alone), and
-ends by itself when its standard input does: even a launcher that is killed leaves nobody behind.
+`Bazaar` is a context manager: however its block is left, no process and no port remains. Every process has a folder of its own
+(requirement A2), and a session of its own, so that Ctrl-C at the terminal reaches the launcher alone. Every process ends by
+itself when its standard input does, so even a launcher that is killed leaves no process behind.
 
-Whoever ends a process, it is noticed within a tenth of a second and told, in the launcher's own history: `started`, `fell`.
-The warehouse and MongoDB are started again, and so is a peer that has not begun; a peer that trades is missed; without the
-name server, or with a process that gives up by itself, the run is brought to its end and judged. `ended` says that it was.
+The launcher notices the end of a process within a tenth of a second, whoever has ended it, and notes it in its own history:
+`started`, `fell`. The warehouse and MongoDB are started again, and so is a peer that has not begun. A peer that has begun is
+not started again. If the name server is killed, or a process gives up by itself, the run is brought to its end and judged. The
+event `ended` says that it was brought to its end.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ POLL_S = 0.1
 
 
 class ProcessDied(Exception):
-    """Something that the run cannot go on without has ended, though nobody had told it to; the text says what, and how."""
+    """Something that the run needs has ended unexpectedly; the text says what, and how."""
 
 
 class Bazaar:
-    """One run. `start`, then any of `wait_until` and `finish`, then `collect`."""
+    """One run. Call `start`, then any of `wait_until` and `finish`, then `collect`."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Bazaar:
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
 
-        Without `pictures` the run is judged, but neither drawn nor told nor reported: that takes seconds of a processor.
+        Without `pictures` the run is judged, but has no texts, pictures or report: they take seconds of processor time.
         """
         self.settings = settings
         self.plan = draw_plan(settings)
@@ -79,7 +80,7 @@ class Bazaar:
         self._port = ""
         self._begun = self._finishing = self._ends_expected = False
         self.failure: ProcessDied | UsageError | None = None
-        """Why the run cannot go on, as long as nobody was told (it was raised)."""
+        """Why the run cannot go on; None again once it was raised."""
         self._crippled = False
         self.progress = Progress(settings, self.processes)
 
@@ -93,7 +94,7 @@ class Bazaar:
     def start(self) -> None:
         """Starts everything, and lets trading begin. Raises `ProcessDied`.
 
-        Raises `UsageError` for what cannot be had; then everything was taken down, and the run's folder is gone again.
+        Raises `UsageError` if something cannot be had. All processes have been ended then, and the run's folder was removed.
         """
         made = run_folder.make(self.out)
         try:
@@ -109,19 +110,19 @@ class Bazaar:
         plans.save(self.plan, self.out / "bazaar.json")
         self._lock = run_folder.lock(self.out)
         make_key(self.out / "key")
-        (self.out / LEDGER_FILE).touch()  # empty, it is one: there may never be a warehouse
+        (self.out / LEDGER_FILE).touch()  # an empty file is a ledger: the warehouse may never start
         self._logbook = Logbook(self.out, self._disk_full)
         owns_mongod = self._mongo_uri is None
         if owns_mongod:
             self._logbook.started(MONGOD)
-            self.mongod.start()  # side by side with the name server
+            self.mongod.start()  # in parallel with the name server
         host, port = self.settings.host, str(self.settings.port)
         self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, str(self.out / "key")])
         self._await_ready([NAME_SERVER])
         self._port = str(self.processes[NAME_SERVER].said.port)
         if owns_mongod:
             self.phase = "starting MongoDB"
-            self.wait_until(lambda: self.mongod.ready)  # if it takes too long, that is told by `look`
+            self.wait_until(lambda: self.mongod.ready)  # `look` reports if it takes too long
             self._mongo_uri = self.mongod.uri()
         self.phase = "opening the warehouse"
         self._start_warehouse()
@@ -164,7 +165,7 @@ class Bazaar:
         self._fail(ProcessDied(f"cannot write to {self.out}: {error.strerror}"), cripples=True)
 
     def _await_ready(self, names: Sequence[str]) -> None:
-        def late() -> list[str]:  # somebody who was killed meanwhile is another process now
+        def late() -> list[str]:  # a process that was killed meanwhile was replaced
             return [name for name in names if name not in self.processes or not self.processes[name].said.ready]
 
         if not self.wait_until(lambda: not late(), START_PATIENCE_S):
@@ -172,9 +173,9 @@ class Bazaar:
 
     # ---------------------------------------------------------------------------------------- watching
     def _pump(self) -> None:
-        """Hears what the processes say, for a tenth of a second at the most; sees who has ended."""
+        """Reads what the processes write, for a tenth of a second at the most, and handles those that have ended."""
         speaking = self._crew.speaking(POLL_S)
-        with deferred():  # Ctrl-C comes while it waits
+        with deferred():  # Ctrl-C interrupts only the waiting above
             for process in self._crew.ended(speaking):
                 if not self._ends_expected:
                     self._fell(process, process.status())
@@ -195,16 +196,16 @@ class Bazaar:
 
     @property
     def peers(self) -> list[Process]:
-        """The processes of the peers that are there."""
+        """The processes of the peers that run."""
         return [self.processes[name] for name in self.plan.names if name in self.processes]
 
     # ------------------------------------------------------------------------------------------ faults
     def restart(self, name: str) -> None:
-        """Starts a peer again that was killed, in its own folder."""
+        """Starts a killed peer again, in its own folder."""
         self._start_peer(name)
 
     def _fell(self, process: Process, status: int) -> None:
-        """A process has ended: killed (`status` below zero), by a fault or by anybody; or it has given up."""
+        """Handles a process that has ended. A fault or anybody has killed it (`status` below zero), or it has given up."""
         name = process.name
         how = "was killed" if status < 0 else f"ended by itself with status {status}"
         self.note(events.Fell(name, how))
@@ -222,11 +223,11 @@ class Bazaar:
             self._start_peer(name)
         elif not self.peers and not self.injector.waiting:
             self._fail(ProcessDied("all peers were killed; there is nobody left to trade"), cripples=True)
-        if self._finishing:  # nobody is to wait for it
+        if self._finishing:  # so that no process waits for this one
             self._tell_to_finish(self._market)
 
     def _fail(self, failure: ProcessDied | UsageError, cripples: bool) -> None:
-        """The run cannot go on: `wait_until` raises this. `cripples`: much of what is under way will not come to its end."""
+        """The run cannot go on: `wait_until` raises this. `cripples`: much of the work under way cannot be completed."""
         self.failure = self.failure or failure
         self._crippled = self._crippled or cripples
 
@@ -250,7 +251,7 @@ class Bazaar:
     def trade(self) -> None:
         """Runs the market for as long as the settings say: the time counts from the first answer.
 
-        A market in which nobody is answered any more since somebody was killed ends too.
+        The market also ends if a process was killed and no order has been answered for a long time since.
         """
         self.wait_until(lambda: self.progress.answered > 0 or self._all_asked() or self.progress.stands_still())
         self.phase = "trading"
@@ -265,14 +266,14 @@ class Bazaar:
 
     # ------------------------------------------------------------------------------------------ ending
     def exercised(self) -> bool:
-        """Whether any order has its answer: also whoever is stopped, or has not reported it yet, gets to say so."""
+        """Whether any order has its answer. Processes that are stopped, or have not reported yet, get time to report."""
         self._wake()
         return self._watch_until(lambda: self.progress.answered > 0, patience.LAST_REPORTS_S)
 
     def finish(self) -> None:
-        """Nothing new begins; what is under way is brought to its end, as far as that happens in time.
+        """Lets nothing new begin, and brings the work under way to its end, as far as time allows.
 
-        Whatever goes wrong meanwhile is the `failure`.
+        A failure meanwhile is kept in `failure`.
         """
         if not self._begun:
             return
@@ -302,12 +303,12 @@ class Bazaar:
     def _stop_all(self) -> None:
         self._ends_expected = True
         self._wake()
-        # The peers go first, then what they need; a traveller's last words should find somebody home.
+        # The peers end first, then the processes that they need, so that the peers' last deliveries still arrive.
         for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
             self._crew.stop(names)
 
     def close(self) -> None:
-        """Ends every process; those that do not listen are killed."""
+        """Ends every process; those that do not obey are killed."""
         self.phase = "ending"
         self._stop_all()
         self._judging.close()
@@ -320,14 +321,17 @@ class Bazaar:
             self._lock = None
 
     def _wake(self) -> None:
-        """Whoever is stopped goes on, or it would not hear that the run ends: by a fault, or by hand at another terminal."""
+        """Continues every process that is stopped, which would otherwise not hear that the run ends.
+
+        A fault, or somebody at another terminal, may have stopped it.
+        """
         self._crew.wake()
         if (pid := self.mongod.pid) is not None:
             self.mongod.signal(pid, signal.SIGCONT)
 
     # -------------------------------------------------------------------------------------- collecting
     def judgement(self) -> Judgement:
-        """Stops everybody, and has the run judged, told and drawn from what it left behind. Raises `ProcessDied`."""
+        """Stops all processes, and has the run judged, narrated and drawn from its folder. Raises `ProcessDied`."""
         self.phase = "judging"
         self._stop_all()
         if self._logbook is not None:
@@ -338,7 +342,7 @@ class Bazaar:
             raise ProcessDied(str(error)) from None
 
     def collect(self) -> tuple[Summary, Report]:
-        """The figures and the verdict of `judgement`. Raises `ProcessDied`, also for what has died while the run finished."""
+        """The figures and the verdict of `judgement`. Raises `ProcessDied`, also if a process died while the run finished."""
         judgement = self.judgement()
         if self.failure is not None:
             raise self.failure

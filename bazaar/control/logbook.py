@@ -1,7 +1,7 @@
-"""The launcher's own history: what was started, what fell, what was done to whom, and that the run was brought to its end.
+"""The launcher's own history: which processes were started and fell, which faults were injected, and that the run ended.
 
-Its events stand at the end of the catalogue. With them a run can be judged from its folder alone: without `ended`, for
-example, the launcher itself was killed.
+Its events stand at the end of the catalogue. With them a run can be judged from its folder alone. For example, if `ended` is
+missing, the launcher itself was killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Logbook:
     """Written by the launcher alone."""
 
     def __init__(self, run: Path, full: Callable[[OSError], None]) -> None:
-        """Launches the run: its time begins. `full` is told if there is no room for a line. Raises `OSError`."""
+        """Launches the run: its time begins now. `full` is called if the disk has no room for a line. Raises `OSError`."""
         self._clock = start_clock(run)
         (run / "launcher").mkdir()
         self._history: History | None = History(run / "launcher", "launcher")
@@ -29,7 +29,7 @@ class Logbook:
         self._started: set[str] = set()
 
     def note(self, event: Event) -> None:
-        """Writes an event down; nothing any more after `end`."""
+        """Writes an event down; after `end`, does nothing."""
         if self._history is None:
             return
         self._lines += 1
@@ -41,12 +41,12 @@ class Logbook:
             self._full(error)
 
     def started(self, name: str) -> None:
-        """A process is started, or started again."""
+        """Notes that a process is started, or started again."""
         self.note(Started(name, again=name in self._started))
         self._started.add(name)
 
     def end(self) -> None:
-        """The run was brought to its end: there are no further lines."""
+        """Notes that the run was brought to its end, and closes the history."""
         self.note(Ended())
         if self._history is not None:
             self._history.close()

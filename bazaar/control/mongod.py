@@ -1,4 +1,4 @@
-"""The MongoDB that belongs to a run: what `setup_db.sh` finds or starts for it, as the launcher sees it."""
+"""The MongoDB that belongs to a run, as the launcher sees it. `setup_db.sh` finds or starts it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ END_PATIENCE_S = 5.0
 LOOK_EVERY_S = 0.1
 FETCHING = "setup_db.sh: Fetching "
 MOST_BYTES = 4096
-MOST_TRIES = 3  # in a row: whoever kills it that often means it
+MOST_TRIES = 3  # in a row: after so many kills somebody means it
 
 
 def database_of(out: Path) -> str:
-    """A name for the database of the run in this folder, of which there is no other: ASCII, at most 63 bytes."""
+    """A unique name for the database of the run in this folder: ASCII, at most 63 bytes."""
     return f"bazaar_{re.sub('[^0-9A-Za-z]', '_', out.name)[-40:]}_{secrets.token_hex(6)}"
 
 
 class Mongod:
-    """`start`, then `uri`, or `look` until it is `ready`; `look` starts again what was killed; `stop` in the end."""
+    """Call `start`, then `uri`, or `look` until it is `ready`. `look` starts again what was killed. Call `stop` at the end."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: where its data are. It lives as long as this process, and no longer, even if this one is killed."""
+        """`folder`: where the server's data are. The server ends when this process does, even if this one is killed."""
         self._folder = folder
         self._setup: subprocess.Popen[str] | None = None  # while it is being started
-        self._words: IO[bytes] | None = None  # what it says meanwhile
+        self._words: IO[bytes] | None = None  # its standard error meanwhile
         self._fetched = ""
         self._patient_until = 0.0
         self._uri = ""
@@ -47,17 +47,17 @@ class Mongod:
         self._tries = 0
 
     def start(self) -> None:
-        """Has it started, or started again on its data and at its port. Does not wait for it."""
+        """Has the server started, or started again on its data and at its port. Does not wait for it."""
         command = [*SETUP, str(self._folder), str(os.getpid())]
         pipe = subprocess.PIPE
         self._tries += 1
         self._patient_until = time.monotonic() + START_PATIENCE_S
-        # Looked into before it ends, and closed then. In the run's folder: /tmp may be full, or not for us.
+        # Read while setup_db.sh runs, and closed when it ends. It is in the run's folder: /tmp may be full, or not writable.
         self._words = tempfile.TemporaryFile(dir=self._folder.parent)  # noqa: SIM115
         self._setup = subprocess.Popen(command, stdout=pipe, stderr=self._words, text=True, start_new_session=True)
 
     def uri(self) -> str:
-        """Where it answers; waits until it takes writes. Raises `UsageError` with what `setup_db.sh` has to say."""
+        """The server's URI. Waits until the server takes writes. Raises `UsageError` with the complaint of `setup_db.sh`."""
         while not self.ready:
             assert self._setup is not None, "it was never started"
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -67,26 +67,26 @@ class Mongod:
 
     @property
     def fetching(self) -> str:
-        """How far the server's image is, while it has to be fetched first; else nothing."""
+        """How much of the server's image has been fetched, while it is fetched; else empty."""
         said = self._last_words()
         return said if said.startswith(FETCHING) else ""
 
     @property
     def ready(self) -> bool:
-        """Whether it takes writes, as far as one knows."""
+        """Whether the server takes writes, as far as is known."""
         return self._setup is None and bool(self._uri)
 
     @property
     def pid(self) -> int | None:
-        """Its process; None if there is none, or none yet (the file is there before the number is in it)."""
+        """The server's process id. None if there is none, or none yet (the file exists before the number is in it)."""
         if self._setup is not None:
             self._server = self._number("mongod.pid") or self._server
         return self._server
 
     def look(self) -> list[str]:
-        """Names what has ended since the last look though nobody had told it to, and has it started again.
+        """Names the processes that have ended unexpectedly since the last call.
 
-        Raises `UsageError` if it cannot be started.
+        If there are any, has the server started again. Raises `UsageError` if it cannot be started.
         """
         fallen: list[str] = []
         if self._setup is not None:
@@ -120,7 +120,7 @@ class Mongod:
         return fallen
 
     def _be_patient(self) -> None:
-        """As long as something comes. Raises `UsageError`."""
+        """Extends the deadline as long as data are fetched. Raises `UsageError` after the deadline."""
         if self.fetching != self._fetched:
             self._fetched = self.fetching
             self._patient_until = time.monotonic() + START_PATIENCE_S
@@ -128,7 +128,7 @@ class Mongod:
             raise UsageError(f"MongoDB was not ready within {START_PATIENCE_S:g} s, and nothing was fetched meanwhile")
 
     def _last_words(self) -> str:
-        """The last line that `setup_db.sh` has said."""
+        """The last line that `setup_db.sh` has written."""
         if self._words is None:
             return ""
         end = os.fstat(self._words.fileno()).st_size
@@ -141,7 +141,7 @@ class Mongod:
         self._words = None
 
     def signal(self, pid: int, number: signal.Signals) -> bool:
-        """Sends a signal to the process that it was once; False if that is gone."""
+        """Sends a signal to the server's process with this id, maybe a former one; False if it is gone."""
         try:
             os.kill(pid, number)
         except ProcessLookupError:
@@ -149,9 +149,9 @@ class Mongod:
         return True
 
     def stop(self) -> None:
-        """Ends it, deletes its data, and returns when both are done. Nothing, if there never was one."""
+        """Ends the server and deletes its data; returns when both are done. Does nothing if there never was a server."""
         if self._setup is None and not self._uri and not self._tries:
-            return  # what is in the folder may be another run's
+            return  # the folder's content may belong to another run
         if self._setup is not None:
             self._take_down(self._setup)
             self._setup = None
@@ -161,7 +161,7 @@ class Mongod:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _take_down(self, setup: subprocess.Popen[str]) -> None:
-        """It takes down what it has begun, unless somebody keeps it from doing so."""
+        """Ends `setup_db.sh`, which ends what it has started. If it does not end in time, it is killed."""
         with setup:
             if setup.poll() is None:
                 for number in (signal.SIGTERM, signal.SIGCONT):
@@ -172,13 +172,13 @@ class Mongod:
                     os.killpg(setup.pid, signal.SIGKILL)
 
     def _number(self, name: str) -> int | None:
-        """What stands in one of the files of `setup_db.sh`."""
+        """The number in one of the files of `setup_db.sh`; None if there is none."""
         with contextlib.suppress(OSError, ValueError):
             return int((self._folder / name).read_text())
         return None
 
     def _is_there(self, pid: int) -> bool:
-        """Whether this process lives, and is one of ours: numbers are used again, and the dead may wait to be collected."""
+        """Whether this process lives, and is one of ours: process ids are reused, and a dead process may be a zombie."""
         if Path("/proc/self").exists():
             with contextlib.suppress(OSError):
                 return os.fsencode(os.path.realpath(self._folder)) in Path(f"/proc/{pid}/cmdline").read_bytes()

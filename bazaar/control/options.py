@@ -1,7 +1,8 @@
-"""The settings as a command line says them: `--window 3`, `--set think_s=0.2`; and what is wrong with either.
+"""The settings on a command line, `--window 3`, `--set think_s=0.2`, and the complaints about them.
 
-All of it is made from the declarations in `Settings`. A command line is a `Parser` that was given `add_options` (an option
-for each setting that has one, and `--set` for all) or `add_set` (`--set` alone); `take_settings` has what was said.
+Everything is made from the declarations in `Settings`. A command line is a `Parser`. `add_options` gives it an option for each
+setting that has one, and `--set` for all settings; `add_set` gives it `--set` alone. `take_settings` returns the settings that
+were given.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ NARROWEST = 40
 
 # -------------------------------------------------------------------------------------- texts and values
 def read_value(declaration: Declaration, text: str) -> Any:
-    """The value that the text says; bounds are left to `check`. Raises `ValueError`, which says what to give instead."""
+    """Reads a value; `check` checks its bounds. Raises `ValueError`, which says what to give instead."""
     if declaration.optional and text.lower() == NOTHING:
         return None
     if declaration.kind is str:
@@ -77,13 +78,13 @@ def read_setting(text: str) -> tuple[str, Any]:
 
 
 def _quoted(text: str) -> str:
-    """On one line, and of a length that can be read."""
+    """The text on one line, shortened so that it can be read."""
     return repr(text[:MOST_SHOWN] + " ..." * (len(text) > MOST_SHOWN))[1:-1]
 
 
 # -------------------------------------------------------------------------------------------- the parser
 class Parser(argparse.ArgumentParser):
-    """Complains by `UsageError`, in one line, also about an option that is only mistyped."""
+    """Raises a `UsageError` of one line for every mistake, also for an option that is only mistyped."""
 
     def __init__(self, prog: str, description: str, epilog: str = "") -> None:
         super().__init__(
@@ -95,14 +96,14 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """What argparse calls for anything that it cannot read."""
+        """Called by argparse for anything that it cannot read."""
         if len(message) >= LONGEST_COMPLAINT:
             message = f"{message[:SHOWN_OF_IT]} ..."
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
     def read(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """What the arguments say, by name. Raises `UsageError`; after `--help` and `--version`, `SystemExit`."""
-        for argument in arguments:  # beforehand: the value of a mistyped option would be taken for a position
+        """The values of the arguments, by name. Raises `UsageError`; after `--help` and `--version`, `SystemExit`."""
+        for argument in arguments:  # before argparse, which would take the value of a mistyped option for a position
             if argument == "--":
                 break
             option = argument.partition("=")[0]
@@ -118,12 +119,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def _wrapped(text: str, indent: str = "") -> str:
-    width = max(NARROWEST, shutil.get_terminal_size().columns - 2)  # a terminal of one column, says COLUMNS=1
+    width = max(NARROWEST, shutil.get_terminal_size().columns - 2)  # COLUMNS=1 says that the terminal has one column
     return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def add_options(parser: Parser) -> None:
-    """Gives it the positions and options of all settings that have one, and `--set`."""
+    """Gives the parser the positional arguments and options of all settings that have one, and `--set`."""
     meanings = docstrings(Settings)
     for name, declaration in DECLARED.items():
         if declaration.option is None:
@@ -143,7 +144,7 @@ def add_options(parser: Parser) -> None:
 
 
 def add_set(parser: Parser, meaning: str = "") -> None:
-    """Gives it `--set`."""
+    """Gives the parser `--set`."""
     parser.add_argument(
         "--set",
         action="append",
@@ -162,7 +163,7 @@ def _read_option(declaration: Declaration, text: str) -> Any:
 
 
 def choices_of(declaration: Declaration) -> tuple[str, ...]:
-    """All that can be said for it, if it is one of a few words."""
+    """The words that the setting can be; empty if it can be others, too."""
     return tuple(POLICIES) if declaration.name == "cache" else declaration.choices
 
 
@@ -172,7 +173,7 @@ def _meaning(declaration: Declaration, meanings: Mapping[str, str]) -> str:
 
 
 def default_of(declaration: Declaration) -> str:
-    """What holds where nothing is said, for a person to read, also at the paces that have another; empty: nothing."""
+    """The default as a text for people, with the defaults of the paces that differ; empty if there is none."""
     if declaration.option is not None and declaration.option.otherwise:
         return declaration.option.otherwise
     if declaration.default is None:
@@ -183,7 +184,7 @@ def default_of(declaration: Declaration) -> str:
 
 
 def take_settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes the settings that were given out of what was read, and leaves the rest. Raises `UsageError`."""
+    """Removes the settings that were given from `options`, and returns them. Raises `UsageError`."""
     said = {name: options.pop(name) for name in DECLARED if name in options}
     given = {name: value for name, value in said.items() if value is not None}
     for name, value in options.pop("set"):

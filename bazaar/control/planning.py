@@ -1,7 +1,7 @@
-"""Draws the plan of a run from its seed: who is there, what each begins with, and the graph.
+"""Draws the plan of a run from its seed: who takes part, what each peer begins with, and the graph.
 
-The graph is connected and gives nobody more than three neighbours (requirement A1): a random tree in which every newcomer
-is tied to somebody who has a place left, then as many random further ties as half the peers.
+The graph is connected and gives nobody more than three neighbours (requirement A1). It is a random tree in which every
+newcomer is tied to a peer that has a place left. Up to half as many random further ties as there are peers are added.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def draw_plan(settings: Settings) -> Plan:
 
 
 def _draw_names(settings: Settings, rng: random.Random) -> tuple[str, ...]:
-    """Roles at random, with a buyer and a seller among the lowest peers, whom no election makes traders."""
+    """Draws the roles. A buyer and a seller are among the lowest peers, which no election makes traders."""
     peers, remaining = settings.peers, settings.peers - settings.traders
     buyers = settings.buyers
     if buyers is None:
         buyers = rng.randint(1, peers - 1) if settings.sellers is None else peers - settings.sellers
     if settings.buyers is None and settings.sellers is None:
-        buyers = min(max(buyers, peers // 3), peers - peers // 3)  # a market, not a queue at a single stall
+        buyers = min(max(buyers, peers // 3), peers - peers // 3)  # not all queue at a single seller
     lowest = ["buyer", "seller"]
     others = ["buyer"] * (buyers - 1) + ["seller"] * (peers - buyers - 1)
     rng.shuffle(others)

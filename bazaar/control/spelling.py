@@ -1,4 +1,4 @@
-"""What somebody who mistyped a word may have meant."""
+"""Suggestions for a word that somebody mistyped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean window?)`, to be put behind a complaint; empty if no known word is like this one."""
+    """` (did you mean window?)`, to be put behind a complaint; empty if no known word is similar."""
     close = difflib.get_close_matches(word.lower(), known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

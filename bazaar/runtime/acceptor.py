@@ -1,12 +1,13 @@
-"""Who comes in: the handshake in front of everything in the bazaar that listens.
+"""The acceptor: the handshake in front of every listening socket of the bazaar.
 
-All of it happens in the one thread of the server, and none of it waits: a stranger's bytes are put together as they come,
-and what is not a whole greeting in time, or is too long for one, ends that connection alone. Where all places for strangers
-are taken, the oldest gives way: who has the key needs a millisecond, so the longest there is the last to have it.
+A stranger is a connection that has not shown the key yet. The one thread of the server does the whole handshake and never
+blocks: it collects a stranger's bytes as they arrive. A greeting that is not complete in time, or is too long, ends that
+connection alone. When all places for strangers are taken, the oldest stranger is disconnected. A holder of the key needs a
+millisecond for the handshake, so the oldest stranger is the least likely to have the key.
 
-Whoever greets with a nonce is answered with one, and from then on both sign with a key of this connection alone, derived
-from the run's key and both nonces. What was overheard on another connection bears another key's signature, so nothing that
-a stranger says again is taken. Pyro4's own clients send no nonce; how far they may come (`guests`) each door says.
+A client that greets with a nonce is answered with a nonce. From then on both sides sign with a key of this connection alone,
+derived from the run's key and both nonces. A message that was overheard on another connection bears another key's signature,
+so a replay is never accepted. Pyro4's own clients send no nonce; each door decides how far they may come (`guests`).
 """
 
 from __future__ import annotations
@@ -34,43 +35,43 @@ HANDSHAKE_S = 2.0  # from connecting to the first message that bears the key's s
 MOST_STRANGERS = 64  # connections that have not shown the key yet
 MOST_GUESTS = 64  # connections of Pyro4's own clients
 MOST_GREETING = 4096  # bytes
-MOST_BYTES = 4 * 1024 * 1024  # of one message of somebody who has shown the key
-SEND_TIMEOUT_S = 0.5  # for an answer; the next one is served then
+MOST_BYTES = 4 * 1024 * 1024  # of one message, after the key was shown
+SEND_TIMEOUT_S = 0.5  # for sending an answer; then the connection is ended
 READ_AT_ONCE = 64 * 1024
 NONCE_SIZE = 16
 MARSHAL = util.MarshalSerializer()
-SPOKEN = (util.MarshalSerializer, util.SerpentSerializer)  # what they read they read from holders of the key alone
+SPOKEN = (util.MarshalSerializer, util.SerpentSerializer)  # they only read data from holders of the key
 HEADER = struct.Struct(Message.header_format)
 
 
 def connection_key(key: bytes, of_client: bytes, of_server: bytes) -> bytes:
-    """The key of one connection. (A challenge and a response: whoever has not the run's key cannot derive it.)"""
+    """The key of one connection. (A challenge and a response: only a holder of the run's key can derive it.)"""
     return hmac.digest(key, of_client + of_server, "sha256")
 
 
 class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyro4 has no types
-    """Takes in all that is there with one system call, instead of six a message, and waits for no message to be whole."""
+    """Reads all bytes that are there with one system call, instead of six a message. Never waits for the rest of a message."""
 
     def __init__(self, connected: socket.socket) -> None:
         super().__init__(connected)
         self.key: bytes | None = None
-        """What signs on this connection; None before the handshake."""
+        """The key that signs on this connection; None before the handshake."""
         self.guest = False
-        """Whether it is one of Pyro4's own clients, and so signs with the run's key."""
+        """Whether this is one of Pyro4's own clients, which sign with the run's key."""
         self.taken = 0
-        """How many deliveries were taken from it; the number of the next goes into its signature."""
+        """How many deliveries were taken from this connection; the signature of a delivery covers its number."""
         self.data = bytearray()
 
     def take_in(self) -> None:
-        """Reads what is there. Raises `OSError` when the other side has ended the connection."""
-        with contextlib.suppress(BlockingIOError):  # it was not for us that the socket was ready
+        """Reads the bytes that are there. Raises `OSError` when the other side has ended the connection."""
+        with contextlib.suppress(BlockingIOError):  # the socket was not ready after all
             data = os.read(self.sock.fileno(), READ_AT_ONCE)
             if not data:
                 raise ConnectionResetError
             self.data += data
 
     def whole(self, most: int) -> tuple[int, int, int] | None:
-        """Type, flags and size of the message that is here; None: not yet. Raises `ValueError` for what is none."""
+        """Type, flags and size of the next message; None: it is not complete yet. Raises `ValueError` if it is not Pyro4's."""
         if len(self.data) < HEADER.size:
             if not self.data.startswith(b"PYRO"[: len(self.data)]):
                 raise ValueError("not Pyro4's protocol")
@@ -82,7 +83,7 @@ class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyr
         return (kind, flags, size) if len(self.data) >= size else None
 
     def recv(self, size: int) -> bytes:
-        """For Pyro4, which reads a message in three parts; all of them are here."""
+        """Called by Pyro4, which reads a message in three parts; all of them have arrived."""
         if size > len(self.data):
             raise ConnectionResetError
         data = bytes(self.data[:size])
@@ -91,18 +92,18 @@ class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyr
 
 
 class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no types
-    """Pyro4's server, with this handshake. Set up by `install`; all but that is for one thread."""
+    """Pyro4's server, with this handshake. `install` sets it up; one thread makes all other calls."""
 
     key: bytes
     refused: Callable[[], None]
-    strangers: dict[Connection, float]  # until when each may take; the oldest first
+    strangers: dict[Connection, float]  # with the deadline of each; the oldest first
     most_bytes = MOST_BYTES
-    guests: dict[Connection, None] | None  # the oldest first; None: there is no place for any
+    guests: dict[Connection, None] | None  # the oldest first; None: no guest may come in
 
     def look(self, timeout_s: float | None) -> int:
-        """From how many something was there to be read within this time, at most; it is, and what is asked is done.
+        """Waits at most this long for input, handles the input, and returns how many sockets had some.
 
-        What else was registered with the selector has a callable as its data, which is called.
+        Any other object that is registered with the selector has a callable as its data, which is called.
         """
         now = time.monotonic()
         for stranger in [stranger for stranger, until in self.strangers.items() if until <= now]:
@@ -115,7 +116,7 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
                 key.data()
             elif key.fileobj is self.sock:
                 self._meet()
-            elif key.fileobj.fileno() >= 0 and not self._hear(key.fileobj):  # it may have given way to another
+            elif key.fileobj.fileno() >= 0 and not self._hear(key.fileobj):  # another may have taken its place
                 self._part(key.fileobj)
         return len(ready)
 
@@ -132,7 +133,7 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
         self.selector.register(stranger, selectors.EVENT_READ, self)
 
     def _hear(self, connection: Connection) -> bool:
-        """Does all that has been asked for on this connection; False if it has ended, or is to be ended."""
+        """Handles all messages of this connection; False if it has ended, or must be ended."""
         try:
             connection.take_in()
             while (
@@ -142,19 +143,19 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
                     self._greet(connection)
                 elif not self._handle(connection, *message):
                     return False
-                elif connection in self.strangers:  # what it said bears a signature of now
+                elif connection in self.strangers:  # its message bears the connection's signature
                     del self.strangers[connection]
-        except Exception:  # whatever rubbish makes Pyro4 raise
+        except Exception:  # a malformed message can make Pyro4 raise anything
             return False
         return True
 
     def _handle(self, connection: Connection, kind: int, flags: int, size: int) -> bool:
-        """A call by one who is in: as Pyro4 does it, under the connection's key."""
+        """Handles a call on a connection that has shown the key: as Pyro4 does, under the connection's key."""
         self.daemon._pyroHmacKey = connection.key
         return bool(super().handleRequest(connection))
 
     def _greet(self, stranger: Connection) -> None:
-        """The handshake. Raises whatever is wrong with it, having said so to the other side."""
+        """The handshake. If it fails, the other side is told the reason, and the error is raised."""
         try:
             message = Message.recv(stranger, [MSG_CONNECT], hmac_key=self.key)
             speaks = util.get_serializer_by_id(message.serializer_id)
@@ -178,7 +179,7 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
         stranger.send(reply.to_bytes())
 
     def _welcome(self, stranger: Connection, greeting: dict[str, Any]) -> Any:
-        """What signs from now on, and what to answer."""
+        """Sets the key that signs from now on; returns the answer to the greeting."""
         nonce = greeting["handshake"]
         if isinstance(nonce, bytes) and len(nonce) == NONCE_SIZE:
             mine = secrets.token_bytes(NONCE_SIZE)
@@ -189,7 +190,7 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
         return self._let_in(stranger, self.guests)
 
     def _let_in(self, stranger: Connection, guests: dict[Connection, None]) -> str:
-        """As a guest; the one that has been here longest gives way where there is no place."""
+        """Lets the stranger in as a guest; when all places are taken, the oldest guest is disconnected."""
         del self.strangers[stranger]
         if len(guests) >= MOST_GUESTS:
             self._part(next(iter(guests)))
@@ -212,7 +213,7 @@ def install(
     """Puts an acceptor before the daemon. `refused` counts strangers; `guests`: whether Pyro4's own clients may come in."""
     server = daemon.transportServer
     server.__class__ = acceptor  # Pyro4 offers no way to choose the class of its server
-    # Nor for how many connections it listens. Of more than that the first packet is lost, and comes again after a second.
+    # Nor to choose its backlog. When that is full, a connection's first packet is lost, and is sent again after a second.
     server.sock.listen(socket.SOMAXCONN)
     server.key, server.refused = key, refused
     server.strangers, server.guests = {}, {} if guests else None

@@ -1,10 +1,10 @@
-"""A process's door: where Pyro4's own clients come in, with the run's key and their default serialiser (requirement N).
+"""A process's door: it serves Pyro4's own clients, with the run's key and their default serialiser (requirement N).
 
-A daemon with threads of its own, beside the fast path (`transport.py`), not in its way; the same acceptor stands before
-it. A Pyro4 client signs with the run's key alone, so whatever it says could be said again by somebody who overheard it. That
-is why one comes in by ticket: whoever looks `buyer7` up is told an object of this name and of this life of the process
-that nobody else was told (`ticketed`), and the door takes each but once, in the greeting. A visit that a stranger plays
-again ends at its greeting, and without a greeting nobody is listened to.
+A door is a daemon with threads of its own, so it does not delay deliveries (`transport.py`). The same acceptor stands before
+it. A Pyro4 client signs with the run's key alone, so its messages could be replayed by somebody who overheard them. Therefore
+a client needs a ticket. Each look-up of `buyer7` returns a new one (`ticketed`): a name of the object that holds for this life
+of the process. The door accepts each ticket only once, in the greeting. A replayed visit ends at its greeting, and no call is
+accepted before a greeting.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ exposed = Pyro4.expose
 
 
 def ticketed(object_id: str, key: bytes) -> str:
-    """What to call this object once."""
+    """A ticket: a name by which this object can be called on one connection."""
     return _signed(object_id, secrets.token_hex(NONCE_CHARACTERS // 2), key)
 
 
@@ -39,13 +39,13 @@ def _signed(object_id: str, nonce: str, key: bytes) -> str:
 
 
 class _Porter(Acceptor):
-    """Lets in whoever has a ticket, and has each call answered by a thread of the pool: one that waits holds up nobody."""
+    """Lets in each client that has a ticket. A thread of the pool answers each call, so a call that waits delays no other."""
 
     most_bytes = MOST_BYTES
     object_id: str
     face: object
     pool: ThreadPoolExecutor
-    told: dict[Connection, str]  # by which name the guest calls the face
+    told: dict[Connection, str]  # the ticket of each guest
 
     def _welcome(self, stranger: Connection, greeting: dict[str, Any]) -> Any:
         object_id, known = str(greeting.get("object")), self.daemon.objectsById
@@ -68,24 +68,24 @@ class _Porter(Acceptor):
     def _answer(self, call: Connection) -> None:
         if not self.handleRequest(call):
             with contextlib.suppress(OSError):
-                call.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it parts with it
+                call.sock.shutdown(socket.SHUT_RDWR)  # the server's thread reads the end, and closes it
 
     def _part(self, connection: Connection) -> None:
         if (object_id := self.told.pop(connection, None)) is not None:
-            self.daemon.objectsById[object_id] = None  # used, and nobody's any more
+            self.daemon.objectsById[object_id] = None  # the ticket is used, and reaches nothing any more
         super()._part(connection)
 
 
 class Door:
-    """Open until `close`, in threads of its own."""
+    """A door that is open until `close`, in threads of its own."""
 
     def __init__(self, daemon: Pyro4.Daemon, name: str, face: object, key: bytes, refused: Callable[[], None]) -> None:
-        """`face` answers; its class is `exposed`, and its methods are called by several threads at once."""
+        """`face` answers the calls: its class is `exposed`, and several threads call its methods at once."""
         self._daemon = daemon
         self._daemon._pyroHmacKey = key
         self._porter = install(_Porter, daemon, key, refused, guests=True)
         assert isinstance(self._porter, _Porter)
-        self._porter.object_id = f"{name}-{secrets.token_hex(8)}"  # of another life no ticket fits
+        self._porter.object_id = f"{name}-{secrets.token_hex(8)}"  # a ticket of another life does not fit
         self._porter.face, self._porter.told = face, {}
         self._porter.pool = ThreadPoolExecutor(MOST_GUESTS, thread_name_prefix="visitor")
         self.uri = str(daemon.uriFor(self._porter.object_id))
@@ -99,7 +99,7 @@ class Door:
                 self._porter.look(None)
 
     def close(self) -> None:
-        """Lets nobody in any more; who waits for an answer gets none."""
+        """Lets nobody in any more; a call that still waits for an answer gets none."""
         self._is_open = False
         self._porter.wakeup()
         self._thread.join()

@@ -1,8 +1,8 @@
-"""The history of a process: one JSON line an event, in the order of its own clock.
+"""The history of a process: one JSON line per event, in the order of the process's own clock.
 
-A line is written, and handed to the operating system, before anything that was sent in the same turn leaves; so what
-the world has heard of is in the history, also after a kill -9. The audit and the narration read nothing else. They read
-it from the disk, as often as they need it: the histories of a long run do not fit into memory.
+The lines of a turn are written, and handed to the operating system, before any message of that turn is sent. So every event
+that another process has heard of is in the history, even after a kill -9. The audit and the narration read nothing else. They
+read it from the disk, as often as they need it: the histories of a long run do not fit into memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bazaar.protocol.messages import Deposit
 
 HISTORY_FILE = "history.jsonl"
 LAUNCHER = "launcher"
-BLOCK_BYTES = 16_384  # as many are held of each history at a time
+BLOCK_BYTES = 16_384  # of each history that are held in memory at a time
 
 
 E = TypeVar("E", bound=Event)
@@ -44,9 +44,10 @@ class Recorded(
     omit_defaults=True,
     tag_field="what",
 ):
-    """One line of a history: an event, when and where it happened. `source`, `sent`: who sent what it follows from, and when.
+    """One line of a history: an event, and when and where it happened.
 
-    For each kind of event there is a class of such lines, made by `_lines_of`; `recorded` takes the right one.
+    `source` and `sent`: who sent the message that caused the event, and at which clock. For each kind of event there is a
+    class of such lines, made by `_lines_of`; `recorded` chooses the right one.
     """
 
     at: float
@@ -59,7 +60,7 @@ class Recorded(
 
 
 class _Kind(msgspec.Struct):
-    """As much of a line as says whether one wants to read the rest."""
+    """The part of a line that names the kind of the event, which says whether the rest needs to be read."""
 
     what: str
 
@@ -68,7 +69,7 @@ _WITHOUT_FIELDS = {kind: kind() for kind in KINDS.values() if not kind.__struct_
 
 
 def _lines_of(kind: type[Event]) -> type[Recorded[Any]]:
-    """The class of the lines of one kind: where the event has no fields, they have no `facts`."""
+    """The class of the lines of one kind of event. If the event has no fields, its lines have no `facts`."""
     default = {"default": _WITHOUT_FIELDS[kind]} if kind in _WITHOUT_FIELDS else {}
     fields = [("event", kind, msgspec.field(name="facts", **default))]
     lines = msgspec.defstruct(kind.__name__, fields, bases=(Recorded,), tag=kind.kind, frozen=True)
@@ -83,9 +84,9 @@ _ORDER = re.compile(rb'"order":"([^"]+)"')
 
 
 def recorded(at: float, process: str, noted: Noted) -> Recorded[Event]:
-    """The event as it stands in the history of `process`."""
+    """The event as a line of the history of `process`."""
     kind = type(noted.event)
-    event = _WITHOUT_FIELDS.get(kind, noted.event)  # known by its identity, and so left out
+    event = _WITHOUT_FIELDS.get(kind, noted.event)  # the default object itself, which msgspec leaves out
     sent = noted.sent if noted.source is not None else None
     return _LINES[kind](at, process, noted.clock, event, noted.source, sent)
 
@@ -111,7 +112,7 @@ class History:
 
 
 def _end_line(path: Path) -> None:
-    """Cuts off a last line that a kill left unfinished, so that the next one does not grow out of it."""
+    """Cuts off a last line that a kill left unfinished, so that the next line is not appended to it."""
     if path.exists():
         data = path.read_bytes()
         os.truncate(path, data.rfind(b"\n") + 1)
@@ -123,17 +124,17 @@ def encode_line(line: Recorded[Event]) -> bytes:
 
 
 def decode_line(line: bytes) -> Recorded[Event]:
-    """The reverse. Raises `msgspec.DecodeError`, also if there is no such kind of event, or it has other fields."""
+    """The reverse of `encode_line`. Raises `msgspec.DecodeError`, also for an unknown kind of event or other fields."""
     return _decoder.decode(line)
 
 
 def kind_of(line: bytes) -> str:
-    """Of what kind the event is, in a seventh of the time that reading it takes. Raises `msgspec.DecodeError`."""
+    """The kind of a line's event, in a seventh of the time of decoding the line. Raises `msgspec.DecodeError`."""
     return _kinds.decode(line).what
 
 
 class HistoryFile:
-    """The history in a process's folder, read anew each time: up to a last line that is cut short, or still being written."""
+    """The history in a process's folder, read anew each time. A last line that is cut short or unfinished is left out."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / HISTORY_FILE
@@ -144,20 +145,20 @@ class HistoryFile:
             yield from _at_once(block) or map(_decoder.decode, block.split(b"\n"))
 
     def only(self, *kinds: type[E]) -> Iterator[Recorded[E]]:
-        """The events of these kinds: some of the time is saved that all of them take, almost all if they are rare."""
+        """The events of these kinds. This takes less time than to decode all lines, and almost none if the kinds are rare."""
         names = [kind.kind for kind in kinds]
         lines = itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks(names))
         wanted = (_decoder.decode(line) for line in lines if _kinds.decode(line).what in names)
         return cast(Iterator[Recorded[E]], wanted)
 
     def mentioning(self, words: Sequence[str]) -> Iterator[Recorded[Event]]:
-        """The events in which one of these names stands: most of a long history is not even decoded."""
+        """The events that contain one of these names. Most of a long history is not even decoded."""
         wanted = _quoted(words)
         for block in self._blocks(words):
             yield from (_decoder.decode(line) for line in block.split(b"\n") if any(word in line for word in wanted))
 
     def about(self, orders: Collection[str]) -> Iterator[Recorded[Event]]:
-        """The events in which one of these orders is named; the others, and what cannot be read, are passed over."""
+        """The events that name one of these orders. Other lines, and lines that cannot be read, are skipped."""
         wanted = {order.encode() for order in orders}
         for block in self._blocks():
             if not wanted.isdisjoint(_ORDER.findall(block)):
@@ -167,13 +168,13 @@ class HistoryFile:
                             yield _decoder.decode(line)
 
     def sound(self) -> Iterator[Recorded[Event]]:
-        """The events that can be read, whatever somebody has done to the lines between them."""
+        """The events that can be read; damaged lines between them are skipped."""
         for line in self._lines():
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                 yield _decoder.decode(line)
 
     def damage(self) -> Iterator[tuple[int, str]]:
-        """The numbers, from 1 on, of the lines that cannot be read, each with the reason."""
+        """The lines that cannot be read: the number of each, from 1 on, and the reason."""
         before = 0
         for block in self._blocks():
             for number, line in enumerate(() if _at_once(block) else block.split(b"\n"), before + 1):
@@ -187,12 +188,12 @@ class HistoryFile:
         return itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks())
 
     def _blocks(self, words: Iterable[str] = ()) -> Iterator[bytes]:
-        """The file in pieces of whole lines; with `words`, only those in which one of them stands."""
+        """The file in blocks of whole lines; with `words`, only the blocks that contain one of them."""
         wanted = _quoted(words)
         rest = b""
         if self._path.exists():
             with self._path.open("rb") as file:
-                # It may grow while it is read: what follows the beginning of a line is the line's end.
+                # The file may grow while it is read: the next data then complete an unfinished line.
                 while data := file.read(BLOCK_BYTES):
                     block, newline, rest = (rest + data).rpartition(b"\n")
                     if newline and (not wanted or any(word in block for word in wanted)):
@@ -200,12 +201,12 @@ class HistoryFile:
 
 
 def _quoted(words: Iterable[str]) -> list[bytes]:
-    """As a line holds them."""
+    """The words as JSON strings, as a line contains them."""
     return [f'"{word}"'.encode() for word in words]
 
 
 def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
-    """All lines of a block; none, if there is one among them that cannot be read."""
+    """All lines of a block, decoded in one call; none, if one of them cannot be read."""
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
         lines = _decoder.decode_lines(block)
         if len(lines) == 1 + block.count(b"\n"):
@@ -225,7 +226,7 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
             case events.Born():
                 lives += 1
             case events.Ordered(order_id, item) | events.Doubted(order_id, item):
-                # What was put in by hand comes on top of the quota.
+                # An order that was put in by hand does not count towards the quota.
                 placed += isinstance(line.event, events.Ordered) and not line.event.by_hand
                 unanswered[order_id] = Unanswered(item, order_id in answered)
             case events.Purchased(order_id) | events.FoundUnavailable(order_id):
@@ -245,7 +246,7 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
 
 
 def last_lines(path: Path, most: int) -> list[bytes]:
-    """The last lines of a history, whole ones, at most so many."""
+    """The last whole lines of a history, at most `most`."""
     data = b""
     with path.open("rb") as file:
         begin = file.seek(0, os.SEEK_END)
@@ -258,7 +259,7 @@ def last_lines(path: Path, most: int) -> list[bytes]:
 
 
 def histories_of(run: Path, peers: Iterable[str]) -> dict[str, HistoryFile]:
-    """In a run's folder: of the launcher, the warehouse and these peers."""
+    """The histories in a run's folder: those of the launcher, the warehouse and these peers."""
     return {name: HistoryFile(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}
 
 
@@ -270,7 +271,7 @@ def only(history: Iterable[Recorded[Event]], *kinds: type[E]) -> Iterator[Record
 
 
 def mentioning(history: Iterable[Recorded[Event]], *words: str) -> Iterator[Recorded[Event]]:
-    """The events in which one of these names stands."""
+    """The events that contain one of these names."""
     if isinstance(history, HistoryFile):
         return history.mentioning(words)
     wanted = _quoted(words)
@@ -283,5 +284,5 @@ def mentioning(history: Iterable[Recorded[Event]], *words: str) -> Iterator[Reco
 
 
 def by_time(histories: Iterable[Iterable[Recorded[E]]]) -> Iterator[Recorded[E]]:
-    """All histories as one, in the order of their time; each is, and only one event of each is held in memory."""
+    """All histories merged in order of time. Each is sorted already, so only one event of each is held in memory."""
     return heapq.merge(*histories, key=operator.attrgetter("at", "clock"))

@@ -1,13 +1,13 @@
 """The process around an actor: its mailbox, its connections, its disk and its clock. The only driver that touches the world.
 
-One thread, the main one, does all the work (a bug ends the process, loudly). It takes everything that is there, runs one
-turn, and performs its effects in the order that the endpoint (`core/endpoint.py`) says. A delivery is a one-way call into a
-connection whose buffer has room, so sending waits for nobody. What may have to wait, looking a name up and connecting, is
-done by a pool of 20 threads (requirement A6); a hung peer so delays nobody else.
+One thread, the main one, does all the work; a bug ends the process, loudly. The thread takes all that has arrived, runs one
+turn, and performs its effects in the order that the endpoint (`core/endpoint.py`) gives. A delivery is a one-way call on a
+connection whose buffer has room, so sending never waits. Only two steps may have to wait: looking a name up, and connecting. A
+pool of 20 threads does them (requirement A6), so a hung peer delays no other.
 
-The launcher speaks on standard input (`begin`, `resign`, `finish` with the names of those who will not come back, `stop`;
-its end, also by a kill -9 of the launcher, is `stop`) and listens on standard output: one JSON line whenever the status
-changes.
+The launcher writes commands to standard input: `begin`, `resign`, `finish` with the names of the processes that will not come
+back, and `stop`. The end of standard input means `stop`, too, even if the launcher was ended by a kill -9. The launcher reads
+standard output: one JSON line whenever the status changes.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from bazaar.runtime.transport import Mailbox, Sender, Unreachable, open_door
 from bazaar.runtime.visits import Visits
 
 WORKERS = 20  # requirement A6
-REPEAT_AFTER_S = 10.0  # of silence of a process to which there is a connection: make another one
+REPEAT_AFTER_S = 10.0  # of silence on a connection: then a new one is made
 CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
-ABSENT_S = 0.5  # late by so much without having worked: the machine did not let this process run
+ABSENT_S = 0.5  # of delay without work: the machine did not let this process run
 REPORT_EVERY_S = 0.2
 
 
 class Store(Protocol):
-    """What makes an actor's kept records durable."""
+    """Makes an actor's kept records durable."""
 
     def write(self, records: Sequence[Any], /) -> None:
-        """Returns when they are."""
+        """Returns when the records are durable."""
 
     def close(self) -> None:
-        """Lets go."""
+        """Closes the store."""
 
 
 class Host:
@@ -70,7 +70,7 @@ class Host:
         known: Collection[str],
         journal_of: Callable[[Seat], Recovered] = lambda seat: Recovered(()),
     ) -> None:
-        """`known`: who may write to it. `journal_of` reads the journal of a tenure, for actors that take over from another."""
+        """`known`: who may write to the actor. `journal_of` reads the journal of a tenure, when an actor takes over."""
         self._actor = actor
         self._store = store
         self._history = history
@@ -79,16 +79,16 @@ class Host:
         self._key = key
         self._journal_of = journal_of
         self._endpoint = Endpoint(actor, known, history.former_life, REPEAT_AFTER_S)
-        self._senders: dict[Channel, Sender] = {}  # where there is a connection
-        self._to_do: deque[Callable[[Turn], None]] = deque()  # other threads put in, too; the loop takes out
+        self._senders: dict[Channel, Sender] = {}  # of the channels that are connected
+        self._to_do: deque[Callable[[Turn], None]] = deque()  # all threads append; only the loop removes
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
         self.visits = Visits(actor.name, self._do)
-        """What somebody at the door may ask for."""
+        """Has the loop do what the clients at the door ask for."""
         self._door: Door | None = None
         self._host = host
         self._stopping = False
-        self._finishes = 0  # how often it was told to finish: again, when somebody else will not come back
-        self._gone: frozenset[str] = frozenset()  # nobody waits at the end for what these have not taken
+        self._finishes = 0  # how many `finish` came: one more whenever another process is lost
+        self._gone: frozenset[str] = frozenset()  # deliveries that these have not taken do not delay the end
         self._refused = 0
         self._reported = Status()
         self._unreported = False
@@ -100,7 +100,7 @@ class Host:
         directory.register(actor.name, self._mailbox.uri)
 
     def open_door(self, face: object) -> None:
-        """Lets Pyro4's own clients talk to `face`, which does by `visits` whatever it does with the actor."""
+        """Lets Pyro4's own clients call `face`, which reaches the actor only through `visits`."""
         self._door = open_door(self._host, self._actor.name, face, self._key, self._count_refused)
         self._directory.announce(self._actor.name, self._door.uri)
 
@@ -132,17 +132,17 @@ class Host:
 
     # ----------------------------------------------------------------------------------- what comes in
     def _count_refused(self) -> None:
-        """Also called by the mailbox's threads."""
+        """Called in any thread."""
         self._refused += 1
         self._mailbox.wake()
 
     def _do(self, act: Callable[[Turn], None]) -> None:
-        """Has `act` done in the next turn (called by other threads)."""
+        """Schedules `act` for the next turn (called by other threads)."""
         self._to_do.append(act)
         self._mailbox.wake()
 
     def _listen(self) -> None:
-        """The launcher's words (a thread of their own)."""
+        """Reads the launcher's commands (in a thread of its own)."""
         for line in sys.stdin:
             match line.split():
                 case ["begin"]:
@@ -164,7 +164,7 @@ class Host:
         self._stopping = True
 
     def _patience_s(self) -> float | None:
-        """For how long there is nothing to do unless something arrives; None: for ever."""
+        """How long the loop can wait unless something arrives; None: for ever."""
         until = self._endpoint.deadline
         if self._unreported:
             until = min(until, self._report_at)
@@ -191,7 +191,7 @@ class Host:
         self._actor.inherit(turn, seat, found)
 
     def _send(self, channel: Channel) -> None:
-        """Sends what the channel has to say, as far as that goes without waiting for anybody."""
+        """Sends what the channel has to deliver, as far as that is possible without waiting."""
         sender = self._senders.get(channel)
         if sender is None:
             self._endpoint.hold(channel, NEVER)
@@ -210,7 +210,7 @@ class Host:
         self._endpoint.hold(channel, now + CLOGGED_S)
 
     def _connect(self, channel: Channel) -> None:
-        """Connects (a thread of the pool)."""
+        """Connects (in a thread of the pool)."""
         try:
             sender = Sender(self._directory.lookup(channel.other), self._key)
         except Unreachable:
@@ -224,20 +224,20 @@ class Host:
         self._endpoint.hold(channel, 0.0)
 
     def _unconnected(self, channel: Channel) -> None:
-        """There is no connection, or none any more."""
+        """Connecting has failed, or the connection has ended: tries again later."""
         channel.again()
         wait_s = min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
         self._endpoint.hold(channel, time.monotonic() + wait_s)
 
     def _broken(self, channel: Channel) -> None:
-        """The connection has ended, or the other side is silent."""
+        """Closes the connection, which has ended or whose other side is silent."""
         sender = self._senders.pop(channel)
         self._mailbox.unwatch(sender)
         sender.close()
         self._unconnected(channel)
 
     def _report(self, ready: bool) -> None:
-        """Tells the launcher what changed; mere counts not more often than every `REPORT_EVERY_S`."""
+        """Tells the launcher what has changed. Changes of mere counts are told at most every `REPORT_EVERY_S`."""
         idle = bool(self._finishes) and self._actor.idle and not self._endpoint.owes(self._gone)
         status = Status(ready, idle, self._actor.done, self._actor.answered, self._refused, finishes=self._finishes)
         now = time.monotonic()

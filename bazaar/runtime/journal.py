@@ -1,8 +1,8 @@
 """The journal: a peer's orders on disk, so that they outlive the process (requirement E2).
 
-One JSON line a record, appended; `write` returns when the lines are on the disk. A `Closed` line needs no wait of its
-own: if it is lost, the order is only put to the warehouse again, which gives the same answer. When most of the file is
-closed orders it is written anew beside itself and renamed, so that at every moment one whole file is there.
+Each record is one JSON line, which is appended; `write` returns when the lines are on the disk. It does not wait for `Closed`
+lines: if one is lost, the order is only put to the warehouse again, which gives the same answer. When most of the file is
+closed orders, a new file is written beside it and renamed over it, so one whole file is there at every moment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def journal_file(folder: Path, since: int) -> Path:
 
 
 def read_journal(path: Path) -> Recovered:
-    """What of a journal, also of one that is not our own, can be read: sound lines are used, damage is told by line."""
+    """Reads a journal, which may be another peer's: the lines that can be read, and the damage line by line."""
     name = f"{path.parent.name}/{path.name}"
     try:
         lines = path.read_bytes().split(b"\n")
@@ -48,10 +48,10 @@ def read_journal(path: Path) -> Recovered:
 
 
 def to_disk(file: int) -> None:
-    """Returns when what was written to this descriptor is on the disk, by what the system has for it.
+    """Returns when the data written to this descriptor are on the disk.
 
-    macOS has no `fdatasync`, and its `fsync` leaves the data in the drive's own cache; F_FULLFSYNC empties that, where the
-    file system knows it.
+    Each system has its own call for that. macOS has no `fdatasync`, and its `fsync` leaves the data in the drive's own cache.
+    F_FULLFSYNC empties that cache, where the file system supports it.
     """
     if hasattr(fcntl, "F_FULLFSYNC"):
         with contextlib.suppress(OSError):
@@ -61,13 +61,13 @@ def to_disk(file: int) -> None:
 
 
 class Journal:
-    """The journals of one peer: an `Opened` record begins, or goes on with, that tenure's."""
+    """The journals of one peer. An `Opened` record begins the journal of that tenure, or continues it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder  # until a tenure begins
         self._file = -1
-        self._live: dict[str, list[JournalLine]] = {}  # of every open order, its lines
+        self._live: dict[str, list[JournalLine]] = {}  # the lines of every open order
         self._lines = 0
 
     def write(self, records: Sequence[JournalLine]) -> None:
@@ -94,10 +94,10 @@ class Journal:
         self._live.clear()
         found = read_journal(self._path)
         if found.lines is None and self._path.exists():
-            raise OSError(found.damage[0])  # written anew, it would be lost
+            raise OSError(found.damage[0])  # to write the file anew would lose its content
         for line in found.lines or ():
             self._fold(line)
-        if found.lines is not None and found.damage:  # stays as it is, for whoever reads it next
+        if found.lines is not None and found.damage:  # the damaged lines are kept for the next reader
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
             os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
         else:

@@ -1,4 +1,4 @@
-"""The key of a run: who has it, belongs to it."""
+"""The key of a run. A process that has the key belongs to the run."""
 
 from __future__ import annotations
 

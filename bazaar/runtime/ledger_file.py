@@ -1,8 +1,8 @@
-"""`ledger.jsonl` in a run's folder: the ledger, one JSON line an entry, as far as it is durable in MongoDB.
+"""`ledger.jsonl` in a run's folder: the entries of the ledger that are durable in MongoDB, one JSON line per entry.
 
-It grows along while the run goes on: whatever ends the run, the ledger can be read without a MongoDB. The warehouse writes
-each batch in one call, after MongoDB has it and before anybody is told; so whatever anybody was told is here too, whichever
-process is killed. A warehouse that is started again completes it.
+The file grows during the run, so the ledger can be read without MongoDB, however the run ends. The warehouse writes each batch
+in one call, after MongoDB has it and before anybody is told. So every answer that was given is in the file, whichever process
+is killed. A warehouse that is started again appends the entries that the file lacks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _decoder = msgspec.json.Decoder(AnyEntry)
 
 
 class Behind(Exception):
-    """MongoDB has less of the ledger than was written down from it: its data are lost."""
+    """MongoDB has fewer entries of the ledger than this file, which was written after it: MongoDB's data are lost."""
 
 
 class LedgerFile:
@@ -36,7 +36,7 @@ class LedgerFile:
         """Cuts off a last line that a kill has left unfinished."""
         self._file = os.open(run / LEDGER_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self.length = 0
-        """How many entries it has."""
+        """How many entries the file has."""
         end = position = 0
         while block := os.pread(self._file, BLOCK, position):
             self.length += block.count(b"\n")
@@ -46,9 +46,9 @@ class LedgerFile:
         os.ftruncate(self._file, end)
 
     def completed(self, entries: Iterable[AnyEntry]) -> Iterator[AnyEntry]:
-        """All of these, the whole ledger; what is missing here is written down.
+        """Yields all these entries, the whole ledger, and writes those that the file lacks.
 
-        Raises `Behind` if there are less than here.
+        Raises `Behind` if there are fewer than in the file.
         """
         passed, remaining = 0, iter(entries)
         while batch := list(itertools.islice(remaining, BATCH)):
@@ -60,27 +60,27 @@ class LedgerFile:
             raise Behind(f"MongoDB has {passed} entries of the ledger, {LEDGER_FILE} {self.length}: its data are lost")
 
     def write(self, entries: Sequence[AnyEntry]) -> None:
-        """Appends. Raises `OSError`."""
+        """Appends the entries. Raises `OSError`."""
         data = _encoder.encode_lines(entries)
         self.length += len(entries)
         while data:
             data = data[os.write(self._file, data) :]
 
     def close(self) -> None:
-        """Closes the file, once."""
+        """Closes the file; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
 
 class KeptLedger:
-    """The entries in a run's folder, read anew each time; what is no entry is passed over (the audit tells of it)."""
+    """The entries in a run's folder, read anew each time. A line that is no entry is skipped (the audit reports it)."""
 
     def __init__(self, run: Path) -> None:
         self._path = run / LEDGER_FILE
 
     def __iter__(self) -> Iterator[AnyEntry]:
-        """Up to a last line that is cut short."""
+        """Leaves out a last line that is cut short."""
         if self._path.exists():
             with self._path.open("rb") as file:
                 for line in file:
@@ -90,7 +90,7 @@ class KeptLedger:
 
 
 def entries_of(run: Path, first: int, most: int) -> list[bytes]:
-    """The lines of a run's `ledger.jsonl` from this one on, whole ones, at most so many."""
+    """The whole lines of a run's `ledger.jsonl` from entry `first` on, at most `most`."""
     with (run / LEDGER_FILE).open("rb") as file:
         lines = itertools.islice(file, first, first + most)
         return [line for line in lines if line.endswith(b"\n")]

@@ -1,16 +1,16 @@
-"""MongoDB: where the ledger is kept, and the only file that knows pymongo.
+"""The ledger in MongoDB. No other file of the bazaar uses pymongo.
 
-Collection `ledger`: `_id` 0, 1, 2, … without a gap, so two writers cannot both succeed: the second hits a duplicate
-key, knows that it was replaced, and stops. Written with majority and journal, so an acknowledged entry survives a
-kill -9 of the server (with `w=1`, the default for one that stands alone, the last tenth of a second's are lost).
-Collection `stock` mirrors what is left, in the shape that the original's figure shows, for people to look at; nothing
-reads it. Its prices are decimals: money is never a binary fraction.
+In the collection `ledger`, `_id` is 0, 1, 2, … without a gap, so two writers cannot both succeed. The second one gets a
+duplicate-key error, knows that it was replaced, and stops. Entries are written with majority and journal, so an acknowledged
+entry survives a kill -9 of the server. (With `w=1`, the default of a standalone server, the entries of the last tenth of a
+second are lost.) The collection `stock` mirrors the stock that is left, in the form of the original's figure, for people to
+look at; nothing reads it. Its prices are decimals: money is never a binary fraction.
 
-What a replica set's primary holds may still be lost with it: an insert that was not acknowledged in time is on the
-primary, and yet not durable. So before anything that was not acknowledged is believed, a write of our own to the
-collection `fence` is made durable. It comes later in the primary's oplog, so all that came before is durable with it.
-What is read then, with read concern `majority`, in a session that is causally consistent (a primary that was just
-elected does not know yet how much of what it has is durable; such a session has it wait until it does), stays.
+Data on a replica set's primary may still be lost with the primary: an insert that was not acknowledged in time is there, but
+not durable. So before the warehouse relies on unacknowledged data, it makes a write of its own to the collection `fence`
+durable. The fence comes later in the primary's oplog, so everything before it is durable with it. The reads that follow have
+read concern `majority`, in a causally consistent session; what they return will not be lost. The session is needed because a
+primary that was just elected does not know yet how much of its data is durable. The session makes it wait until it does.
 (https://www.mongodb.com/docs/manual/core/read-isolation-consistency-recency/)
 """
 
@@ -45,8 +45,8 @@ from bazaar.protocol.goods import Item
 from bazaar.protocol.settings import UsageError
 
 SELECTION_TIMEOUT_MS = 3_000
-PATIENCE_S = 60.0  # how long to wait for a server that was there and has gone
-RETRY_AFTER_S = 0.05  # one that is just starting refuses at once, and says nothing when it is ready
+PATIENCE_S = 60.0  # how long to wait for a server that has gone away
+RETRY_AFTER_S = 0.05  # a server that is just starting refuses at once, and does not tell when it is ready
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 DUPLICATE_KEY, NOT_DURABLE_IN_TIME = 11000, 64  # the server's codes
 BY_POSITION = [("_id", ASCENDING)]
@@ -62,11 +62,11 @@ class Damaged(ValueError):
 
 
 class Gone(Exception):
-    """MongoDB was there, and for `PATIENCE_S` could not do what was asked; what was not acknowledged may be lost."""
+    """MongoDB was there, but could not do what was asked for `PATIENCE_S`. Writes that were not acknowledged may be lost."""
 
 
 def without_password(uri: str) -> str:
-    """A MongoDB URI that may be shown."""
+    """A MongoDB URI without its password, so that it may be shown."""
     return re.sub(r"//.*@", "//***@", uri)
 
 
@@ -76,13 +76,13 @@ class MongoLedger:
     def __init__(self, uri: str, database: str, known: bool = False) -> None:
         """Connects. Raises `UsageError`, in one line, if there is no MongoDB behind the URI that lets us write.
 
-        One that is `known` to be there is waited for: it may have been killed, and be starting again.
+        `known`: the MongoDB was there before. It is waited for, because it may have been killed and be starting again.
         """
         shown = self._shown = without_password(uri)
         self._uri, self._database = uri, database
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # of a misspelt `tls=ture` the driver would only warn
+                warnings.simplefilter("error", UserWarning)  # the driver only warns of a misspelt `tls=ture`
                 self._connect()
             self._patiently(
                 lambda: self._ledger.create_index([("order_id", ASCENDING)], unique=True, sparse=True),
@@ -121,7 +121,7 @@ class MongoLedger:
         self._client: MongoClient[dict[str, object]] = MongoClient(
             self._uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS, retryWrites=False
         )
-        # Whatever the URI has to say of it.
+        # These options override those of the URI.
         self._ledger: Collection[dict[str, object]] = self._client[self._database].get_collection(
             "ledger",
             write_concern=DURABLE,
@@ -133,10 +133,10 @@ class MongoLedger:
         self._session = self._client.start_session(causal_consistency=True)
 
     def _connect_anew(self) -> None:
-        """Lets go of all connections, and not of what the session has seen.
+        """Closes all connections, but keeps what the session has seen.
 
-        A server that is just starting says, for some milliseconds, that it knows no sessions. The driver believes it
-        for as long as it keeps a connection that was made then, and would so refuse all that comes after.
+        A server that is just starting says, for some milliseconds, that it supports no sessions. The driver believes this for
+        as long as it keeps a connection from that time, and would refuse all later commands.
         """
         client, seen = self._client, self._session.operation_time
         self._connect()
@@ -145,7 +145,7 @@ class MongoLedger:
         client.close()
 
     def entries(self) -> Iterator[AnyEntry]:
-        """All entries in their order, and all of them durable. Raises `Damaged`, `Gone`."""
+        """All entries in order, all of them durable. Raises `Damaged`, `Gone`."""
         with self._given_up():
             position = 0
             deadline = time.monotonic() + PATIENCE_S
@@ -163,7 +163,7 @@ class MongoLedger:
                     self._wait(deadline, error)
 
     def entry_of(self, order_id: str) -> Sale | Denial:
-        """The entry by which this order was answered. Raises `LookupError` if it was not, `Damaged`, `Gone`."""
+        """The entry that answered this order. Raises `LookupError` if there is none, `Damaged`, `Gone`."""
         with self._given_up():
             found = self._patiently(
                 lambda: self._ledger.find_one({"order_id": order_id}, session=self._session),
@@ -177,8 +177,8 @@ class MongoLedger:
     def write(self, entries: Sequence[AnyEntry]) -> None:
         """Appends the entries; they are durable when this returns. Raises `Replaced`, `Gone`.
 
-        A server that goes away is waited for. Whether an insert that it took with it was carried out, and will stay, is
-        settled by a fence and by reading the ledger's tail behind it, before it is tried again.
+        If the server goes away, this waits for it. It is then unknown whether the last insert was carried out and will stay. A
+        fence, and reading the ledger's tail behind it, settle that before the insert is tried again.
         """
         documents = [entry_to_document(entry) for entry in entries]
         deadline = time.monotonic() + PATIENCE_S
@@ -196,17 +196,17 @@ class MongoLedger:
                         self._wait(deadline, error)
 
     def _insert(self, documents: list[dict[str, object]]) -> None:
-        """What `insert_many` sends, without the half of its time that goes into what only bulks of mixed writes need."""
+        """Sends what `insert_many` sends, in half the time: the other half serves only bulks of mixed writes."""
         self._durably("insert", self._ledger.name, documents=documents, ordered=True)
 
     def _fence(self) -> None:
-        """When this returns, what the server held before it was called is durable, and `self._session` sees it."""
+        """When this returns, all that the server held before the call is durable, and `self._session` sees it."""
         self._durably(
             "update", self._fences.name, updates=[{"q": {"_id": 0}, "u": {"$inc": {"fences": 1}}, "upsert": True}]
         )
 
     def _durably(self, what: str, collection: str, **how: Any) -> None:
-        """Has a write done. Raises `OperationFailure` also if it was done and did not become durable in time."""
+        """Carries out a write. Raises `OperationFailure` also if it was done but did not become durable in time."""
         done = self._ledger.database.command(
             what, collection, **how, writeConcern=DURABLE.document, session=self._session
         )
@@ -215,9 +215,9 @@ class MongoLedger:
             raise kind(failure["errmsg"], failure["code"])
 
     def _carried_out(self, documents: list[dict[str, object]], deadline: float) -> int:
-        """How many of these documents, from the first on, the ledger holds for good.
+        """How many of these documents, from the first on, are durably in the ledger.
 
-        Raises `Replaced` if it holds others.
+        Raises `Replaced` if the ledger has others in their place.
         """
         self._patiently(self._fence, deadline)
         tail = {"_id": {"$gte": documents[0]["_id"]}}
@@ -251,7 +251,7 @@ class MongoLedger:
             ) from error
 
     def mirror(self, stock: dict[tuple[str, Item], tuple[int, int]]) -> bool:
-        """Writes what is left into `stock`, for people to look at; False if the server is not there for it."""
+        """Writes the stock that is left into `stock`, for people to look at; False if the server cannot be reached."""
         updates = [
             UpdateOne(
                 {"seller_id": seller, "item": item},
@@ -264,7 +264,7 @@ class MongoLedger:
             try:
                 self._stock.bulk_write(updates, ordered=False)
             except PyMongoError:
-                return False  # the ledger is the truth; this picture of it can wait for the next occasion
+                return False  # the ledger is the truth; the mirror can wait for the next call
         return True
 
     def mirrored(self) -> dict[tuple[str, Item], int]:
@@ -276,12 +276,12 @@ class MongoLedger:
         return products
 
     def close(self) -> None:
-        """Lets go of the server."""
+        """Closes the connections."""
         self._client.close()
 
 
 def _entry_at(position: object, document: dict[str, object]) -> AnyEntry:
-    """Raises `Damaged` if this is not the entry of that position."""
+    """Decodes an entry. Raises `Damaged` if the document is not the entry of that position."""
     if document["_id"] != position:
         raise Damaged(f"the ledger has no entry {position}")
     try:
@@ -291,11 +291,11 @@ def _entry_at(position: object, document: dict[str, object]) -> AnyEntry:
 
 
 def _reason(error: PyMongoError) -> str:
-    """In a line, without how the driver sees all its servers."""
+    """The error in one line, without the driver's description of all its servers."""
     return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
 
 
 def server_version(uri: str) -> str:
-    """Such as `6.0.5`."""
+    """The server's version, such as `6.0.5`."""
     with MongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS) as client:
         return str(client.server_info()["version"])

@@ -1,4 +1,4 @@
-"""Who is where: the name server of a run, and the directory by which a process asks it."""
+"""The name server of a run, and the directory through which a process asks it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bazaar.runtime.acceptor import Acceptor, install
 from bazaar.runtime.door import ticketed
 from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect
 
-MAILBOX = ".mailbox"  # behind a process's name: where the others leave deliveries for it
+MAILBOX = ".mailbox"  # appended to a process's name: the name of its mailbox
 
 
 class NameServer:
@@ -54,13 +54,13 @@ class NameServer:
                 self._acceptor.look(None)
 
     def close(self) -> None:
-        """Ends `serve`, which is in another thread; the port is free when that returns."""
+        """Ends `serve`, which runs in another thread; the port is free when `serve` returns."""
         self._open = False
         self._acceptor.wakeup()
 
 
 def _connect_to_oneself(host: str) -> None:
-    """Listening is no proof that anybody gets there: /etc/hosts may be wrong, the loopback down. Raises `OSError`."""
+    """Checks that clients can connect: one may listen although /etc/hosts is wrong or the loopback down. Raises `OSError`."""
     with contextlib.closing(Pyro4.socketutil.createSocket(bind=(host, 0))) as server:
         there = host, server.getsockname()[1]
         Pyro4.socketutil.createSocket(connect=there, timeout=CALL_TIMEOUT_S).close()
@@ -68,17 +68,19 @@ def _connect_to_oneself(host: str) -> None:
 
 @Pyro4.expose
 class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
-    """Pyro4's own table of names. Its own clients may look, and only the bazaar's processes enter anything: what they say
-    cannot be said again by a stranger."""
+    """Pyro4's own table of names, in which only the bazaar's processes may enter anything.
+
+    Strangers cannot replay the messages of these processes. Pyro4's own clients may only look.
+    """
 
     def __init__(self, key: bytes) -> None:
         super().__init__()
         self._key = key
 
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
-        """Where `name` is; to a guest who asks for a door, with a ticket (see `door.py`)."""
+        """The URI of `name`. A guest who asks for a door gets it with a ticket (see `door.py`)."""
         found = super().lookup(name, return_metadata)
-        if Pyro4.current_context.client.guest and "." not in name:  # else a mailbox, or Pyro4's own
+        if Pyro4.current_context.client.guest and "." not in name:  # a dot: a mailbox, or Pyro4's own
             uri = found[0] if return_metadata else found
             uri.object = ticketed(uri.object, self._key)
         return found
@@ -89,11 +91,11 @@ class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
         super().register(*arguments, **more)
 
     def remove(self, *arguments: Any, **more: Any) -> None:
-        """Nobody does."""
+        """Always refused."""
         raise PermissionError("names stay as long as the run")
 
     def set_metadata(self, *arguments: Any, **more: Any) -> None:
-        """Nobody does."""
+        """Always refused."""
         raise PermissionError("names stay as they are")
 
 
@@ -103,7 +105,7 @@ def _members_only() -> None:
 
 
 class Directory:
-    """Looks names up, and enters one's own, in any thread: over one connection, which is made when it is needed."""
+    """Looks names up, and enters the process's own, in any thread. It has one connection, which is made when it is needed."""
 
     def __init__(self, host: str, port: int, key: bytes) -> None:
         self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -116,7 +118,7 @@ class Directory:
         self._call("register", name + MAILBOX, uri)
 
     def announce(self, name: str, uri: str) -> None:
-        """Enters, or replaces, the door of `name`: under the plain name. Raises `Unreachable`."""
+        """Enters, or replaces, the door of `name`, under the plain name. Raises `Unreachable`."""
         self._call("register", name, uri)
 
     def lookup(self, name: str) -> str:

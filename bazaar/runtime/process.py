@@ -1,4 +1,4 @@
-"""One process of the bazaar, as the launcher sees it: a command, a folder, two pipes, and what it last said."""
+"""One process of the bazaar, as the launcher sees it: a command, a folder, two pipes, and its last status."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import NoReturn
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHER = "BAZAAR_LAUNCHER"  # in the environment of a process: the pid of who started it
-CANNOT_WRITE = 74  # EX_IOERR: its one line may be lost too, on the same full disk
+LAUNCHER = "BAZAAR_LAUNCHER"  # an environment variable: the pid of the process that started this one
+CANNOT_WRITE = 74  # EX_IOERR: the line on standard error may be lost too, on the same full disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 PR_SET_PDEATHSIG = 1
-CLOSING_S = 2.0  # whoever has closed its output ends within that time, or is ended
+CLOSING_S = 2.0  # for a process to end after it has closed its output; then it is killed
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What a process says of itself: a JSON line on its standard output."""
+    """The status of a process, which it writes as a JSON line on its standard output."""
 
     ready: bool = False
     idle: bool = False
@@ -34,31 +34,31 @@ class Status(msgspec.Struct, frozen=True):
     refused: int = 0
     """Connections and deliveries that were turned away: no key, the wrong one, or rubbish."""
     port: int = 0
-    """The name server's."""
+    """The name server's port."""
     finishes: int = 0
-    """How often it has heard `finish`: `idle` speaks of the last one."""
+    """How many `finish` commands it has received; `idle` refers to the last one."""
 
     def say(self) -> None:
-        """Says it, in one piece: several threads may."""
-        with contextlib.suppress(BrokenPipeError):  # the launcher is gone; standard input says so too
+        """Writes the status in one piece: several threads may write."""
+        with contextlib.suppress(BrokenPipeError):  # the launcher is gone, which also ends standard input
             sys.stdout.write(msgspec.json.encode(self).decode() + "\n")
             sys.stdout.flush()
 
 
 def end_with_launcher() -> None:
-    """On Linux: who calls this is killed as soon as who started it is gone, even while it is stopped by hand.
+    """On Linux: the calling process is killed when the process that started it ends, even while the caller is stopped.
 
-    Everybody sees the end of its input, but not while it is stopped (state T). The system ties this to the *thread* that
-    started the process: whoever uses `Bazaar` starts it in a thread that lives as long as the run.
+    Every process notices the end of its input, but not while it is stopped (state T). The system ties the kill to the *thread*
+    that started the process: so `Bazaar` must be started in a thread that lives as long as the run.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.environ.get(LAUNCHER) not in (None, str(os.getppid())):  # it has gone in between
+        if os.environ.get(LAUNCHER) not in (None, str(os.getppid())):  # the launcher ended before the call
             os._exit(1)
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """The frame of each program of a run: it ends with its launcher, and says in one line if it cannot write."""
+    """Runs a program of a run: it ends with its launcher, and says in one line if it cannot write."""
     end_with_launcher()
     try:
         code = main()
@@ -70,11 +70,11 @@ def run(main: Callable[[], int]) -> NoReturn:
             print(f"cannot write to {error.filename or Path.cwd()}: {error.strerror}", file=sys.stderr, flush=True)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
-    os._exit(code)  # its pool may be waiting for somebody who has gone; nobody waits for that answer any more
+    os._exit(code)  # its pool may wait for a process that is gone, whose answer is not needed any more
 
 
 class Process:
-    """One process of the bazaar, and what it last said."""
+    """One process of the bazaar, and its last status."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Process:
         environment: Mapping[str, str],
         keeps_open: Sequence[int] = (),
     ) -> None:
-        """`keeps_open`: descriptors that it inherits, and so holds as long as it lives."""
+        """`keeps_open`: descriptors that the process inherits, and so holds as long as it lives."""
         folder.mkdir(exist_ok=True)
         self.name = name
         self.folder = folder
@@ -108,14 +108,14 @@ class Process:
         self.stdout = self.popen.stdout
 
     def tell(self, word: str) -> None:
-        """Says `begin`, `resign`, `finish …` or `stop` to it."""
+        """Sends it a command: `begin`, `resign`, `finish …` or `stop`."""
         self._finishes += word.startswith("finish")
         if not self._stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._stdin.fileno(), word.encode() + b"\n")
 
     def hear(self) -> bool:
-        """Reads what it said; False if it has ended."""
+        """Reads its status lines; False if it has ended."""
         data = os.read(self.stdout.fileno(), 65536)
         *lines, self._heard = (self._heard + data).split(b"\n")
         if lines:
@@ -128,7 +128,7 @@ class Process:
         return self.said.idle and self.said.finishes == self._finishes
 
     def status(self) -> int:
-        """How it ended, after `hear` has said that it has; as `Popen.returncode`."""
+        """How it ended, as `Popen.returncode`; called after `hear` has returned False."""
         try:
             return self.popen.wait(CLOSING_S)
         except subprocess.TimeoutExpired:
@@ -136,7 +136,7 @@ class Process:
             return self.popen.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to it, if it is there."""
+        """Sends it a signal, if it still runs."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
 
@@ -145,7 +145,7 @@ class Process:
         return (self.folder / "stderr.txt").read_text(errors="replace").strip()[-2000:]
 
     def end(self, deadline: float) -> None:
-        """Lets it stop, and kills it if it has not by then."""
+        """Lets it stop, and kills it if it has not ended by the deadline."""
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:

@@ -1,6 +1,6 @@
-"""A run's folder as a whole: made for one run, locked for as long as any of its processes lives, taken away if none began.
+"""A run's folder as a whole. It is made for one run, and removed if the run does not begin.
 
-What is put into it when the run is over is there whole, or not at all.
+It is locked as long as any process of the run lives. A file that is added after the run is there whole, or not at all.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ LOCKED_FILE = "bazaar.json"
 
 
 def make(out: Path) -> list[Path]:
-    """The folders that were not there before, innermost first. Raises `UsageError` if `out` is taken, or cannot be."""
+    """Makes the folder; returns the new folders, innermost first. Raises `UsageError` if `out` is taken, or cannot be made."""
     try:
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists and is not empty; give another folder to --out")
         out.mkdir(parents=True, exist_ok=True)
-        out.chmod(0o700)  # the key is in it, and all that is said
+        out.chmod(0o700)  # it holds the key and the histories
         return made
     except OSError as error:
         raise cannot_write(out, error) from None
 
 
 def cannot_write(out: Path, error: OSError) -> UsageError:
-    """What to say of it."""
+    """The message for a folder that cannot be written to."""
     return UsageError(f"cannot write to {out}: {error.strerror}; give another folder to --out")
 
 
 def unmake(out: Path, made: list[Path]) -> None:
-    """Takes away what is in it, and the folders that `make` has made."""
+    """Removes the folder's contents, and the folders that `make` has made."""
     for path in out.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for folder in made:
@@ -45,7 +45,7 @@ def unmake(out: Path, made: list[Path]) -> None:
 
 @contextlib.contextmanager
 def in_one_piece(path: Path) -> Iterator[Path]:
-    """A file to write instead of `path`, which it becomes at the end of the block. Nothing is left of it otherwise."""
+    """A file to write instead of `path`. It becomes `path` at the end of the block; after an exception it is deleted."""
     draft = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         yield draft
@@ -56,7 +56,7 @@ def in_one_piece(path: Path) -> Iterator[Path]:
 
 
 def lock(out: Path) -> int | None:
-    """A descriptor: the run goes on for as long as any process holds it. None where files cannot be locked."""
+    """Locks the folder: the run goes on as long as any process holds the descriptor. None where files cannot be locked."""
     descriptor = os.open(out / LOCKED_FILE, os.O_RDONLY)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

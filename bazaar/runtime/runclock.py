@@ -1,8 +1,8 @@
-"""The time of a run: the clock on the wall at its launch, and a steady clock from there on.
+"""The time of a run: the wall clock at its launch, continued by the steady (monotonic) clock.
 
-Every stamp in a run's files is made so. Somebody may set the clock on the wall while a run goes on, by an hour or a minute:
-the run would seem to last an hour, or to end before it began. The steady clock of a machine is the same for all of its
-processes, also for one that is started again later. Nothing that decides reads either; `Turn.now` is the steady clock alone.
+Every time stamp in a run's files is made so. Somebody may set the wall clock during a run, by an hour or a minute: the run
+would seem to last an hour, or to end before it began. The steady clock of a machine is the same for all of its processes, also
+for a process that is started again later. No decision depends on the time of the run: `Turn.now` is the steady clock alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RunClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of `time.monotonic`."""
 
     def now(self) -> float:
-        """Seconds since the epoch, as the clock on the wall would show them had nobody set it."""
+        """Seconds since the epoch, as the wall clock would show them had nobody set it."""
         return self.wall + time.monotonic() - self.steady
 
 

@@ -1,12 +1,13 @@
-"""Deliveries over Pyro4: a mailbox that takes them, a sender that makes them.
+"""Deliveries over Pyro4: a mailbox receives them, a sender sends them.
 
-Pyro4 carries nothing but `bytes` (a `Delivery`, see `wire.py`), so none of its class conversions is involved. Every
-message is signed (HMAC) with a key that only holders of the run's key can derive, and only for this one connection
-(`acceptor.py`); one that is not, or not rightly, is refused before it is looked at.
-Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle, and what has
-arrived is acknowledged by the channel (`core/channel.py`). One connection keeps their order. On the wire they are Pyro4's
-calls but for the signature, which covers their number too; both ends go the short way past what Pyro4 does only for calls
-with a reply (docs/explanation/performance.md).
+Pyro4 carries nothing but `bytes` (a `Delivery`, see `wire.py`), so none of its class conversions is involved. Every message is
+signed (HMAC) with a key that only holders of the run's key can derive, and only for this one connection (`acceptor.py`). A
+message without a valid signature is refused before it is looked at.
+
+Deliveries are one-way calls: nobody waits for a reply, so calls cannot wait for each other in a circle. The channel
+(`core/channel.py`) acknowledges what has arrived. One connection keeps the order of its deliveries. On the wire deliveries are
+Pyro4's calls, except that the signature also covers their number. Both ends skip what Pyro4 does only for calls with a reply
+(docs/explanation/performance.md).
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ from bazaar.runtime.acceptor import (
 )
 from bazaar.runtime.door import Door
 
-CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; milliseconds, unless the other process is stopped
-SEND_BUFFER = 1024 * 1024  # asked for; the system gives what it allows
-MOST_AT_ONCE = 500  # deliveries that are taken in before they are looked at
+CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; it takes milliseconds, unless the other process is stopped
+SEND_BUFFER = 1024 * 1024  # requested; the system may grant less
+MOST_AT_ONCE = 500  # deliveries that are received before they are handled
 SIGNATURE = struct.pack("!4sH", b"HMAC", 20)
 SIGNED = HEADER.size + len(SIGNATURE) + 20  # where the call begins
 NUMBER = struct.Struct("!Q")
 
 Pyro4.config.SERVERTYPE = "multiplex"
-Pyro4.config.SERIALIZER = "marshal"  # the fastest for bytes; it only ever sees what bears the key's signature
+Pyro4.config.SERIALIZER = "marshal"  # the fastest for bytes; it reads only data that bear the key's signature
 Pyro4.config.SERIALIZERS_ACCEPTED = {"marshal", "serpent"}  # the latter is what Pyro4's own clients speak
 Pyro4.config.COMMTIMEOUT = CALL_TIMEOUT_S
 Pyro4.config.MAX_RETRIES = 0
@@ -65,7 +66,7 @@ class Unreachable(Exception):
 
 
 class _DeliveryServer(Acceptor):
-    """Takes deliveries and nothing else, and goes the short way past what only a call with a reply has a use for."""
+    """Takes deliveries and nothing else. It skips what Pyro4 does only for calls with a reply."""
 
     take: Callable[[bytes], None]
 
@@ -85,7 +86,7 @@ class _DeliveryServer(Acceptor):
 
 
 class Mailbox:
-    """Where whoever has the key leaves deliveries for one process. All but `wake` is for one thread, which waits here."""
+    """Holders of the key leave deliveries for one process here. One thread, which waits here, makes all calls but `wake`."""
 
     def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
         """`refused` counts strangers, in any thread."""
@@ -101,21 +102,21 @@ class Mailbox:
         self._selector.register(self._ear, selectors.EVENT_READ, self._rung)
 
     def wait(self, timeout_s: float | None) -> list[bytes]:
-        """All deliveries that are here; if there are none, waits for one, for `wake`, or for this long."""
+        """All deliveries that have arrived. If there are none, waits for one, for `wake`, or for the timeout."""
         wait_s = timeout_s
         while self._server.look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
-            wait_s = 0.0  # where several were heard at once, the next may have come meanwhile
+            wait_s = 0.0  # several sockets had input, so more may have come meanwhile
         arrived = self._arrived.copy()
         self._arrived.clear()
         return arrived
 
     def wake(self) -> None:
         """Ends the waiting (from any thread)."""
-        with contextlib.suppress(BlockingIOError, OSError):  # it rings already; or the process ends
+        with contextlib.suppress(BlockingIOError, OSError):  # a wake-up is pending already, or the process ends
             self._bell.send(b"!")
 
     def watch(self, sender: Sender, broken: Callable[[], None]) -> None:
-        """Calls `broken` when the other side ends this connection: it never sends anything on it."""
+        """Calls `broken` when the other side ends this connection. Input means just that: the other side never sends."""
         self._selector.register(sender.socket, selectors.EVENT_READ, broken)
 
     def unwatch(self, sender: Sender) -> None:
@@ -132,7 +133,7 @@ class Mailbox:
 
 
 def open_door(host: str, name: str, face: object, key: bytes, refused: Callable[[], None]) -> Door:
-    """Where Pyro4's own clients talk to `face`; `refused` counts strangers, in any thread."""
+    """Opens a door at which Pyro4's own clients call `face`; `refused` counts strangers, in any thread."""
     return Door(_daemon(host), name, face, key, refused)
 
 
@@ -144,16 +145,16 @@ def _daemon(host: str) -> Pyro4.Daemon:
 
 
 class _Owner:
-    """Whom Pyro4 introduces to those who connect."""
+    """The object that Pyro4 registers under the mailbox's name."""
 
     @Pyro4.expose  # type: ignore[untyped-decorator] # Pyro4 has no types
     @Pyro4.oneway  # type: ignore[untyped-decorator]
     def deliver(self, data: bytes) -> None:
-        """Taken by `_DeliveryServer`."""
+        """Never called: `_DeliveryServer` takes the delivery."""
 
 
 def _signature(key: bytes, number: int, call: bytes) -> bytes:
-    """As Pyro4 writes it, of the call and its number on this connection: nothing can come twice, or in another order."""
+    """Signs the call and its number on this connection, in Pyro4's format: no call can be replayed or reordered."""
     return SIGNATURE + hmac.digest(key, NUMBER.pack(number) + call, "sha1")
 
 
@@ -172,7 +173,7 @@ class Caller(Pyro4.Proxy):  # type: ignore[misc] # Pyro4 has no types
 
 
 def connect(caller: Caller, key: bytes) -> None:
-    """Raises `Unreachable`. `key` is the run's."""
+    """Connects. Raises `Unreachable`. `key` is the run's."""
     caller._pyroHmacKey = key
     caller._pyroHandshake = secrets.token_bytes(NONCE_SIZE)
     caller._pyroTimeout = CALL_TIMEOUT_S
@@ -183,7 +184,7 @@ def connect(caller: Caller, key: bytes) -> None:
 
 
 class Sender:
-    """A connection by which deliveries are made to one process. Used by one thread at a time."""
+    """A connection that makes deliveries to one process. Used by one thread at a time."""
 
     def __init__(self, uri: str, key: bytes) -> None:
         """Connects. Raises `Unreachable`."""
@@ -197,7 +198,7 @@ class Sender:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLOUT)
-        self._say("greet", b"")  # nothing, but with a signature that only a holder of the key can make
+        self._say("greet", b"")  # it carries nothing; its signature proves that we hold the key
 
     @property
     def clear(self) -> bool:
@@ -205,7 +206,7 @@ class Sender:
         return bool(self._poll.poll(0))
 
     def deliver(self, data: bytes) -> None:
-        """Calls `deliver`, one-way. Raises `Unreachable` if the connection is broken; it may have happened then."""
+        """Calls `deliver`, one-way. Raises `Unreachable` if the connection is broken; the call may have arrived then."""
         self._say("deliver", data)
 
     def _say(self, method: str, data: bytes) -> None:

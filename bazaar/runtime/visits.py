@@ -1,4 +1,4 @@
-"""What somebody at the door has done by the process's own loop, between two turns of the market."""
+"""Visits: the calls at a process's door, which the process's own loop carries out between two turns of the market."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bazaar.core.turn import Turn
 
-ANSWER_S = 10.0  # milliseconds, unless the process is stopped
+ANSWER_S = 10.0  # an answer takes milliseconds, unless the process is stopped
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ class _Visit(NamedTuple):
 
 
 class Visits:
-    """Those who wait at the door of one process."""
+    """The calls that wait at the door of one process."""
 
     def __init__(self, name: str, do: Callable[[Callable[[Turn], None]], None]) -> None:
-        """`do` has something done in the next turn, in any thread."""
+        """`do` schedules an action for the next turn; it may be called in any thread."""
         self._name = name
         self._do = do
         self._waiting: list[_Visit] = []
@@ -33,7 +33,7 @@ class Visits:
     def visit(
         self, act: Callable[[Turn], T], is_there: Callable[[T], bool] = lambda result: True, s: float = ANSWER_S
     ) -> T:
-        """Has `act` done in the next turn; returns its result when that turn is performed and `is_there` holds of it.
+        """Has `act` done in the next turn. Returns its result when that turn was performed and `is_there` holds of the result.
 
         Called by the door's threads. Raises the `ValueError` or `RuntimeError` of `act`, and `TimeoutError` after `s` seconds.
         """
@@ -55,7 +55,7 @@ class Visits:
             self._waiting.append(_Visit(answer, result, is_there))
 
     def tell(self) -> None:
-        """Answers those for whom there is an answer: a turn was performed, and all that it says is durable."""
+        """Answers the visits whose answer is there: their turn was performed, and all that it says is durable."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []

@@ -1,1 +1,1 @@
-"""How a machine gets ready: the Python environment, and what is missing. Runs before any package is installed."""
+"""Gets a machine ready: makes the Python environment, finds what is missing. Runs before any package is installed."""

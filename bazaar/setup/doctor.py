@@ -1,7 +1,8 @@
 """`bash run.sh doctor`: what this machine has for a run, what is missing, and what to do (requirement M5).
 
-One line for each thing, with a mark: `ok`; `mind`, a run can start, but somebody should know; `missing`, none can. It runs
-before there is an environment, by any Python from 3.8 on, and so knows nothing but the standard library.
+There is one line for each finding, with a mark. `ok` is good. `mind`: a run can start, but somebody should know. `missing`: no
+run can start. The doctor runs before there is an environment, with any Python from 3.8 on, so it needs only the standard
+library.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Tuple  # noqa: UP035 # Python 3.8 is told that it is too old
+from typing import Iterator, NamedTuple, Optional, Tuple  # noqa: UP035 # for Python 3.8, to tell it that it is too old
 
 PEERS = 8  # of a run without options
 VENV_MB, RUN_MB = 500, 300  # on the disk
@@ -35,7 +36,7 @@ class Finding(NamedTuple):
 
 
 def files_needed(peers: int) -> int:
-    """How many files a process may have to have open: a peer connects to all others, MongoDB has its own."""
+    """How many open files a process may need: a peer connects to all others, and MongoDB has files of its own."""
     return max(256, 3 * peers + 64)
 
 
@@ -56,7 +57,7 @@ def examine(root: Path, ready: bool, fit: bool) -> Iterator[Finding]:
 
 
 def python(fit: bool) -> Finding:
-    """The Python that the environment is made with; `fit`: it could be."""
+    """The Python with which the environment is made; `fit`: there is one."""
     here = f"{platform.python_version()}, {sys.executable}"
     if fit:
         return Finding("ok", "Python", here)
@@ -68,7 +69,7 @@ def python(fit: bool) -> Finding:
 
 
 def environment(root: Path, ready: bool) -> Finding:
-    """The packages, and how they come."""
+    """The environment: whether it is ready, or how its packages will be fetched."""
     venv = root / ".venv"
     if ":" in str(root):
         return Finding("missing", ".venv", f"the path {root} has a colon: move or rename the folder")
@@ -86,7 +87,7 @@ def environment(root: Path, ready: bool) -> Finding:
 
 
 def mongods(root: Path, ready: bool, uri: Optional[str]) -> Iterator[Finding]:  # noqa: UP045
-    """MongoDB by each of the four ways; one is enough, and the first that there is counts."""
+    """The four ways to a MongoDB. One is enough, and the first that is there is used."""
     found = []
     if uri:
         where = uri.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
@@ -112,7 +113,7 @@ def mongods(root: Path, ready: bool, uri: Optional[str]) -> Iterator[Finding]:  
 
 
 def answers(where: str) -> bool:
-    """Whether somebody takes connections at HOST, HOST:PORT or [ADDRESS]:PORT."""
+    """Whether a server accepts connections at HOST, HOST:PORT or [ADDRESS]:PORT."""
     host, _, port = where.rpartition(":") if where.rpartition(":")[2].isdigit() else (where, ":", "27017")
     try:
         socket.create_connection((host.strip("[]"), int(port)), 5).close()
@@ -122,7 +123,7 @@ def answers(where: str) -> bool:
 
 
 def version_of(mongod: str) -> str:
-    """What it says of itself, in a line."""
+    """The first line of `mongod --version`."""
     try:
         said = subprocess.run(
             [mongod, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10
@@ -150,7 +151,7 @@ def docker_answers() -> bool:
 
 
 def hosts() -> Iterator[Finding]:
-    """Whether one can listen and connect where a run does."""
+    """Whether processes can listen and connect at the addresses that a run uses."""
     try:
         address = socket.getaddrinfo("localhost", 0, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
         with socket.socket() as server, socket.socket() as client:
@@ -191,7 +192,7 @@ def files(limits: Tuple[int, int]) -> Finding:  # noqa: UP006
 
 
 def processes(limit: int) -> Finding:
-    """How many processes and threads one may have, of all that one runs; the administrator may have as many as there are."""
+    """How many processes and threads one user may have in all programs together; the limit does not bind the administrator."""
     needed = PEERS * PEER_THREADS + OTHERS_THREADS
     if limit == resource.RLIM_INFINITY or os.geteuid() == 0:
         return Finding("ok", "processes", "as many as one likes")
@@ -205,7 +206,7 @@ def processes(limit: int) -> Finding:
 
 
 def folder(where: Path, what: str, needed_mb: int) -> Finding:
-    """Where the runs go, unless --out says otherwise."""
+    """Where the runs' files go, unless --out says otherwise."""
     if not os.access(where, os.W_OK):
         return Finding("missing", "folder", f"{where} is not yours to write to: start from another, or give --out")
     free = shutil.disk_usage(where).free // 10**6
@@ -215,7 +216,7 @@ def folder(where: Path, what: str, needed_mb: int) -> Finding:
 
 
 def available_mb() -> int:
-    """Memory that is free for programs, or all of it where the system does not say; 0: not known."""
+    """Memory that is free for programs; all memory where the system does not say how much is free; 0: not known."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -226,7 +227,7 @@ def available_mb() -> int:
 
 
 def memory(available: int) -> Finding:
-    """Whether the processes of a run have room."""
+    """Whether there is enough memory for the processes of a run."""
     needed = PEERS * PEER_MB + OTHERS_MB
     if not available:
         return Finding(
@@ -242,7 +243,7 @@ def memory(available: int) -> Finding:
 
 
 def clock(now: float) -> Finding:
-    """The clock on the wall: no rule of a run depends on it, but certificates and names do."""
+    """The wall clock: no rule of a run depends on it, but certificates and the names of folders do."""
     newest = Path(__file__).stat().st_mtime
     if now < newest - 86400:
         return Finding("mind", "clock", f"{time.ctime(now)} is before this file was written: set it")
@@ -262,7 +263,7 @@ def tools() -> Finding:
 
 
 def foreign() -> Finding:
-    """What is set for other programs."""
+    """The environment variables that are meant for other programs."""
     names = sorted(name for name in os.environ if name.startswith(("PYRO_", "PIP_", "UV_")))
     return Finding(
         "ok", "settings", f"not heeded where it spoils: {', '.join(names)}" if names else "none for other programs"
@@ -270,7 +271,7 @@ def foreign() -> Finding:
 
 
 def main(root: str, *facts: str) -> int:
-    """0 if a run can start, else 1. `facts`: of "ready" and "fit", what the shell has found to be so."""
+    """Returns 0 if a run can start, else 1. `facts`: those of "ready" and "fit" that the shell has found to be true."""
     findings = list(examine(Path(root), "ready" in facts, "fit" in facts))
     for finding in findings:
         print(f"{finding.mark:<8} {finding.thing:<11} {finding.text}")

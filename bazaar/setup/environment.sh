@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# The bazaar's own Python environment, .venv: made once, repaired when it is half-made or out of date.
-# Sourced by run.sh, setup_db.sh, tests/run.sh and .ci/run. It sets ROOT, the folder of the repository, and has
+# The bazaar's own Python environment, .venv. It is made once, and repaired when it is half-made or out of date.
+# Sourced by run.sh, setup_db.sh, tests/run.sh and .ci/run. This file sets ROOT, the folder of the repository, and defines
 #
-#   prepare_environment FILE    sees to it that .venv holds what FILE asks for; sets PYTHON to its interpreter
+#   prepare_environment FILE    makes sure that .venv holds what FILE asks for; sets PYTHON to its interpreter
 #
 # FILE is relative to ROOT and is, or includes, requirements.txt. BAZAAR_PYTHON names the interpreter to make the
-# environment with (default: a Python 3.10 to 3.13 on PATH). Ends the caller with 2 if it cannot be done. Callers
+# environment with (default: a Python 3.10 to 3.13 on PATH). If this fails, the caller is ended with status 2. Callers
 # have set pipefail.
 #
-# Rules. A finished environment costs milliseconds: one stamp is compared, no Python starts. Stamps go before
-# anything is changed and come back when all of it is done and was looked at, so there is never a stamp on a broken
-# environment. Whatever pip was doing when it was killed is not to be trusted: `half-made` is there, and all starts anew.
-# What the caller's environment says to other Pythons is not for ours: of PYTHON* stays only where byte code goes.
+# Rules. Checking a finished environment takes milliseconds: one stamp is compared, and no Python starts. The stamps are
+# removed before anything is changed, and written again when everything is done and was checked. So a broken environment
+# never has a stamp. If pip is killed, the file `half-made` remains, and the environment is made anew: it cannot be trusted.
+# The caller's PYTHON* variables are meant for other Pythons. They are unset, except those that say where byte code goes.
 
 ROOT=$(CDPATH="" cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 for _name in "${!PYTHON@}"; do
     case $_name in PYTHONDONTWRITEBYTECODE | PYTHONPYCACHEPREFIX) ;; *) unset "$_name" ;; esac
 done
-export PATH  # where it was not set, the shell has one of its own, and the programs would have none
-[[ -n ${HOME:-} ]] || { unset HOME && export HOME=~; }  # as the list of users has it
+export PATH  # if it was not set, the shell has a default PATH, but programs would have none
+[[ -n ${HOME:-} ]] || { unset HOME && export HOME=~; }  # from the user database
 
 prepare_environment() {
     PYTHON=$ROOT/.venv/bin/python
@@ -28,7 +28,7 @@ prepare_environment() {
     fi
     _is_ready "$1" && return
     (
-        trap 'exit 130' INT  # pip meets Ctrl-C with an exit status of its own
+        trap 'exit 130' INT  # after Ctrl-C, pip has an exit status of its own
         if command -v flock >/dev/null && ! flock -n 9; then
             _say "Waiting for another start, which is making the Python environment ..."
             flock 9
@@ -37,7 +37,7 @@ prepare_environment() {
     ) 9<"${BASH_SOURCE[0]}" || exit
 }
 
-# What the machine has for a run, and lacks; 1: something that it cannot do without. Nothing is made or changed.
+# Says what the machine has for a run and what it lacks. Returns 1 if a run cannot start. Makes and changes nothing.
 examine_machine() {
     local python ready=not fit=fit
     PYTHON=$ROOT/.venv/bin/python
@@ -57,12 +57,12 @@ examine_machine() {
 
 _say() { echo "$*" >&2; }
 
-# What a stamp says: what was asked for, and of which Python (its inode: an upgrade of the system brings another).
+# The content of a stamp: a checksum of the requirements and the Python (its inode: a system upgrade brings another one).
 _wanted() { { cat "$ROOT/requirements.txt" "$ROOT/$1" && cd "$ROOT/.venv/bin" && ls -Li python; } 2>/dev/null | cksum; }
 
 _stamp() { echo "$ROOT/.venv/${1//\//-}.stamp"; }
 
-_has_interpreter() {  # ... and the one asked for, if one was
+_has_interpreter() {  # ... and it is the one that BAZAAR_PYTHON names, if that is set
     [[ -x $PYTHON ]] && [[ -z ${BAZAAR_PYTHON:-} || $BAZAAR_PYTHON == "$(cat "$ROOT/.venv/made-with" 2>/dev/null)" ]]
 }
 
@@ -72,9 +72,9 @@ _make_ready() {
     local venv=$ROOT/.venv missing=all file
     if _has_interpreter && [[ ! -e $venv/half-made ]]; then
         _installer check "$1" 2>/dev/null && missing=nothing
-        (($? == 3)) && missing=some  # anything else: it is no environment for this Python
+        (($? == 3)) && missing=some  # any other status: it is no environment for this Python
     fi
-    [[ $missing == nothing && ! -w $venv ]] && return  # somebody else's, and good
+    [[ $missing == nothing && ! -w $venv ]] && return  # somebody else owns it, and it is complete
     if [[ ! -w $ROOT ]] || [[ -e $venv && $EUID != 0 && ! -O $venv ]]; then
         _say "The Python environment of $ROOT is not ready, and you may not write there:" \
             "let its owner run it once, or work in a copy of your own."
@@ -86,17 +86,17 @@ _make_ready() {
     esac
     rm -f "$venv"/*.stamp
     [[ $missing == nothing ]] || _installer install "$1" || {
-        (($? > 128)) || rm "$venv/half-made"  # unless it was killed, nothing is broken
+        (($? > 128)) || rm "$venv/half-made"  # an installer that was not killed has broken nothing
         return 2
     }
     for file in requirements.txt "$1"; do _wanted "$file" >"$(_stamp "$file")"; done
     rm -f "$venv/half-made"
 }
 
-_make_anew() {  # the environment $1, with no packages yet
+_make_anew() {  # makes the environment $1, without packages
     local base
     base=$(_find_python) || return 2
-    rm -f "$1/bin/python" 2>/dev/null  # first: a removal that is cut short leaves nothing that looks like an environment
+    rm -f "$1/bin/python" 2>/dev/null  # first, so that an interrupted removal leaves nothing that looks like an environment
     rm -rf "$1" 2>/dev/null || {
         _say "Cannot remove $1, in which not all is yours; remove it, or work in a copy of your own."
         return 2
@@ -111,20 +111,20 @@ _make_anew() {  # the environment $1, with no packages yet
 
 _installer() { "$PYTHON" -I "$ROOT/bazaar/setup/installer.py" "$1" "$ROOT/.venv" "$ROOT/$2"; }
 
-# Runs a command with its output in the log. The pipe is there for Ctrl-C: it ends when the last process that the
-# command has started does, and only then do we.
+# Runs a command with its output in the log. The pipe is there for Ctrl-C: it is closed when the last process that the
+# command has started ends, and this function waits for that.
 _logged() { "$@" 2>&1 | (trap '' INT && exec cat >"$ROOT/.venv/pip.log"); }
 
 _find_python() {
     local python check
     check='import ssl, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.implementation.name != "cpython")'
-    command -v uv >/dev/null || check="import ensurepip; $check"  # what pip comes from
+    command -v uv >/dev/null || check="import ensurepip; $check"  # it provides pip
     if [[ -n ${BAZAAR_PYTHON:-} ]]; then
         set -- "$BAZAAR_PYTHON"
     else
         set -- python3 python3.13 python3.12 python3.11 python3.10
     fi
-    for python; do  # it must run: a version manager's stand-in may be on PATH for a Python that is not there
+    for python; do  # it must run: PATH may have a version manager's stub for a Python that is not installed
         "$python" -I -c "$check" 2>/dev/null && echo "$python" && return
     done
     _say "No Python 3.10 to 3.13 with its modules venv and ssl here (looked for: $*)." \

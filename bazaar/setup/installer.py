@@ -1,10 +1,10 @@
-"""Puts what a requirements file asks for into the environment of .venv, whatever the machine's pip and uv are set to.
+"""Installs the packages of a requirements file into .venv, whatever the settings of the machine's pip and uv.
 
     .venv/bin/python -I bazaar/setup/installer.py install .venv FILE    with uv, if it is on PATH, else with pip
-    .venv/bin/python -I bazaar/setup/installer.py check .venv FILE      is all that is pinned there, for this very Python?
+    .venv/bin/python -I bazaar/setup/installer.py check .venv FILE      are all pinned packages there, for this Python?
 
-It knows nothing but the standard library, for it runs before there is anything else. From settings of pip and uv it
-takes what says how packages are reached (index, proxy, certificate), never what says which packages go where: a
+It needs only the standard library, because it runs before any package is installed. Of the settings of pip and uv it uses
+those that say how packages are reached (index, proxy, certificate). It ignores those that say which packages go where: a
 PIP_TARGET, PIP_USER or a constraint is meant for other projects.
 """
 
@@ -48,7 +48,7 @@ _interrupts: list[int] = []
 
 
 def pins(file: Path) -> dict[str, str]:
-    """Name and version of each package that `file`, and what it includes, asks for on this machine."""
+    """Name and version of each package that `file`, and each file that it includes, asks for on this machine."""
     found: dict[str, str] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         wanted, _, _ = line.partition("#")
@@ -63,7 +63,7 @@ def pins(file: Path) -> dict[str, str]:
 
 
 def missing(file: Path) -> list[str]:
-    """What `file` asks for that this Python does not have, as `name==version`."""
+    """The packages that `file` asks for and this Python lacks, as `name==version`."""
     lacking = []
     for name, version in pins(file).items():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -74,10 +74,10 @@ def missing(file: Path) -> list[str]:
 
 
 def install(venv: Path, file: Path) -> str:
-    """Installs; an empty string, or one line that says why it could not be done."""
+    """Installs the packages. Returns an empty string, or one line that says why it could not be done."""
     python, log = venv / "bin" / "python", venv / "pip.log"
     log.unlink(missing_ok=True)
-    here = {"TMPDIR": str(venv)}  # /tmp may be small, full, or not for us
+    here = {"TMPDIR": str(venv)}  # /tmp may be small, full, or not writable
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--no-config", "--compile-bytecode", "--python", str(python), "-r", str(file)]
         if _told([*command, "--no-progress"], {**uv_environment(os.environ), **here}, log) == 0 and _checked(
@@ -101,13 +101,13 @@ def install(venv: Path, file: Path) -> str:
 
 
 def pip_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for pip: of its settings only how packages are reached."""
+    """The environment for pip. Of pip's settings it has only those that say how packages are reached."""
     reach = {f"PIP_{option.upper().replace('-', '_')}" for option in REACH}
     return {name: value for name, value in environment.items() if not name.startswith("PIP_") or name in reach}
 
 
 def uv_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv: of its settings only how packages are reached."""
+    """The environment for uv. Of uv's settings it has only those that say how packages are reached."""
     foreign = ("VIRTUAL_ENV", "CONDA_PREFIX")
     return {
         name: value
@@ -117,7 +117,10 @@ def uv_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def settings_of(listing: str) -> dict[str, str]:
-    """From `pip config list`, how packages are reached, as variables; no file of settings is read after that."""
+    """The settings in `pip config list` that say how packages are reached, as variables.
+
+    The variables also keep pip from reading any file of settings.
+    """
     found = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     for section in ("global", "install", ":env:"):  # the later one counts
         for line in listing.splitlines():
@@ -130,10 +133,10 @@ def settings_of(listing: str) -> dict[str, str]:
 
 
 def progress(line: str) -> str:
-    """What a line of pip or uv says to somebody who waits; empty: nothing."""
+    """What a line of pip or uv tells somebody who waits; empty if it tells nothing."""
     if match := re.search(
         r"Downloading (\w+?)(?:-\d\S*)? \((\S+ ?[MG]i?B)\)", line
-    ):  # what is smaller is there at once
+    ):  # smaller packages are there at once
         return f"fetching {match[1]} ({match[2]})"
     if (match := re.match(r"Installing collected packages: (.*)", line)) and "pip" not in match[1]:
         return f"installing {match[1].count(',') + 1} packages ..."
@@ -156,7 +159,7 @@ def _checked(python: Path, venv: Path, file: Path) -> bool:
 
 
 def _told(command: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
-    """Runs it to the end of its last process; all it says goes to the log, what is worth knowing to the terminal."""
+    """Runs the command until its last process ends. All output goes to the log, and the progress to the terminal, too."""
     with (
         log.open("ab") as file,
         subprocess.Popen(
@@ -178,12 +181,12 @@ def _say(text: str) -> None:
 
 
 def main(what: str, venv: str, file: str) -> int:
-    """0 done, or all there; 2 not to be had, and one line says why; 3 not all there; 4 not of this Python; 130 Ctrl-C."""
+    """Returns 0: done, or complete; 2: failed, and one line says why; 3: incomplete; 4: not of this Python; 130: Ctrl-C."""
     if what == "check":
         if not Path(sysconfig.get_path("purelib")).is_dir():
             return OTHER_PYTHON
         return NOT_ALL_THERE if missing(Path(file)) else 0
-    signal.signal(signal.SIGINT, lambda number, _: _interrupts.append(number))  # pip gets it too; we end when it has
+    signal.signal(signal.SIGINT, lambda number, _: _interrupts.append(number))  # pip gets it too; we end after pip
     try:
         problem = install(Path(venv), Path(file))
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""The command line of the experiments: of one (`python -m experiments.sync`), and of all (`python -m experiments`).
+"""The command line of one experiment (`python -m experiments.sync`), and of all (`python -m experiments`).
 
-A cell whose row is in the CSV already is not run again, so a sweep that was stopped goes on where it was. A run that did
-not hold is reported, kept out of the CSV, and makes the exit status 1.
+A cell whose row is in the CSV already is not run again, so a sweep that was stopped goes on where it was. A run that did not
+hold is reported and gets no row; the exit status is 1 then.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _part(text: str) -> dict[str, str]:
 def main(
     experiments: Sequence[Experiment], arguments: Sequence[str], conclude: Callable[[Path], None] = lambda out: None
 ) -> int:
-    """The command line; its exit status: 0 all measured, 1 a run failed, 2 wrong usage, 130 stopped.
+    """The command line. Returns 0: all measured; 1: a run failed; 2: wrong usage; 130: stopped.
 
-    `conclude` is given the folder of the results in the end.
+    At the end `conclude` is called with the folder of the results.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     interrupts.heed()

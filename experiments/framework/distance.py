@@ -1,7 +1,7 @@
-"""A longer way to MongoDB: a relay that passes everything on, in both directions, some time later.
+"""A longer way to MongoDB: a relay that delays all data, in both directions.
 
-`python -m experiments.framework.distance HOST PORT DELAY_S` serves on loopback, says at which port,
-and ends when its standard input does. It is a process of its own, so that it takes no turns from whoever measures.
+`python -m experiments.framework.distance HOST PORT DELAY_S` listens on loopback, prints its port, and ends when its standard
+input ends. It is a process of its own, so that it does not delay the process that measures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MONGODB_PORT = 27017
 
 @contextlib.contextmanager
 def farther(mongo_uri: str, delay_s: float) -> Iterator[str]:
-    """The same MongoDB, so many seconds farther away each way. Raises `UsageError` unless the URI names one host."""
+    """The URI of the same MongoDB, this much farther away in each direction. Raises `UsageError` unless it names one host."""
     parts = urlsplit(mongo_uri)
     user, at, address = parts.netloc.rpartition("@")
     if parts.scheme != "mongodb" or "," in address:
@@ -36,7 +36,7 @@ def farther(mongo_uri: str, delay_s: float) -> Iterator[str]:
         assert relay.stdout is not None
         try:
             here = f"{user}{at}127.0.0.1:{relay.stdout.readline().strip()}"
-            # Else the driver would ask the server for its own address, and go there directly.
+            # Otherwise the driver would ask the server for its address, and connect there directly.
             query = (
                 parts.query
                 if "directConnection=" in parts.query
@@ -85,10 +85,10 @@ async def _serve(host: str, port: int, delay_s: float) -> None:
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        os._exit(0)  # nobody waits for what is still on the way
+        os._exit(0)  # drops the data that are still on the way
 
 
 if __name__ == "__main__":
-    # The loop's own selector rounds every wait up to a millisecond.
+    # The loop's default selector rounds every wait up to a millisecond.
     exact = asyncio.SelectorEventLoop(selectors.SelectSelector())
     exact.run_until_complete(_serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""What an experiment is: a module of this package with these names; and what it is given to measure."""
+"""An experiment is a module of `experiments` with the names of `Experiment`. It is given a `Run` to measure."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from experiments.framework.rows import Cell, Row
 
 OUT = ROOT / "experiments"
 CACHES = tuple(POLICIES)
-START_S = 1.6  # a guess: from nothing to the first order, and from the last to the verdict
+START_S = 1.6  # a guess: the time before the first order, and from the last order to the verdict
 
 
 E = TypeVar("E", bound=Event)
 
 
 class Sample(NamedTuple):
-    """What a process used, as of some time."""
+    """The resources that a process has used up to a point in time."""
 
     at: float
     """Seconds since the epoch."""
     process: str
     processor_s: float
     memory_bytes: int
-    """Resident."""
+    """Resident memory."""
 
 
 class Run(NamedTuple):
@@ -45,11 +45,11 @@ class Run(NamedTuple):
     plan: Plan
     summary: Summary
     histories: Sequence[Iterable[Recorded[Event]]]
-    """Of all processes; gone through anew for every question."""
+    """The histories of all processes, read anew for every question."""
     processor_s: float
-    """What all of the run's processes but MongoDB have used."""
+    """The processor time of all of the run's processes except MongoDB."""
     usage: Sequence[Sample]
-    """Of each process and MongoDB, every half a second."""
+    """Samples of each process and of MongoDB, one every half a second."""
 
     def told(self, *kinds: type[E]) -> list[Recorded[E]]:
         """The events of these kinds, in the order of their time."""
@@ -57,25 +57,28 @@ class Run(NamedTuple):
 
     @property
     def trading_s(self) -> float:
-        """From the opening of the market to the last answer: the orders that come before only wait for it."""
+        """From the opening of the market, or the first order if that is later, to the last answer.
+
+        Orders that come before the opening only wait for it.
+        """
         opened, ordered = self.told(events.Opened)[0].at, self.told(events.Ordered)[0].at
         return self.told(*events.ANSWERS)[-1].at - max(opened, ordered)
 
 
 class Failed(Exception):
-    """A run that did not hold, or did not show what it was to show; the text says how."""
+    """A run that did not hold, or did not show what it was meant to show; the text says how."""
 
 
 class Experiment(Protocol):
-    """One question: its grid, what is measured in each run, and how the answer is told. A module is one.
+    """One question: its grid, the values that are measured in each run, and the text of the answer. It is a module.
 
-    It may have one thing more: `beside(uri, folder)`, further values that are measured right before each run, with the
-    MongoDB of this URI, on this folder's disk.
+    The module may also have `beside(uri, folder)`. This measures further values right before each run, with the MongoDB of
+    this URI, on this folder's disk.
     """
 
     @property
     def NAME(self) -> str:
-        """That of its file."""
+        """The name of its file."""
 
     @property
     def TITLE(self) -> str:
@@ -83,44 +86,47 @@ class Experiment(Protocol):
 
     @property
     def QUESTION(self) -> str:
-        """What it asks."""
+        """The question, in words."""
 
     @property
     def LABELS(self) -> tuple[str, ...]:
-        """What its cells differ in."""
+        """The names of the labels in which its cells differ."""
 
     @property
     def VALUES(self) -> tuple[str, ...]:
-        """What is measured in each."""
+        """The names of the values that are measured in each cell."""
 
     @property
     def SEEDS(self) -> str:
-        """Those of a full run, as `--seeds` takes them; a quick one takes the first."""
+        """The seeds of a full sweep, as `--seeds` takes them; a quick sweep takes the first."""
 
     @property
     def REASONS(self) -> str:
-        """Why it may be so, and what might change it, from how the bazaar is made: no row bears it, and it names no figure."""
+        """Possible reasons for the result, and what might change it, from the design of the bazaar.
+
+        No row supports these reasons, and they name no figure.
+        """
 
     def cells(self, seeds: Sequence[int], quick: bool) -> list[Cell]:
-        """The grid for these seeds, or the quick one."""
+        """The cells of the grid for these seeds; with `quick`, those of the small grid."""
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """Raises `Failed`."""
+        """Measures the values of a run. Raises `Failed`."""
 
     def table(self, rows: Sequence[Row]) -> str:
-        """The rows, for people."""
+        """The rows as a table for people."""
 
     def plot(self, rows: Sequence[Row], path: Path) -> None:
         """Draws the rows."""
 
     def story(self, rows: Sequence[Row]) -> str:
-        """What came out: its numbers are computed, and whatever it says of them depends on them. Raises `Missing`."""
+        """The result in words. Its numbers, and what it says of them, are computed from the rows. Raises `Missing`."""
 
 
 def peopled(settings: Settings, buyers: int, sellers: int, every_item: bool = False) -> Settings:
     """These settings with exactly so many peers that buy and that sell, beside the traders.
 
-    Which of the peers become traders, and what a seller first sells, follow from the seed: it is replaced by the first one
+    The seed decides which of the peers become traders, and what a seller first sells. So the seed is replaced by the first one
     that fits. `every_item`: every item is on sale from the beginning.
     """
     for attempt in range(100_000):

@@ -1,4 +1,4 @@
-"""Which cells a command asks for, and the command that asks for one of them again."""
+"""The cells that a command asks for, and the command that measures one of them again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANGEABLE = [name for name in DECLARED if name not in ("pace", "peers", "trader
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`1,2,5` or `0-4` or both. Raises `UsageError`."""
+    """The seeds in `1,2,5`, or `0-4`, or a mixture. Raises `UsageError`."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
@@ -63,7 +63,7 @@ def grid(experiment: Experiment, options: Options) -> list[Cell]:
 
 
 def changed(experiment: Experiment, cells: list[Cell], values: Mapping[str, Any]) -> list[Cell]:
-    """The cells with these values in their settings. Raises `UsageError` for what the grid needs as it is."""
+    """The cells with these values in their settings. Raises `UsageError` for a setting that the grid itself determines."""
     for name, value in values.items():
         said = f"--set {name}={text_of(value)}: {experiment.NAME}"
         if name not in CHANGEABLE:
@@ -93,6 +93,6 @@ def again(experiment: Experiment, one: Cell | Row) -> str:
 
 
 def _differences(ours: Settings, theirs: Settings) -> dict[str, Any]:
-    """What they have otherwise than we."""
+    """The values of `theirs` that differ from `ours`."""
     before, after = msgspec.structs.asdict(ours), msgspec.structs.asdict(theirs)
     return {name: value for name, value in after.items() if value != before[name]}

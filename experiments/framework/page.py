@@ -13,7 +13,7 @@ from experiments.framework.rows import Missing, Row
 
 
 def publish(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
-    """Draws the picture and writes the page of one experiment, and its rows for other programs, if there are any."""
+    """Draws the picture, and writes the page and the JSON rows of one experiment; does nothing if there are no rows."""
     if rows:
         results = out / "results"
         experiment.plot(rows, results / f"{experiment.NAME}.png")
@@ -22,7 +22,7 @@ def publish(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
 
 
 def section(experiment: Experiment, rows: Sequence[Row], pictures: Path) -> str:
-    """Title, question, table, picture, and what came out; `pictures`: their folder, as seen from the page."""
+    """Title, question, table, picture and result; `pictures`: the pictures' folder, relative to the page."""
     try:
         story = experiment.story(rows)
     except Missing as missing:

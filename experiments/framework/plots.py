@@ -1,7 +1,7 @@
-"""How the experiments draw: the only file of theirs that knows matplotlib.
+"""Draws the pictures of the experiments. No other file of theirs uses matplotlib.
 
-Readable in black and white: lines differ by marker and dash, and bear their name at their end. What is drawn is the median
-over the seeds; the bars at it reach from the lowest to the highest.
+The pictures are readable in black and white: lines differ by marker and dash, and each has its name at its end. A point is the
+median over the seeds; its bar reaches from the lowest value to the highest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:", "*-.")
 GREYS = ("0", "0.35", "0.2", "0.45", "0.1", "0.4", "0.3", "0.5")
 LABEL_SIZE = 8
-LABEL_HEIGHT = 1.25  # of a label, in its size
+LABEL_HEIGHT = 1.25  # of a label, in multiples of its font size
 
 
 class Panel:
@@ -35,13 +35,13 @@ class Panel:
         axes.spines[["top", "right"]].set_visible(False)
 
     def name(self, x: str, y: str, title: str = "") -> None:
-        """The axes' names, with their units."""
+        """Names the axes, with their units."""
         self._axes.set_xlabel(x)
         self._axes.set_ylabel(y)
         self._axes.set_title(title, fontsize=10)
 
     def logarithmic(self, axis: Literal["x", "y"], ticks: Mapping[float, str]) -> None:
-        """A logarithmic axis with these ticks and no other."""
+        """Makes this axis logarithmic, with these ticks and no other."""
         self._axes.set(**{f"{axis}scale": "log"})
         scale = self._axes.xaxis if axis == "x" else self._axes.yaxis
         scale.set_ticks(list(ticks), list(ticks.values()))
@@ -52,7 +52,7 @@ class Panel:
         self._axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def line(self, label: str, points: Mapping[float, Sequence[float]]) -> None:
-        """The median at each x, from the lowest to the highest; named at its end."""
+        """Draws the median at each x, with a bar from the lowest value to the highest, and names the line at its end."""
         style, grey = STYLES[self._lines % len(STYLES)], GREYS[self._lines % len(GREYS)]
         self._lines += 1
         xs = sorted(points)
@@ -65,13 +65,16 @@ class Panel:
         self._ends.append((xs[-1], mids[-1], label))
 
     def theory(self, label: str, points: Mapping[float, float]) -> None:
-        """A thin line without spread: what was to be expected, or what somebody else has measured."""
+        """Draws a thin line without spread, for values that were expected, or that somebody else has measured."""
         xs = sorted(points)
         self._axes.plot(xs, [points[x] for x in xs], "x-", color="0.6", linewidth=0.8, markersize=6, zorder=1)
         self._ends.append((xs[-1], points[xs[-1]], label))
 
     def dots(self, names: Sequence[str], series: Mapping[str, Sequence[Sequence[float]]]) -> None:
-        """For each name a row, with a marker and its spread for each series; the series are named above the first row."""
+        """Draws a row for each name, with a marker and its spread for each series.
+
+        The names of the series stand above the first row.
+        """
         for number, (label, rows) in enumerate(series.items()):
             places = [row + 0.22 * (number - (len(series) - 1) / 2) for row in range(len(names))]
             mids = [median(row) for row in rows]
@@ -92,18 +95,18 @@ class Panel:
         self._axes.grid(axis="y", color="0.9")
 
     def mark(self, label: str, x: float) -> None:
-        """A thin vertical line."""
+        """Draws a thin vertical line."""
         self._axes.axvline(x, color="0.6", linewidth=0.8, zorder=0)
         self._axes.annotate(
             label, (x, 0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=LABEL_SIZE
         )
 
     def from_zero(self, top: float | None = None) -> None:
-        """The y axis begins at zero, and ends at `top` if panels are to be compared."""
+        """Has the y axis begin at zero, and end at `top` if panels are to be compared."""
         self._axes.set_ylim(bottom=0, top=top)
 
     def label_ends(self) -> None:
-        """Writes the lines' names at their ends, from the lowest up, none over another."""
+        """Writes the lines' names at their ends, from the lowest up, so that none covers another."""
         scale = self._axes.figure.dpi / 72
         lowest = float("-inf")
         for x, y, label in sorted(self._ends, key=lambda end: end[1]):
@@ -123,14 +126,14 @@ class Panel:
 
 @contextmanager
 def picture(path: Path, panels: int = 1, rows: int = 1, height: float = 4.0) -> Iterator[list[Panel]]:
-    """So many panels, in so many rows of this height, written to `path` in the end."""
+    """So many panels, in so many rows of this height; written to `path` at the end of the block."""
     columns = panels // rows
     size = (5.2 * columns + 0.6, height * rows)
     figure, grid = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     made = [Panel(axes) for axes in grid.flat]
     try:
         yield made
-        figure.canvas.draw()  # now it is known where the lines end
+        figure.canvas.draw()  # only this fixes where the lines end
         for panel in made:
             panel.label_ends()
         figure.savefig(path, dpi=120)

@@ -1,7 +1,7 @@
-"""The rows of an experiment: what a cell of its grid is, and the CSV that keeps what was measured in it.
+"""The rows of an experiment: a cell of its grid, and the CSV that keeps the values measured in the cells.
 
-A row holds all that repeats it: its labels, its seed, the full settings and the faults; and where and when it was measured.
-The file is written anew with every row and put in place in one step, so whoever is killed leaves whole rows behind.
+A row holds all that is needed to repeat it: its labels, its seed, the full settings and the faults. It also says where and
+when it was measured. With every row the file is written anew and renamed into place, so a kill leaves only whole rows.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Cell(NamedTuple):
     labels: Mapping[str, str]
     seed: int
     settings: Settings
-    """Their seed may be another than the cell's: one that is drawn from it (see `sweep.peopled`)."""
+    """Their seed may differ from the cell's: it is then derived from the cell's (see `experiment.peopled`)."""
     expected_s: float
     faults: tuple[str, ...] = ()
     distance_s: float = 0.0
-    """How much farther away MongoDB is, each way. One of the labels says so."""
+    """How much farther away MongoDB is, in each direction. One of the labels says so."""
 
 
 class Row(NamedTuple):
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 def name_of(one: Cell | Row) -> str:
-    """`traders=2,cache=weak,seed=3`: how `--only` chooses a cell, and what no two rows of a file share."""
+    """A name such as `traders=2,cache=weak,seed=3`. `--only` chooses a cell by it; no two rows of a file have the same."""
     return ",".join([*(f"{label}={value}" for label, value in one.labels.items()), f"seed={one.seed}"])
 
 
@@ -60,7 +60,7 @@ class Table:
     """The CSV of one experiment."""
 
     def __init__(self, path: Path, labels: Sequence[str], values: Sequence[str]) -> None:
-        """Reads what is there. Raises `UsageError` if somebody's editing has broken it."""
+        """Reads the file if there is one. Raises `UsageError` if somebody's editing has broken it."""
         self.path = path
         self._labels = tuple(labels)
         self._values = tuple(values)
@@ -83,7 +83,7 @@ class Table:
         return row is not None
 
     def add(self, row: Row) -> None:
-        """Keeps this row, too."""
+        """Adds this row to the file."""
         self.rows.append(row)
         self._lines[name_of(row)] = len(self.rows) + 1
         half_made = self.path.with_name(self.path.name + ".part")
@@ -92,7 +92,7 @@ class Table:
             writer.writerow(self._header)
             for kept in self.rows:
                 writer.writerow(self._fields(kept))
-        os.replace(half_made, self.path)  # noqa: PTH105 # the one that says what it does
+        os.replace(half_made, self.path)  # noqa: PTH105 # clearer than `Path.replace`
 
     def _fields(self, row: Row) -> list[str]:
         return [
@@ -188,17 +188,17 @@ def chosen(rows: Sequence[Row], **labels: str) -> list[Row]:
 
 
 def values(rows: Sequence[Row], name: str, **labels: str) -> list[float]:
-    """What was measured under this name in the rows with these labels. Raises `Missing` if there is none."""
+    """The values of this name in the rows with these labels. Raises `Missing` if there is no such row."""
     return [row.values[name] for row in chosen(rows, **labels)]
 
 
 def middle(rows: Sequence[Row], name: str, **labels: str) -> float:
-    """The median of the same."""
+    """The median of `values`."""
     return median(values(rows, name, **labels))
 
 
 def kinds(rows: Sequence[Row], label: str) -> list[str]:
-    """The different values of a label, numbers in their order, and words in that of the grid."""
+    """The different values of a label: numbers in ascending order, then words in the order of the grid."""
     different = list(dict.fromkeys(row.labels[label] for row in rows))
     return sorted(different, key=lambda text: float(text) if _is_number(text) else math.inf)
 
@@ -223,7 +223,7 @@ def _is_number(text: str) -> bool:
 
 
 def spread(numbers: Sequence[float], unit: str = "") -> str:
-    """The median and, of several that differ, the lowest and the highest: `42 (40..45) ms`. Raises `Missing` of nothing."""
+    """The median, with the lowest and the highest if they differ: `42 (40..45) ms`. Raises `Missing` if there is no number."""
     if not numbers:
         raise Missing("what is to be compared")
     low, mid, high = (number_text(number) for number in (min(numbers), median(numbers), max(numbers)))

@@ -1,4 +1,4 @@
-"""The sweep: a grid is run cell by cell, through the launcher, and every run is judged. One MongoDB serves all."""
+"""The sweep runs a grid cell by cell, through the launcher, and has every run judged. One MongoDB serves all runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOOK_EVERY_S = 0.5
 
 
 class _Meter:
-    """Looks at what the processes of a run use."""
+    """Samples the resources that the processes of a run use."""
 
     def __init__(self, mongod: int | None) -> None:
         self.samples: list[Sample] = []
@@ -47,10 +47,10 @@ class _Meter:
             return
         self._next = now + LOOK_EVERY_S
         pids = {name: process.popen.pid for name, process in bazaar.processes.items()}
-        if self._mongod is not None:  # else it is not ours, and may be on another machine
+        if self._mongod is not None:  # otherwise MongoDB is not ours, and may be on another machine
             pids["mongod"] = self._mongod
         for name, pid in pids.items():
-            with contextlib.suppress(psutil.Error):  # it has just ended
+            with contextlib.suppress(psutil.Error):  # the process has just ended
                 process = psutil.Process(pid)
                 with process.oneshot():
                     times, memory = process.cpu_times(), process.memory_info()
@@ -62,7 +62,7 @@ def _nothing(uri: str, folder: Path) -> Mapping[str, float]:
 
 
 class Sweep:
-    """Runs cells one after the other, with one MongoDB, in a folder that is gone in the end unless a run has failed."""
+    """Runs cells one after the other, with one MongoDB, in a folder that is deleted at the end unless a run has failed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -82,7 +82,7 @@ class Sweep:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def row_of(self, experiment: Experiment, cell: Cell) -> Row | None:
-        """Runs the cell; None, and a report, if the run has failed. Raises `UsageError`."""
+        """Runs the cell and returns its row. If the run has failed, reports that and returns None. Raises `UsageError`."""
         self._uri = self._uri or self._mongod.uri()
         out = self._folder / f"{experiment.NAME}-{name_of(cell)}"
         try:
@@ -151,7 +151,7 @@ def _make_folder(out: Path) -> None:
 
 
 class _Left:
-    """How long it will take: what the cells were expected to take, corrected by what those before them took."""
+    """The time left: what the cells to come are expected to take, corrected by what the cells so far have taken."""
 
     def __init__(self, expected_s: float) -> None:
         self._to_come_s = expected_s
@@ -159,7 +159,7 @@ class _Left:
         self._since = time.monotonic()
 
     def passed(self, expected_s: float) -> None:
-        """A cell has been run."""
+        """Notes that a cell has been run."""
         now = time.monotonic()
         self._spent_s += now - self._since
         self._since = now

@@ -1,11 +1,11 @@
-"""What bounds a bazaar, each measured bare: a Pyro4 call, an insert into MongoDB, a line on the disk.
+"""The operations that bound a bazaar, each measured alone: a Pyro4 call, an insert into MongoDB, a line on the disk.
 
-The only file of the experiments that knows Pyro4 and pymongo: it must measure them without any of ours in between. Each
-yardstick takes a fraction of a second, so that it can be held against a run right before it, on a machine whose speed
-changes from minute to minute.
+No other file of the experiments uses Pyro4 and pymongo: they must be measured without any code of ours in between. Each
+measurement takes a fraction of a second, so that it can be made right before the run with which it is compared. The speed of a
+machine changes from minute to minute.
 
-`python -m experiments.framework.yardsticks echo` serves and says where; `... calls URI` waits for a line on its
-standard input, and says how many calls a second it made: what `measure` starts.
+`measure` starts two programs. `python -m experiments.framework.yardsticks echo` serves, and prints its URI. `... calls URI`
+waits for a line on its standard input, and prints how many calls a second it made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLIENTS = 6
 BATCH = 100
 PURCHASE = Purchased("buyer0-1234", "fish", "seller3", 700)
 PAYLOAD = encode(Delivery("seller9", "buyer0", 1, 1234, 1234, 1, 1234, (Letter(123_456, PURCHASE),)))
-"""What a purchase is on our wire: msgpack, some 80 bytes."""
+"""A purchase as it is on our wire: msgpack, some 80 bytes."""
 LINE = b'{"line":"queued","order":["buyer0-1234","buyer0","fish",123456]}\n'
 VALUES = ("calls_per_s", "calls_of_six_per_s", "inserts_per_s", "inserts_by_100_per_s", "syncs_per_s")
 
@@ -43,7 +43,7 @@ Pyro4.config.SOCK_NODELAY = True
 
 
 def measure(mongo_uri: str, folder: Path) -> Mapping[str, float]:
-    """All yardsticks (`VALUES`), a second. `folder`: on the disk that the bazaar's journals are on."""
+    """All measurements (`VALUES`), per second. `folder`: a folder on the disk of the bazaar's journals."""
     with _started("echo") as echo:
         assert echo.stdout is not None
         uri = echo.stdout.readline().strip()
@@ -66,7 +66,7 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
 
 def _calls(uri: str, clients: int) -> float:
     started = [_started("calls", uri) for _ in range(clients)]
-    for client in started:  # all are there
+    for client in started:  # waits until all are ready
         assert client.stdout is not None
         client.stdout.readline()
     for client in started:
@@ -85,7 +85,7 @@ def _a_second(act: Callable[[], Any], for_s: float, each: int = 1) -> float:
 
 
 def _inserts(uri: str, batch: int) -> float:
-    """Documents a second, as durable as our ledger's."""
+    """Inserted documents per second, as durable as our ledger's."""
     with MongoClient[dict[str, Any]](uri, retryWrites=False) as client:
         sales = client["yardsticks"].get_collection("sales", write_concern=WriteConcern(w="majority", j=True))
         inserted = 0
