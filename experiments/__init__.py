@@ -1,1 +1,1 @@
-"""What the bazaar teaches: one question a file, every number measured on real processes and judged by the audit."""
+"""The experiments: one question a file. Every number is measured on real processes, in a run that the audit judged."""

@@ -1,4 +1,4 @@
-"""`python -m experiments` runs them all, then the report; `bash experiments/run.sh` prepares the environment before."""
+"""`python -m experiments` runs all experiments, then the report. `bash experiments/run.sh` first prepares the environment."""
 
 import sys
 

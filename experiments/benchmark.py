@@ -1,8 +1,8 @@
-"""How fast, against what bounds it: purchases a second of a bazaar, beside bare Pyro4 calls, inserts and fsyncs.
+"""Throughput compared with its bounds: purchases a second of a bazaar, beside bare Pyro4 calls, inserts and fsyncs.
 
-Before every run the yardsticks are measured anew, so that each ratio is of two figures taken within seconds on the same
-machine. A purchase takes five messages (order, question, answer, and word to buyer and seller), a line on the trader's disk
-and an entry in the ledger; a Pyro4 call takes two messages and nothing else.
+The yardsticks are measured anew before every run, so both figures of a ratio are taken within seconds on the same machine.
+A purchase takes five messages (order, question, answer, and a message to buyer and seller each), a line on the trader's disk
+and an entry in the ledger. A Pyro4 call takes two messages and nothing else.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from experiments.framework.rows import Cell, Row, groups, kinds, markdown, sprea
 
 TRADERS, BUYERS, SELLERS = 3, 4, 3
 REQUESTS = {1: 4_000, 8: 15_000, 64: 40_000}
-"""By window: how many orders each buyer has outstanding."""
-PLENTY = 20_000  # goods in a deposit: more than anybody orders
-YARDSTICKS_S = 4.0  # what they take
+"""By window, the number of orders that each buyer has outstanding."""
+PLENTY = 20_000  # goods in a deposit: more than all buyers order
+YARDSTICKS_S = 4.0  # the duration of all yardsticks
 NAMES = {
     "calls_per_s": "Pyro4 calls a second, one client",
     "calls_of_six_per_s": f"Pyro4 calls a second, {yardsticks.CLIENTS} clients",
@@ -31,7 +31,7 @@ NAMES = {
     "syncs_per_s": "lines on the disk a second, one fdatasync each",
 }
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "benchmark"
 TITLE = "Purchases against bare calls"
 QUESTION = "How many purchases a second, in times of what bare Pyro4, MongoDB and the disk can do?"
@@ -42,7 +42,7 @@ beside = yardsticks.measure
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every window and cache, then all of it again: what is compared was measured in turn."""
+    """Every window and cache for one seed, then for the next: runs that are compared follow each other."""
     grid = []
     for seed in seeds:
         for window, requests in list(REQUESTS.items())[:: 2 if quick else 1]:
@@ -58,7 +58,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """From the opening of the market to the last answer."""
+    """The figures of the trading time, from the opening of the market to the last answer."""
     latency = run.summary.latency_ms
     return {
         "shipped_per_s": run.summary.goods_shipped / run.trading_s,
@@ -68,12 +68,12 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def ratios(rows: Sequence[Row]) -> list[float]:
-    """Goods shipped a second, in times of the bare calls a second of one client."""
+    """The ratios of goods shipped a second to the bare calls a second of one client."""
     return [row.values["shipped_per_s"] / row.values["calls_per_s"] for row in rows]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The yardsticks, then the bazaar in their measure."""
+    """The yardsticks, then the bazaar's figures in relation to them."""
     calls = values(rows, "calls_per_s")
     bare = [
         [
@@ -98,7 +98,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Goods a second against the window, in times of one client's bare calls; and the time to an answer."""
+    """Plots goods a second against the window, as a multiple of one client's bare calls, and the response time."""
     ticks = {float(window): window for window in kinds(rows, "window")}
     with picture(path, panels=2) as (left, right):
         for (cache,), some in groups(rows, "cache"):
@@ -114,7 +114,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
 
     def told(window: str, cache: str) -> str:
         return spread(ratios([row for row in rows if (row.labels["window"], row.labels["cache"]) == (window, cache)]))

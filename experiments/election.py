@@ -1,8 +1,9 @@
-"""What an election costs: three traders of 5 to 60 peers, one round each or all in one, against the theory of Bully.
+"""The cost of an election: three traders of 5 to 60 peers, one round each or all in one, compared with the theory of Bully.
 
-In the theory (Garcia-Molina 1982) everybody from the starter up calls all who are above, each of whom answers, and the winner
-tells all others: for m peers from the starter up, m(m-1)/2 calls, as many oks, and n-1 times "won". The histories note every
-call, ok and won as it comes in; the winners' claims to the warehouse (one each) and its answers are not counted.
+In the theory (Garcia-Molina 1982) every peer from the starter up calls all peers above it, each of these answers, and the
+winner tells all others. For m peers from the starter up, that makes m(m-1)/2 calls, as many oks, and n-1 times "won". The
+histories note every call, ok and won on arrival. The winners' claims to the warehouse (one each) and its answers are not
+counted.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middl
 
 PEERS = (5, 10, 20, 40, 60)
 TRADERS = 3
-REQUESTS = 20  # an audit that exercised nothing would not say that the run held
-PATIENCE_S = 30.0  # a peer that fifty-nine others are connecting to is slow, not dead
-FIRST_STARTER = 2  # peer2 starts the first round, peer0 each further one
+REQUESTS = 20  # without answered orders the verdict would not be "held"
+PATIENCE_S = 30.0  # a peer to which fifty-nine others connect is slow, not dead
+FIRST_STARTER = 2  # peer2 starts the first round, peer0 starts each further round
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "election"
 TITLE = "The price of an election"
 QUESTION = f"How many messages and how long does it take to elect {TRADERS} traders, in rounds or at once?"
@@ -35,7 +36,7 @@ SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every number of peers, both ways."""
+    """Every number of peers, with both ways to elect."""
     return [
         Cell(
             {"peers": str(peers), "election": mode},
@@ -59,14 +60,14 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def theory(peers: int, traders: int, mode: str) -> int:
-    """How many messages Bully takes if nobody is slow and nobody dies."""
+    """The number of messages that Bully takes if no peer is slow and no peer dies."""
     voters = [peers - FIRST_STARTER, *(peers - elected for elected in range(1, traders))]
     rounds = voters if mode == "rounds" else voters[:1]
     return sum(m * (m - 1) for m in rounds) + traders * (peers - 1)
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """From the first call for an election to the last trader's taking its seat, and until everybody knew it."""
+    """The time from the start of the first election to the last victory, and to the time when every peer knew it."""
     elected, known = run.told(events.Elected), run.told(events.Recognized)
     if len(elected) != TRADERS:
         raise Failed(f"{len(elected)} traders were elected instead of {TRADERS}")
@@ -88,7 +89,7 @@ def _theory(row: Row) -> int:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By peers and way."""
+    """One line for each number of peers and way to elect."""
     names = ("messages", "calls", "oks", "wons", "elected_ms", "known_ms")
     lines = []
     for (peers, mode), some in groups(rows, "peers", "election"):
@@ -109,7 +110,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Messages and time against peers."""
+    """Plots messages and time against peers."""
     ticks = {float(peers): peers for peers in kinds(rows, "peers")}
     with picture(path, panels=2) as (left, right):
         for (mode,), some in groups(rows, "election"):
@@ -126,7 +127,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     share = [100 * row.values["messages"] / _theory(row) for row in rows]
     said = []
     for (mode,), some in groups(rows, "election"):

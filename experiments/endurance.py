@@ -1,7 +1,7 @@
-"""Does anything grow? Five minutes of full load: the memory of every process in the last minute against the second.
+"""Does memory grow? Five minutes of full load: the memory of every process in the last minute against the second.
 
-Whatever a process remembers of every order would show: answered orders, credited sales, numbers seen. What it may remember
-is a bounded number of them, and a bit for the number of each other.
+Any state that a process kept for every order would show: answered orders, credited sales, sequence numbers. A process may
+keep a bounded number of these, and one bit for each further number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLENTY = 1000
 FIFTH_S, QUICK_FIFTH_S = 60.0, 1.0
 ROLES = ("trader", "buyer", "seller", WAREHOUSE, "mongod")
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "endurance"
 TITLE = "Five minutes of full load"
 QUESTION = "Does the memory of any process grow with the orders, or the goods a second fall?"
@@ -37,7 +37,7 @@ SEEDS = "0"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every cache, as fast as it goes."""
+    """Every cache, at full speed."""
     duration_s = 5 * (QUICK_FIFTH_S if quick else FIFTH_S)
     grid = []
     for cache in CACHES:
@@ -52,7 +52,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """By role, how much larger a process is in the last fifth of the run than in the second: of several, the worst."""
+    """By role, the growth of memory from the second fifth of the run to the last. Of several processes: the largest."""
     assert run.plan.settings.duration_s is not None
     fifth_s = run.plan.settings.duration_s / 5
     began = min(happened.at for happened in run.told(events.Opened))
@@ -74,7 +74,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def _role(run: Run, process: str) -> str | None:
-    """None for the name server, which has nothing to do once all have met."""
+    """The role of a process. None for the name server, which has nothing to do once all processes have found each other."""
     if process in ROLES:
         return process
     if process not in run.plan.names:
@@ -83,7 +83,7 @@ def _role(run: Run, process: str) -> str | None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By cache."""
+    """One line for each cache."""
     names = (*ROLES, "shipped", "second_per_s", "last_per_s")
     lines = [[cache, *(spread(values(some, name)) for name in names)] for (cache,), some in groups(rows, "cache")]
     header = ["cache", *(f"{role}, x" for role in ROLES), "goods shipped", "a second, second fifth", "last fifth"]
@@ -91,7 +91,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Growth by role."""
+    """Plots the growth by role."""
     with picture(path, height=1.8 + 0.5 * len(ROLES)) as (panel,):
         panel.dots(ROLES, {cache: [values(some, role) for role in ROLES] for (cache,), some in groups(rows, "cache")})
         panel.mark("no growth", 1.0)
@@ -100,7 +100,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     worst = max((row.values[role], role) for row in rows for role in ROLES if role != "mongod")
     shipped, mongod = (
         ", ".join(f"`{cache}` {spread(values(rows, name, cache=cache))}" for cache in kinds(rows, "cache"))

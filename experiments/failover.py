@@ -1,9 +1,10 @@
 """Throughput before and after a trader dies (the original's experiment 3), and the dip in between.
 
 The original: 40 requests in 60 s with two traders, "0.66" a second; 25 in the 60 s after one was killed, "0.37" (25 in 60 s
-are 0.42). Does it halve, and why not? The same by a real kill -9, of one trader of two and of one of four. On one machine the
-survivors inherit the dead trader's processor time, which would flatter them: so the load stays below what the machine can
-do. Buyers pause between orders, and `busy_cores` says how much of the machine was used. Without pauses it is shown, too.
+are 0.42). Does the throughput halve, and if not, why not? This experiment kills one trader of two, and one of four, with a
+real kill -9. On one machine the survivors inherit the dead trader's processor time, which would flatter them. So the load
+stays below the machine's capacity: buyers pause between orders, and `busy_cores` says how much of the machine was used. The
+case without pauses is measured, too.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from experiments.framework.plots import picture
 from experiments.framework.rows import Cell, Row, groups, markdown, middle, number_text, spread, values
 
 BUYERS, SELLERS = 7, 3
-WINDOW_S, QUICK_WINDOW_S = 60.0, 2.0  # before and after
+WINDOW_S, QUICK_WINDOW_S = 60.0, 2.0  # the length of the windows before and after the kill
 DIP_ALLOWED_S = 8.0
 PLENTY = 1000
 LIGHT_S, LAB_S, NONE_S = 0.25, 10.0, 0.0
-"""Pauses: a load that half a core carries; the original's; and none at all."""
+"""The buyers' pauses: for a load of half a core; as in the original; and none."""
 SEED = {"before": (40, 60.0), "after": (25, 60.0)}
-"""The original's goods and seconds."""
+"""The goods and seconds of the original's table."""
 PRINTED = {"before": 0.66, "after": 0.37}
-"""What stands beside them in its table as throughput."""
-HALVED_PERCENT = 75.0  # less is nearer to half than to all
+"""The throughput that the original's table states for them."""
+HALVED_PERCENT = 75.0  # a lower value is nearer to half than to the whole
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "failover"
 TITLE = "Throughput before and after a trader's death"
 QUESTION = (
@@ -44,7 +45,7 @@ SEEDS = "0-1"
 
 
 class Case(NamedTuple):
-    """What a line of the grid is."""
+    """The type of a line of the grid."""
 
     traders: int
     think_s: float
@@ -60,11 +61,11 @@ CASES = (
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """The last-elected trader is killed, when the market has traded for the window's length."""
+    """The grid. In each cell the trader that was elected last is killed after one window of trading."""
     window_s = QUICK_WINDOW_S if quick else WINDOW_S
     grid = []
     for traders, think_s, caches in CASES[:1] if quick else CASES:
-        kill_s = window_s + think_s / 2  # buyers that began together go on together: not while they all order
+        kill_s = window_s + think_s / 2  # buyers order in step, so the kill falls between two bursts of orders
         duration_s = kill_s + DIP_ALLOWED_S + window_s
         for cache in caches:
             for seed in seeds:
@@ -80,7 +81,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """Goods shipped a second: before the kill, from it until a survivor sold again for the dead, and after that."""
+    """Goods shipped a second: before the kill, in the dip until a survivor sold again, and after the dip."""
     settings = run.plan.settings
     assert settings.duration_s is not None
     window_s = (settings.duration_s - settings.think_s / 2 - DIP_ALLOWED_S) / 2
@@ -115,7 +116,7 @@ def _case(traders: str, think_s: str, cache: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The original's line first."""
+    """The original's line, then one line for each case."""
     before, after = (goods / seconds for goods, seconds in SEED.values())
     lines = [
         [
@@ -141,7 +142,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Before, dip and after, in percent of before, case by case."""
+    """Plots the dip and the time after it, in percent of the rate before the kill, for each case."""
     cases = [(_case(*labels), some) for labels, some in groups(rows, "traders", "think_s", "cache")]
     series = {
         label: [[100 * row.values[name] / row.values["before_per_s"] for row in some] for _, some in cases]
@@ -156,7 +157,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What came out."""
+    """The result in sentences."""
     parts = [_light_story([row for row in rows if row.labels["think_s"] == f"{LIGHT_S:g}"])]
     lab = [row for row in rows if row.labels["think_s"] == f"{LAB_S:g}"]
     if lab:

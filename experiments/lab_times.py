@@ -9,13 +9,13 @@ from experiments.framework.rows import Row, groups, kinds, markdown, middle, spr
 
 LAB_REQUESTS = 20
 LAB_BUYERS = (3, 4)
-LAB_SEEDS = 2  # of those given: such a run takes a minute or two
+LAB_SEEDS = 2  # the first of the given seeds: such a run takes a minute or two
 SEED = {"weak": {1: 25, 2: 22, 3: 15}, "none": {1: 63, 2: 55, 3: 40}}
-"""The original's seconds for 20 requests, by cache and traders."""
+"""The original's times for 20 requests in seconds, by cache and traders."""
 
 
 def asleep_s(requests: int, buyers: int, think_s: float) -> float:
-    """How long the buyer with the most orders pauses between them."""
+    """The total pause of the buyer with the most orders."""
     return (math.ceil(requests / buyers) - 1) * think_s
 
 
@@ -36,7 +36,7 @@ def lab_table(rows: Sequence[Row]) -> str:
 
 
 def lab_story(rows: Sequence[Row]) -> str:
-    """What the rows of this series show, and whether the original's differences are among it."""
+    """The result of this series in sentences, and whether it reproduces the original's differences."""
     few, many = min(LAB_BUYERS), max(LAB_BUYERS)
     think_s = rows[0].settings.think_s
     asleep = {n: asleep_s(LAB_REQUESTS, n, think_s) for n in LAB_BUYERS}
@@ -51,7 +51,7 @@ def lab_story(rows: Sequence[Row]) -> str:
 
 
 def _late(rows: Sequence[Row]) -> str:
-    """What is to be said of runs in which a buyer had to ask again."""
+    """A sentence on the runs in which a buyer had to ask again."""
     late = [row for row in rows if row.values["p99_ms"] >= 1000 * row.settings.answer_timeout_s]
     if not late:
         return ""
@@ -63,7 +63,7 @@ def _late(rows: Sequence[Row]) -> str:
 
 
 def _beside_the_seed(rows: Sequence[Row]) -> str:
-    """The original's two differences, between caches and between numbers of traders, in its runs and in ours."""
+    """The two differences, between caches and between numbers of traders, in the original's runs and in these."""
     cached, none = SEED["weak"], SEED["none"]
     first, last = min(cached), max(cached)
     by_cache = [
@@ -80,7 +80,7 @@ def _beside_the_seed(rows: Sequence[Row]) -> str:
     ]
     seed_by_cache = [none[traders] / cached[traders] for traders in cached]
     seed_by_traders = [by[last] / by[first] for by in (cached, none)]
-    # Reproduced is what all of ours show at least half of.
+    # A difference is reproduced if all of these runs show at least half of it.
     cache_shown = min(by_cache) > (1 + min(seed_by_cache)) / 2
     traders_shown = max(by_traders) < (1 + max(seed_by_traders)) / 2
     told = (

@@ -1,8 +1,8 @@
 """Over-selling against the ratio of buyers to sellers (the original's experiment 2), and under-selling with it.
 
 The original, for 40 requests: 37.5 % with 5 buyers and 4 sellers, 10 % with 3/6, 30 % with 4/5, 62.5 % with 7/2; "oversell
-percentage increases as the buyer to seller ratio increases". Is that so, for which cache, and how do the goods in a deposit
-(N_g), the time between deposits (T_g) and the buyers' pauses move it?
+percentage increases as the buyer to seller ratio increases". Is that so, and for which cache? How do the goods in a deposit
+(N_g), the time between deposits (T_g) and the buyers' pauses change the result?
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from experiments.framework.rows import Cell, Missing, Row, groups, kinds, markdo
 TRADERS = 3
 REQUESTS = 40
 PEOPLE = ((1, 8), (2, 7), (3, 6), (4, 5), (5, 4), (6, 3), (7, 2), (8, 1))
-"""Buyers and sellers, beside the traders; the original's four among them."""
+"""The numbers of buyers and sellers besides the traders; the original's four pairs are among them."""
 SEED = {"5/4": 37.5, "3/6": 10.0, "4/5": 30.0, "7/2": 62.5}
 GOODS, EVERY_S, THINK_S = 3, 5.0, 0.0
-"""The curve's: lots of three, new ones as soon as a seller has sold out (a run is over before T_g), and no pauses."""
+"""The conditions of the curve: lots of three, a new lot as soon as a seller is sold out (a run ends before T_g), no pauses."""
 MOVES = ((1, EVERY_S, THINK_S), (10, EVERY_S, THINK_S), (GOODS, 0.1, THINK_S), (GOODS, EVERY_S, 0.1))
 MOVED_PEOPLE = ((3, 6), (7, 2))
-MOVED_SEEDS = 3  # of those given
+MOVED_SEEDS = 3  # the first of the given seeds
 MEASURED = ("oversold_percent", "unavailable_percent", "refused_percent", "undersold_percent")
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "overselling"
 TITLE = "Over-selling against buyers and sellers"
 QUESTION = (
@@ -43,7 +43,7 @@ SEEDS = "0-4"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """The curve for every cache; then what moves it, for the caches that can over-sell at all."""
+    """The curve for every cache; then changed conditions, for the caches that can over-sell at all."""
     grid = [
         _cell(people, cache, GOODS, EVERY_S, THINK_S, seed)
         for people in (((3, 6), (7, 2)) if quick else PEOPLE)
@@ -72,7 +72,7 @@ def _cell(people: tuple[int, int], cache: str, goods: int, every_s: float, think
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """In percent of the orders asked."""
+    """The refusals, in percent of the orders asked."""
     requests = run.summary.requests
     counted = {
         "oversold": requests.oversold,
@@ -95,7 +95,7 @@ def _ratio(text: str) -> float:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The curve beside the original's four points; then what moves it."""
+    """The curve beside the original's four points; then the changed conditions."""
     curve = _curve(rows)
     lines = []
     for (ratio, cache), some in groups(curve, "ratio", "cache"):
@@ -137,7 +137,7 @@ def _percents(rows: Sequence[Row]) -> list[str]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Over-selling, all that was refused, under-selling, and over-selling when something is changed, against the ratio."""
+    """Plots over-selling, all refusals, under-selling, and over-selling under changed conditions, against the ratio."""
     curve = _curve(rows)
     theirs = {_ratio(ratio): percent for ratio, percent in SEED.items()}
     titles = {
@@ -168,13 +168,13 @@ def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     curve = _curve(rows)
     return "\n\n".join([*(_claim(curve, cache) for cache in kinds(curve, "cache")), *_moves(rows)])
 
 
 def _claim(curve: Sequence[Row], cache: str) -> str:
-    """Whether the original's claim is true of this cache."""
+    """A sentence on whether the original's claim holds for this cache."""
     some = [row for row in curve if row.labels["cache"] == cache]
     ratios = sorted(kinds(some, "ratio"), key=_ratio)
     refused = (
@@ -206,7 +206,7 @@ def _claim(curve: Sequence[Row], cache: str) -> str:
 
 
 def _holds(rows: Sequence[Row], name: str) -> str:
-    """Whether what was measured grows with the ratio, over all pairs of ratios."""
+    """Whether the measured value grows with the ratio, over all pairs of ratios."""
     points = {ratio: middle(rows, name, ratio=ratio) for ratio in sorted(kinds(rows, "ratio"), key=_ratio)}
     pairs = list(combinations(points.values(), 2))
     if not pairs:

@@ -1,7 +1,7 @@
-"""Which cache policy? All of them side by side on the same markets: with goods in plenty, with few, and while nobody sells.
+"""Which cache policy is best? All policies on the same markets: with plenty of goods, with few, and while nobody sells.
 
-`none` asks the warehouse for every order, `weak` guesses from what it last heard, `escrow` sells what the ledger has granted
-to it. What does each cost and what does it get wrong, and what is left of the market while the warehouse is stopped?
+`none` asks the warehouse for every order, `weak` guesses from what it last heard, and `escrow` sells what the ledger has
+granted to it. What does each policy cost, and what does it get wrong? How much does each sell while the warehouse is stopped?
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middl
 TRADERS = 3
 PLENTY, SCARCE, AWAY = "plenty", "scarce", "warehouse-away"
 WORKLOADS = {PLENTY: (4, 3, 10_000), SCARCE: (7, 2, 3), AWAY: (4, 3, 10_000)}
-"""Buyers, sellers, and goods in a deposit."""
+"""The numbers of buyers and sellers, and the goods in a deposit."""
 SCARCE_EVERY_S = 1.0  # seconds between two deposits of a seller
 BEFORE_S, AWAY_S, AFTER_S = 5.0, 5.0, 1.0
 QUICK_BEFORE_S, QUICK_AWAY_S, QUICK_AFTER_S = 2.0, 1.0, 1.0
-SETTLED_S = 1.0  # what trading takes to get going, and orders under way to be answered
+SETTLED_S = 1.0  # the time for trading to get going, and for orders under way to be answered
 SHOWN = {
     "shipped_per_s": "goods shipped a second",
     "p50_ms": "time to an answer, median, ms",
@@ -33,7 +33,7 @@ SHOWN = {
     "undersold_percent": "under-sold, % of the orders",
 }
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "policies"
 TITLE = "The cache policies side by side"
 QUESTION = "What do `none`, `weak` and `escrow` cost, what do they get wrong, and which goes on without the warehouse?"
@@ -51,7 +51,7 @@ SEEDS = "0-3"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every workload, every policy."""
+    """Every workload with every policy."""
     before_s, away_s, after_s = _phases(quick)
     grid = []
     for workload, (buyers, sellers, goods) in WORKLOADS.items():
@@ -74,7 +74,7 @@ def _phases(quick: bool) -> tuple[float, float, float]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """Goods and times are those of before the time in which the warehouse is stopped, in every workload."""
+    """The measurements. In every workload, goods and times are those before the time when the warehouse is stopped."""
     before_s, away_s, _ = _phases(run.plan.settings.duration_s != BEFORE_S + AWAY_S + AFTER_S)
     placed = {h.event.order_id: h.at for h in run.told(events.Ordered)}
     answers = run.told(events.Purchased, events.FoundUnavailable)
@@ -100,7 +100,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By workload and policy."""
+    """One line for each workload and policy."""
     names = (*SHOWN, "p99_ms", "questions", "away_percent")
     lines = [
         [workload, cache, *(spread(values(some, name)) for name in names)]
@@ -114,7 +114,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Speed where there is plenty, mistakes where goods are scarce, and what is left while the warehouse is away."""
+    """Plots speed with plenty of goods, mistakes with scarce goods, and the rate left while the warehouse is stopped."""
     panels = [(PLENTY, "shipped_per_s"), (PLENTY, "p50_ms"), (SCARCE, "oversold_percent"), (AWAY, "away_percent")]
     names = {**SHOWN, "away_percent": "answers a second while it is away, % of before"}
     with picture(path, panels=len(panels), rows=2, height=2.6) as made:
@@ -131,7 +131,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
 
     def told(name: str, workload: str, unit: str = "") -> str:
         return ", ".join(

@@ -1,4 +1,4 @@
-"""`python -m experiments.report [DIR]` writes RESULTS.md anew from the CSVs in DIR/results, and from nothing else."""
+"""`python -m experiments.report [DIR]` rewrites RESULTS.md from the CSVs in DIR/results alone."""
 
 from __future__ import annotations
 

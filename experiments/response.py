@@ -1,7 +1,7 @@
 """Response time in the smallest bazaar, and with more and more buyers (the original names both, and gives no figures).
 
-One trader, one seller, and 1 to 12 buyers that each wait for an answer before they order again; 1000 orders in all. With one
-buyer these are 1000 sequential requests between two peers (and the trader, who neither buys nor sells).
+There are one trader, one seller, and 1 to 12 buyers, which place 1000 orders in all. Each buyer waits for an answer before it
+orders again. So one buyer makes 1000 sequential requests between two peers (besides the trader, which neither buys nor sells).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from experiments.framework.rows import Cell, Row, groups, kinds, markdown, middl
 BUYERS = (1, 2, 4, 8, 12)
 REQUESTS, QUICK_REQUESTS = 1000, 100
 PLENTY = 1000
-RESTOCK_EVERY_S = 0.2  # so that a single seller soon has every item on sale
+RESTOCK_EVERY_S = 0.2  # short, so that a single seller soon has every item on sale
 PERCENTILES = (50, 90, 99)
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "response"
 TITLE = "Response time of the smallest bazaar, and with more buyers"
 QUESTION = "How long does an order take among two peers and a trader, and how does that grow with the number of buyers?"
@@ -34,7 +34,7 @@ SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every cache, every number of buyers."""
+    """Every cache with every number of buyers."""
     requests = QUICK_REQUESTS if quick else REQUESTS
     grid = []
     for buyers in BUYERS[:: len(BUYERS) - 1] if quick else BUYERS:
@@ -50,7 +50,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """From placing an order to its answer, if it was carried out; without the first ones, which wait for the opening."""
+    """The response times of purchased orders, without the first orders, which wait for the opening."""
     opened = min(h.at for h in run.told(events.Opened))
     placed = {h.event.order_id: h.at for h in run.told(events.Ordered) if h.at >= opened}
     answers = [h for h in run.told(events.Purchased) if h.event.order_id in placed]
@@ -65,7 +65,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By cache and buyers."""
+    """One line for each cache and number of buyers."""
     names = ("mean_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "answers_per_s", "purchased_percent")
     lines = [
         [cache, buyers, *(spread(values(some, name)) for name in names)]
@@ -76,7 +76,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """The percentiles against the buyers, a panel for each cache; and the answers a second."""
+    """Plots the percentiles against the buyers, with a panel for each cache, and the answers a second."""
     caches = kinds(rows, "cache")
     with picture(path, panels=len(caches) + 1) as (*panels, last):
         for panel, cache in zip(panels, caches, strict=True):
@@ -99,7 +99,7 @@ def _points(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     few, many = (kinds(rows, "buyers")[place] for place in (0, -1))
     said = [
         f"`{cache}`: {number_text(middle(rows, 'p50_ms', cache=cache, buyers=few))} ms at the median with {few} "

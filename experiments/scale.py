@@ -1,8 +1,8 @@
-"""How it grows: start, election, trade, memory and idle processors with 10 to 160 peers and 1 to 8 traders.
+"""How the bazaar scales: start, election, trade, memory and idle processor time with 10 to 160 peers and 1 to 8 traders.
 
-In theory Bully's messages grow with the square of the peers, a start with the peers (each is a process, and the machine has
-its cores), memory with the peers; goods a second only as far as more orders under way travel together: the cores are the
-same.
+In theory Bully's messages grow with the square of the number of peers. The time of a start and the memory grow linearly, as
+each peer is a process and the number of cores is fixed. Goods a second grow only as far as more concurrent orders travel
+together, because the cores stay the same.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from experiments.framework.plots import picture
 from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
 PEERS, TRADERS = (10, 20, 40, 80), (1, 2, 3, 5, 8)
-MOST_PEERS = 160  # some 5 GB of memory, and a minute: once, with one cache
+MOST_PEERS = 160  # takes some 5 GB of memory and a minute, so it is measured once, with one cache
 USUAL_TRADERS, USUAL_PEERS = 3, 20
 REQUESTS, QUICK_REQUESTS = 6_000, 200
 WINDOW = 4
 PLENTY = 1000
-PATIENCE_S = 30.0  # on a machine that starts eighty processes, slow is not dead
+PATIENCE_S = 30.0  # on a machine that starts eighty processes a peer may be slow without being dead
 IDLE_S, QUICK_IDLE_S = 12.0, 3.0
-SETTLED_S = 2.0  # until a market in which nobody buys any more is quiet
+SETTLED_S = 2.0  # the time until a market without buyers is quiet
 FOR_EVER_S = 3600.0
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "scale"
 TITLE = "How it grows"
 QUESTION = "What do more peers and more traders cost: to start, to elect, to trade, in memory, and when nobody buys?"
@@ -47,7 +47,7 @@ SEEDS = "0-1"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """More and more peers, more and more traders, and a market in which everybody buys once and never again."""
+    """More and more peers, more and more traders, and a market in which every buyer orders only once."""
     requests = QUICK_REQUESTS if quick else REQUESTS
     grid = []
     for seed in seeds:
@@ -78,7 +78,7 @@ def _cell(series: str, settings: Settings, seed: int, expected_s: float) -> Cell
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """`idle_percent`: of one core, while nobody buys; -1 where somebody does."""
+    """The measurements. `idle_percent`: percent of one core while nobody buys; -1 in markets where somebody does."""
     if not run.usage:
         raise Failed("it was over before it could be looked at")
     calls, oks, wons = run.told(events.Called), run.told(events.HeardOk), run.told(events.Recognized)
@@ -96,7 +96,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def idle_percent(run: Run) -> float:
-    """What all processes of the bazaar but MongoDB use of one core, from when the market is quiet."""
+    """The processor time, in percent of one core, of all processes except MongoDB once the market is quiet."""
     quiet = max(happened.at for happened in run.told(*events.ANSWERS)) + SETTLED_S
     quiet_s, used_s = 0.0, 0.0
     for process in {sample.process for sample in run.usage} - {"mongod"}:
@@ -109,7 +109,7 @@ def idle_percent(run: Run) -> float:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By peers, by traders; then the idle."""
+    """One line for each number of peers and of traders; then the idle markets."""
     names = ("startup_s", "election_messages", "election_ms", "shipped_per_s", "memory_mb", "process_mb")
     lines = [
         [peers, traders, cache, *(spread(values(some, name)) for name in names)]
@@ -133,7 +133,7 @@ def _series(rows: Sequence[Row], series: str) -> list[Row]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Start, election, goods and memory against peers; goods against traders."""
+    """Plots start, election, goods and memory against peers, and goods against traders."""
     by_peers, by_traders = _series(rows, "peers"), _series(rows, "traders")
     panels = (
         (by_peers, "peers", "startup_s", "start, s"),
@@ -152,7 +152,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     by_peers, by_traders = chosen(rows, series="peers"), chosen(rows, series="traders")
     crowd = [row for row in by_peers if row.labels["peers"] == str(MOST_PEERS)]
     by_peers = [row for row in by_peers if row not in crowd]

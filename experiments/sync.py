@@ -1,8 +1,8 @@
 """How often should a trader pull, and should it push? The trade-off of weak consistency, as one picture.
 
-A weak cache reads everything anew after every K served orders (`pull_every`), and tells the other traders the counts after
-each sale (`push`). The original pulls after 5 and pushes. What does each of them buy: in staleness, over-selling, messages an
-order, and throughput?
+A weak cache rereads all counts after every K served orders (`pull_every`), and tells the other traders the counts after each
+sale (`push`). The original pulls after 5 orders, and pushes. What do pull and push gain in staleness, over-selling, messages
+an order, and throughput?
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from experiments.framework.plots import picture
 from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
 TRADERS, BUYERS, SELLERS = 3, 6, 4
-GOODS = 10  # the original's deposits: they run out again and again
+GOODS = 10  # as in the original's deposits: goods run out again and again
 REQUESTS, QUICK_REQUESTS = 1000, 150
 PULL_EVERY = (1, 2, 5, 10, 20, 50)
-MOST_ON_THE_WAY = 1000  # pushes of one trader to another that are sent and not yet heard
+MOST_ON_THE_WAY = 1000  # a bound for the pushes from one trader to another that are under way
 SYNCED = ("weak",)
-"""The policies that pull and push; the others are there to compare."""
+"""The policies that pull and push. The others are measured for comparison."""
 NEVER = "-"  # the label of a cache that neither pulls nor pushes
 MEASURED = {
     "stale_sales": "sales unknown to a cached answer",
@@ -36,7 +36,7 @@ MEASURED = {
     "shipped_per_s": "goods shipped a second",
 }
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "sync"
 TITLE = "Pull and push: the price of weak consistency"
 QUESTION = "What do pulling every K orders and pushing after each sale buy, and at what price?"
@@ -56,7 +56,7 @@ SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Every K, with and without pushing; and the caches for which neither counts, to compare."""
+    """Every K, with and without pushing; and, for comparison, the caches that neither pull nor push."""
     requests = QUICK_REQUESTS if quick else REQUESTS
     grid = []
     for cache in CACHES:
@@ -78,7 +78,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """Messages: those that the cache causes and the histories note; a pull travels with a question that is asked anyway."""
+    """The measurements. Messages: those that the cache causes. A pull travels with a question that is asked anyway."""
     requests, stale = run.summary.requests, staleness(run)
     pushed, pulled = len(run.told(events.Pushed)) / requests.asked, len(run.told(events.Pulled)) / requests.asked
     return {
@@ -95,15 +95,15 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def staleness(run: Run) -> list[int]:
-    """For each order answered from a cache: how many of the other traders' sales of the item it did not know of.
+    """For each order answered from a cache: the number of other traders' sales of the item that the trader did not know of.
 
-    A trader knows what the others sold before it last asked the warehouse for the item, and what each of them sold before
-    it sent the last count that came in.
+    A trader knows the others' sales before its own last question to the warehouse for the item. Of each other trader it also
+    knows the sales before that trader sent the last push that arrived.
     """
-    sold: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # trader, item -> when
-    asked: defaultdict[tuple[str, str], float] = defaultdict(float)  # trader, item -> when it last asked the warehouse
-    pushes: defaultdict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)  # from, to -> clock, when
-    heard: defaultdict[tuple[str, str], float] = defaultdict(float)  # to, from -> when the last push heard was sent
+    sold: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # trader, item -> times
+    asked: defaultdict[tuple[str, str], float] = defaultdict(float)  # trader, item -> time it last asked the warehouse
+    pushes: defaultdict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)  # from, to -> clock, time
+    heard: defaultdict[tuple[str, str], float] = defaultdict(float)  # to, from -> sending time of the last push heard
     stale = []
     kinds: tuple[type[events.Event], ...] = (events.Taken, events.Pulled, events.Pushed, events.HeardPush)
     for h in run.told(*kinds):
@@ -133,7 +133,7 @@ def staleness(run: Run) -> list[int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """By cache, push and K."""
+    """One line for each cache, push and K."""
     names = ("stale_sales", "oversold_percent", "undersold_percent", "pushed", "pulled", "shipped_per_s", "p50_ms")
     lines = [
         [cache, push, pull_every, *(spread(values(some, name)) for name in names)]
@@ -155,7 +155,7 @@ def _others(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """What K and push do to each of the four."""
+    """Plots the effect of K and push on each of the four quantities."""
     caching = _caching(rows)
     with picture(path, panels=len(MEASURED), rows=2, height=3.6) as panels:
         for panel, (name, axis) in zip(panels, MEASURED.items(), strict=True):
@@ -171,7 +171,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     caching = _caching(rows)
     parts = []
     for cache in kinds(caching, "cache"):
@@ -199,7 +199,7 @@ def story(rows: Sequence[Row]) -> str:
 
 
 def _gain_of_pushing(rows: Sequence[Row]) -> str:
-    """What a push is worth at the same K."""
+    """The gain by pushing, at the same K."""
     less = {
         name: [
             middle(rows, name, push="off", pull_every=k) - middle(rows, name, push="on", pull_every=k)

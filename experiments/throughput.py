@@ -1,8 +1,8 @@
 """Throughput with a cache and without (the original's experiment 1): how many goods a second do 1, 2 and 3 traders ship?
 
-The original's table for 10 peers and 20 requests, cached 25 / 22 / 15 s and cacheless 63 / 55 / 40 s for 1 / 2 / 3 traders, is
-laid beside ours, at the original's own waiting times (`series=lab`). Then the same without any waiting and with thousands of
-orders (`series=fast`), and a search for what makes the gain of a cache large, small or negative (`series=search`).
+The original's table has 10 peers and 20 requests: cached 25 / 22 / 15 s and cacheless 63 / 55 / 40 s for 1 / 2 / 3 traders.
+`series=lab` measures the same at the original's own waiting times, for comparison. `series=fast` measures without any
+waiting, with thousands of orders. `series=search` searches for what makes the gain of a cache large, small or negative.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLENTY = 1000  # goods in a deposit, so that none runs out
 Change = tuple[str, dict[str, int], dict[str, float], str]
 BASE: dict[str, int] = {"traders": 3, "buyers": FAST_BUYERS, "sellers": 3}
 SEARCH: tuple[Change, ...] = (
-    # what is changed; who is there; the settings, and how far away MongoDB is; why that should matter
+    # the name of the change; the peers; the settings, and the distance to MongoDB; the reason why the change should matter
     ("nothing", {}, {}, "as in the series before, with 3 traders"),
     (
         "1-buyer-1-trader",
@@ -62,7 +62,7 @@ SEARCH: tuple[Change, ...] = (
 
 FAR_AWAY = {"database-1-ms-away": "1 ms", "database-10-ms-away": "10 ms"}
 
-# What stands on its page, and in its CSV.
+# The text of its page, and the columns of its CSV.
 NAME = "throughput"
 TITLE = "Throughput, cached and cacheless"
 QUESTION = (
@@ -74,7 +74,7 @@ SEEDS = "0-2"
 
 
 def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
-    """Series by series; the lab's pace is left out of the quick grid."""
+    """All series. The quick grid leaves out the series at the lab's pace."""
     fast_requests, search_requests = (200, 100) if quick else (2000, 600)
     grid: list[Cell] = []
     for seed in seeds:
@@ -119,7 +119,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
 
 
 def measure(run: Run) -> Mapping[str, float]:
-    """From the opening of the market to the last answer."""
+    """The figures of the trading time, from the opening of the market to the last answer."""
     trading_s, summary = run.trading_s, run.summary
     return {
         "shipped": summary.goods_shipped,
@@ -132,7 +132,7 @@ def measure(run: Run) -> Mapping[str, float]:
 
 
 def gains(rows: Sequence[Row], cache: str) -> list[float]:
-    """By how many percent this cache ships more a second than none does, seed by seed."""
+    """The gain of this cache over `none` in goods a second, in percent, by seed."""
     without = {row.seed: row.values["shipped_per_s"] for row in rows if row.labels["cache"] == "none"}
     both = [row for row in rows if row.labels["cache"] == cache and row.seed in without]
     return [100 * (row.values["shipped_per_s"] / without[row.seed] - 1) for row in both]
@@ -143,7 +143,7 @@ def _series(rows: Sequence[Row], series: str) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """One table a series."""
+    """One table for each series."""
     return "\n\n".join(filter(None, (lab_table(_series(rows, "lab")), _fast_table(rows), _search_table(rows))))
 
 
@@ -182,7 +182,7 @@ def _search_table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Seconds at the original's pace beside the original's; goods a second without waiting; and the gain for each change."""
+    """Plots seconds at the lab's pace beside the original's, goods a second without waiting, and the gain for each change."""
     lab, fast, search = (_series(rows, series) for series in ("lab", "fast", "search"))
     with picture(path, panels=3, height=4.4) as (left, centre, right):
         for (cache, buyers), some in groups(lab, "cache", "buyers"):
@@ -216,7 +216,7 @@ def _by_traders(rows: Sequence[Row], name: str) -> dict[float, list[float]]:
 
 
 def story(rows: Sequence[Row]) -> str:
-    """What was asked, what came out, why, what would change it."""
+    """The result in sentences."""
     fast, search = chosen(rows, series="fast"), chosen(rows, series="search")
     parts = [f"**Without waiting**, {_fast_story(fast)}", f"**What makes the gain.** {_search_story(search)}"]
     lab = _series(rows, "lab")

@@ -1,4 +1,4 @@
-"""Small things that tests of several files are built from. Time is advanced by hand: `at` is `Turn.now`."""
+"""Builders of test data that several test files share. Tests set the time themselves: `at` is `Turn.now`."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def a_turn(at: float = 0.0) -> Turn:
 def a_lot(
     deposit_id: str = "seller1-d0", item: Item = "salt", count: int = 3, clock: int = 1, price_cents: int = 800
 ) -> Lot:
-    """The seller is the one in the deposit's name."""
+    """A lot of the seller in the deposit's name."""
     return Lot(deposit_id, deposit_id.partition("-")[0], item, price_cents, clock, count)
 
 
 def an_order(order_id: str = "buyer0-0", item: Item = "salt", clock: int = 1) -> Order:
-    """The buyer is the one in the order's name."""
+    """An order of the buyer in the order's name."""
     return Order(order_id, order_id.partition("-")[0], item, clock)
 
 
 def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) -> Bench:
-    """These hold the seats, trader0 since entry 0, trader1 since entry 1, …; None is an empty seat. Each change of the
-    bench is a round of its own."""
+    """A bench on which these peers hold the seats: trader0 since entry 0, trader1 since entry 1, and so on. None is an empty
+    seat. Each change of the bench is a round of its own."""
     seats = tuple(None if peer is None else Seat(peer, number) for number, peer in enumerate(peers))
     at = len(peers) - 1 if position is None else position
     return Bench(seats, vacant, at, at)
@@ -47,7 +47,7 @@ def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) ->
 def a_delivery(
     source: str, target: str, *letters: Letter, number: int = 0, life: int = 1, of: int = -1, taken: int = 0
 ) -> Delivery:
-    """All letters before these are acknowledged, as far as the sender knows."""
+    """A delivery whose sender knows that all earlier letters are acknowledged."""
     return Delivery(source, target, life, number, number, of, taken, letters)
 
 
@@ -79,12 +79,12 @@ def a_plan(**values: Any) -> Plan:
 
 
 def sent(turn: Turn) -> list[tuple[str, AnyMessage]]:
-    """What the turn sends, without the clocks."""
+    """The messages that the turn sends, without their clocks."""
     return [(to, letter.body) for to, letter in turn.sends]
 
 
 def noted(turn: Turn, kind: str) -> list[dict[str, Any]]:
-    """This turn's events of one kind, each as the facts that a history would hold."""
+    """This turn's events of one kind. Each is given as the facts that a history would hold."""
     of_kind = [each.event for each in turn.events if isinstance(each.event, KINDS[kind])]
     return [msgspec.json.decode(msgspec.json.encode(event)) for event in of_kind]
 
@@ -110,9 +110,10 @@ USUAL: dict[str, Any] = {
 
 
 def an_event(kind: str, facts: dict[str, Any] | None = None) -> Event:
-    """As it stands in a history, where the fields have other names. Facts that are not given are the usual ones.
+    """An event from the facts of a history line, where the fields have other names. Missing facts get usual values.
 
-    Their types are not looked at, for it may be a lie. Raises `KeyError` or `TypeError` if the catalogue has nothing like it.
+    The types of the facts are not checked, because tests tell lies. Raises `KeyError` or `TypeError` if the catalogue has no
+    such event.
     """
     fields = msgspec.structs.fields(KINDS[kind])
     usual = {field.encode_name: USUAL[field.encode_name] for field in fields if field.required}
@@ -130,12 +131,12 @@ def a_line(
     source: str | None = None,
     sent: int | None = None,
 ) -> Recorded[Event]:
-    """Of a history."""
+    """A line of a history."""
     return recorded(at, process, Noted(clock, an_event(kind, facts), source, sent or 0))
 
 
 class Stage:
-    """Hands messages and time to one role as its peer does: messages first, then a tick."""
+    """Hands messages and time to one role, as the role's peer does: messages first, then a tick."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -154,5 +155,5 @@ class Stage:
         return turn
 
     def waits_until(self, at: float) -> Turn:
-        """Nothing comes in until then."""
+        """Lets time pass until `at`, without messages."""
         return self.hears("nobody", at=at)

@@ -1,11 +1,11 @@
-"""Breaks the bazaar on purpose, one small break at a time, and asks who notices: the tests, and a run's own verdict.
+"""Breaks the bazaar on purpose, one small break at a time, and finds out whether the tests and a run's own verdict notice.
 
     .venv/bin/python -m tests.mutants
 
-Each break is one replacement in one file, made alone in a copy of the tree. There the tests run until one fails, those
-first that are about the part; and simulated worlds, half of them with faults, are judged until one is violated. No break
-touches the judge, and the judge borrows nothing from what is broken. What came out is written to docs/reference/mutants.md.
-`--only WORD` takes the breaks whose name has this word in it, and prints without writing.
+Each break is one replacement in one file, made alone in a copy of the tree. In the copy the tests run until one fails; the
+tests of the broken part run first. Then simulated worlds, half of them with faults, are judged until one is violated. No
+break touches the judge, and the judge shares no code with the broken parts. The result is written to
+docs/reference/mutants.md. `--only WORD` selects the breaks whose name contains this word, and prints without writing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LONGEST_S = 1200
 
 
 class Noticed(NamedTuple):
-    """By whom; empty if nobody has."""
+    """What noticed a break: a test, a check and its replay command. Each is empty if nothing noticed it."""
 
     test: str
     check: str
@@ -49,7 +49,7 @@ class Noticed(NamedTuple):
 
 @contextlib.contextmanager
 def broken(mutant: Break) -> Iterator[Path]:
-    """A copy of the tree with this break in it, and no other."""
+    """A copy of the tree with this break only."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder)
         for name in COPIED:
@@ -66,13 +66,13 @@ def broken(mutant: Break) -> Iterator[Path]:
 
 
 def who_notices(mutant: Break) -> Noticed:
-    """Makes the break, and asks."""
+    """Makes the break in a copy, and runs tests and worlds there."""
     with broken(mutant) as copy:
         return Noticed(first_failing_test(copy, mutant), *first_violation(copy, mutant))
 
 
 def first_failing_test(copy: Path, mutant: Break) -> str:
-    """The name of the first test that fails; empty if none does. Unbroken, the same test must pass."""
+    """The name of the first test that fails; empty if none does. The same test must pass without the break."""
     for targets in (mutant.tests, SUITE):
         failed = _failing(copy, *targets)
         if failed and _failing(ROOT, failed):
@@ -89,7 +89,7 @@ def _failing(folder: Path, *targets: str) -> str:
 
 
 def first_violation(copy: Path, mutant: Break) -> tuple[str, str]:
-    """The check that a world violates, and how to see it; empty if all hold. Unbroken, the same world must hold."""
+    """The check that a world violates, and the replay command; empty if all hold. Without the break the world must hold."""
     fixed = {**DRAWN, **mutant.worlds}
     told = _run([sys.executable, "-m", "tests.mutants", "--judge", json.dumps(fixed)], copy)
     violated = re.search(r"^violated (\w+) (\d+)$", told, re.MULTILINE)
@@ -103,7 +103,7 @@ def first_violation(copy: Path, mutant: Break) -> tuple[str, str]:
 
 
 def judge_worlds(fixed: dict[str, Any]) -> None:
-    """In the copy: worlds, until one is violated. One that the break ends early shows nothing."""
+    """Judges worlds until one is violated. Runs in the copy. A world that raises an exception shows nothing."""
     for seed in range(WORLDS):
         with contextlib.suppress(Exception):
             for check in _judged(seed, fixed)[1]:
@@ -112,13 +112,13 @@ def judge_worlds(fixed: dict[str, Any]) -> None:
 
 
 def _judged(seed: int, fixed: dict[str, Any]) -> tuple[bool, dict[str, list[str]]]:
-    """Whether this world has faults, and what it violates."""
+    """Whether this world has faults, and its violations."""
     faults = seed % 2 == 1
     return faults, (simulate_faults if faults else simulate)(seed, **fixed)[1].violations
 
 
 def _run(command: Sequence[str], folder: Path) -> str:
-    """What a command prints. One that does not come to an end has noticed nothing."""
+    """The output of a command; empty if it exceeds `LONGEST_S`."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
     try:
         done = subprocess.run(
@@ -130,7 +130,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 
 def page(found: dict[Break, Noticed]) -> str:
-    """docs/reference/mutants.md."""
+    """The text of docs/reference/mutants.md."""
     by_tests = sum(bool(noticed.test) for noticed in found.values())
     by_verdict = sum(bool(noticed.check) for noticed in found.values())
     rows = "\n".join(
@@ -158,7 +158,7 @@ def _code(text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 if the tests do not notice a break."""
+    """Returns 1 if the tests do not notice a break."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
     parser.add_argument("--only", metavar="WORD", default="", help="the breaks with this word in their name")
     parser.add_argument("--judge", metavar="SETTINGS", type=json.loads, help=argparse.SUPPRESS)

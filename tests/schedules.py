@@ -1,9 +1,9 @@
-"""Random faults in real processes: as many whole runs as one likes, each of another seed, each judged by its audit.
+"""Random faults in real processes: any number of whole runs, each with another seed, and each judged.
 
     .venv/bin/python -m tests.schedules --runs 50
 
-Traders are killed and stopped, the warehouse and mongod killed, while the market trades. A row tells what was done to a
-run and what it withstood; any one of them is repeated by the command that is printed if it did not hold.
+While the market trades, traders are killed and stopped, and the warehouse and mongod are killed. One line for each run shows
+its faults and how many orders they hit. If a run is violated, the command that repeats it is printed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ DURATION_S = 9.0
 
 
 def settings_of(seed: int, caches: Sequence[str]) -> Settings:
-    """Every cache policy has its turn."""
+    """The settings of one run. The seeds take the cache policies in turn."""
     return with_pace("fast", seed=seed, cache=caches[seed % len(caches)], duration_s=DURATION_S)
 
 
 def suffer(settings: Settings, out: Path) -> tuple[list[str], Report]:
-    """One run, with a MongoDB of its own, and what was done to it."""
+    """Does one run with a MongoDB of its own. Returns its faults and the report."""
     faults = parse_faults([f"random:{FAULTS}"], draw_plan(settings))
     with Bazaar(settings, out, pictures=False) as bazaar:
         bazaar.injector.schedule(faults)
@@ -47,7 +47,7 @@ def suffer(settings: Settings, out: Path) -> tuple[list[str], Report]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 if a run was violated, or died."""
+    """Returns 1 if a run was violated, or died."""
     parser = argparse.ArgumentParser(prog="python -m tests.schedules", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=50, help="how many runs (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")

@@ -1,4 +1,4 @@
-"""A small market that holds, and ways to tell lies about it.
+"""The evidence of a small market that holds, and functions that falsify it (lies).
 
 peers    buyer0, seller1, seller2, buyer3 (a buyer that is never elected), buyer4 (trader0), one buyer order at a time
 ledger   0 buyer4 appointed; 1 seller1-d0: two salt at clock 10; 2 seller2-d0: one salt at clock 12
@@ -89,7 +89,7 @@ def a_market(**settings: Any) -> Evidence:
 
 
 def clients_of(histories: Mapping[str, Iterable[Recorded[Event]]]) -> Clients:
-    """What buyers and sellers asked and were told."""
+    """The operations of buyers and sellers, with the answers to them."""
     clients = Clients()
     for line in itertools.chain.from_iterable(histories.values()):
         match line.event:
@@ -118,7 +118,7 @@ Lie = Callable[[Evidence], Evidence]
 
 
 def entry(position: int, **fields: Any) -> Lie:
-    """The ledger's entry is another."""
+    """Replaces fields of a ledger entry."""
 
     def tell(evidence: Evidence) -> Evidence:
         entries = list(evidence.entries)
@@ -129,12 +129,12 @@ def entry(position: int, **fields: Any) -> Lie:
 
 
 def further(*more: AnyEntry) -> Lie:
-    """The ledger goes on."""
+    """Appends entries to the ledger."""
     return lambda evidence: changed(evidence, entries=[*evidence.entries, *more])
 
 
 def stock(**counts: int) -> Lie:
-    """The warehouse says that so much salt is left."""
+    """Changes the salt that the warehouse reports as left, by seller."""
     said = {(seller, "salt"): count for seller, count in counts.items()}
     return lambda evidence: changed(evidence, stock={**(evidence.stock or {}), **said})
 
@@ -144,7 +144,7 @@ def _is(line: Recorded[Event], what: str, order: str | None) -> bool:
 
 
 def event(process: str, what: str, order: str | None, /, **fields: Any) -> Lie:
-    """What happened to this order was different: `fields` replace the line's, its `kind`, or else the event's."""
+    """Changes the events of this kind for this order. `fields` replace fields of the line, its `kind`, or else facts."""
 
     def tell(evidence: Evidence) -> Evidence:
         def told(happened: Recorded[Event]) -> Recorded[Event]:
@@ -173,7 +173,7 @@ def event(process: str, what: str, order: str | None, /, **fields: Any) -> Lie:
 
 
 def without(process: str, what: str, order: str | None) -> Lie:
-    """It never happened."""
+    """Removes the events of this kind for this order."""
 
     def tell(evidence: Evidence) -> Evidence:
         kept = [line for line in evidence.histories[process] if not _is(line, what, order)]
@@ -183,7 +183,7 @@ def without(process: str, what: str, order: str | None) -> Lie:
 
 
 def also(process: str, clock: int, what: str, /, **facts: Any) -> Lie:
-    """Something more happened."""
+    """Adds an event."""
 
     def tell(evidence: Evidence) -> Evidence:
         history = [*evidence.histories.get(process, ()), a_line(clock / 100, process, clock, what, facts)]
@@ -203,17 +203,17 @@ def all_of(*lies: Lie) -> Lie:
 
 
 def promising_more(evidence: Evidence) -> Evidence:
-    """The cache policy had promised more than it kept."""
+    """Makes the plan say that the cache policy promised to be strong."""
     return changed(evidence, plan=changed(evidence.plan, promises="strong"))
 
 
 def done(kind: str, name: str, clock: int, for_s: float = 0.0) -> Lie:
-    """The launcher did something to `name`."""
+    """Adds a fault that the launcher did to `name`."""
     return also("launcher", clock, "fault", fault=f"{kind}:{name}@1", kind=kind, name=name, for_s=for_s)
 
 
 def dead(*names: str) -> Lie:
-    """These are not there at the end."""
+    """Makes these processes dead at the end."""
     return lambda evidence: changed(evidence, dead=frozenset(names))
 
 

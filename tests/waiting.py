@@ -1,4 +1,4 @@
-"""Waiting for something that other processes do. The one file of the tests that may sleep."""
+"""Waits for something that other processes do. This is the only file of the tests that may sleep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_EVERY_S = 0.02
 
 
 def wait_until(condition: Callable[[], T | None], deadline_s: float = 10.0) -> T:
-    """Return the first true value of `condition`; AssertionError if there is none in `deadline_s` seconds."""
+    """Returns the first true value of `condition`. Raises `AssertionError` if there is none within `deadline_s` seconds."""
     end = time.monotonic() + deadline_s
     while True:
         if value := condition():

@@ -1,1 +1,1 @@
-"""Whether a run was right, and its figures: read from what its processes wrote down."""
+"""The verdict on a run, and its figures, both computed from what its processes wrote down."""

@@ -1,9 +1,9 @@
-"""What the faults of a run cost: who noticed each of them and when, and when the market went on in its place.
+"""What the faults of a run cost: when each fault was detected, and when the market had recovered from it.
 
-A fault's time is its own: from the moment that it is done until the next fault on the same name, or until somebody ends
-the process by hand; a death or a sale after that has another cause. Who has to notice depends on whom it hit. A trader's
-death is noticed by the other traders, the end of any other process by the launcher; a pause that ends before anybody has
-missed the process is noticed by nobody.
+A fault's time reaches from the moment of its injection to the next fault on the same name, or to the moment when somebody
+ends the process by hand. A death or a sale after that has another cause. The victim decides
+which process has to notice: the other traders notice a trader's death, and the launcher notices the end of any other
+process. Nobody notices a pause that ends before the process was missed.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ Histories = Mapping[str, Iterable[Recorded[Event]]]
 
 
 class Fault(msgspec.Struct):
-    """One fault; times in seconds since the epoch (in the simulator: since the start), None for what never came."""
+    """One fault. Times are in seconds since the epoch (in the simulator: since the start); None means never."""
 
     what: str
     kind: str
     names: tuple[str, ...]
     at: float
     for_s: float
-    """How long it lasts by itself; 0 for what is done once."""
+    """How long the fault lasts by itself; 0 for an instantaneous one."""
     hit_trader: bool
-    """Whether one of `names` held a trader's seat then."""
+    """Whether one of `names` held a trader's seat at that time."""
     until: float = NEVER
     """When the next fault on the same name was done."""
     noticed_at: float | None = None
     recovered_at: float | None = None
 
     def told(self, since: float) -> dict[str, Any]:
-        """As in `summary.json`: `at_s` counts from `since`, the rest from the fault."""
+        """The fault as `summary.json` has it: `at_s` counts from `since`, the other times from the fault."""
         noticed, recovered = (
             None if at is None else round(at - self.at, 3) for at in (self.noticed_at, self.recovered_at)
         )
@@ -54,7 +54,7 @@ class Fault(msgspec.Struct):
 
 
 class _Wish(msgspec.Struct):
-    """The first event of these kinds, not before a time, ends a fault."""
+    """A condition for recovery: the first event of one of these kinds at or after `after` ends the fault."""
 
     fault: Fault
     kinds: tuple[type[Event], ...]
@@ -64,7 +64,7 @@ class _Wish(msgspec.Struct):
 def faults_of(histories: Histories) -> list[Fault]:
     """The faults of a run in the order of their time, each with its aftermath."""
     if not any(True for _ in only(histories.get("launcher", ()), events.Fault)):
-        return []  # to look for what they cost means to read all histories
+        return []  # the search for their cost would read all histories
     faults: list[Fault] = []
     traders: dict[str, None] = {}
     seated: set[str] = set()
@@ -96,14 +96,14 @@ def _add(faults: list[Fault], at: float, done: events.Fault, seated: set[str]) -
 
 
 def _end(faults: Iterable[Fault], names: Collection[str], at: float, besides: str = "") -> None:
-    """What happens to these from now on is not the earlier faults' doing; but for those of one kind, it may be."""
+    """Ends the time of the earlier faults on these names, except of the faults of the kind `besides`."""
     for fault in faults:
         if fault.until == NEVER and fault.kind != besides and not set(names).isdisjoint(fault.names):
             fault.until = at
 
 
 def _notices(line: Recorded[Event], fault: Fault) -> bool:
-    """Whether by this event somebody noticed the fault."""
+    """Whether this event shows that somebody noticed the fault."""
     match line.event:
         case events.Started(name):
             return fault.kind == "restart" and name in fault.names
@@ -118,9 +118,9 @@ def _notices(line: Recorded[Event], fault: Fault) -> bool:
     return False
 
 
-# -------------------------------------------------------------------------------------- going on
+# -------------------------------------------------------------------------------------- recovery
 def _find_recoveries(faults: list[Fault], histories: Histories, traders: Collection[str]) -> None:
-    """Each history is gone through once, and no further than anybody wants something of it."""
+    """Sets `recovered_at`. Each history is read once, and only until all wishes for it are fulfilled."""
     wishes: defaultdict[str, list[_Wish]] = defaultdict(list)
     for fault in faults:
         for process, wish in _wishes(fault, traders):
@@ -139,7 +139,7 @@ def _find_recoveries(faults: list[Fault], histories: Histories, traders: Collect
 
 
 def _wishes(fault: Fault, traders: Collection[str]) -> Iterator[tuple[str, _Wish]]:
-    """What has to happen, in which process, that the market has got over the fault. `traders`: all that ever were."""
+    """The events, by process, of which the first shows that the market recovered. `traders`: all peers ever elected."""
     over = fault.at + fault.for_s if fault.for_s else fault.noticed_at
     for name in fault.names:
         if fault.hit_trader and fault.kind != "restart" and fault.noticed_at is not None:
@@ -148,7 +148,7 @@ def _wishes(fault: Fault, traders: Collection[str]) -> Iterator[tuple[str, _Wish
                     yield other, _Wish(fault, (events.Traded,), fault.noticed_at)
         elif over is None:
             continue
-        elif name not in (WAREHOUSE, MONGOD):  # it goes on itself
+        elif name not in (WAREHOUSE, MONGOD):  # the victim itself goes on
             as_seller, as_buyer = (events.Sold, events.Registered), (events.Purchased, events.FoundUnavailable)
             own = as_seller if is_seller(name) else as_buyer
             yield name, _Wish(fault, (events.Traded, *own), over)

@@ -1,10 +1,10 @@
-"""Judges a run from its folder, and nothing else.
+"""Judges a run from its folder alone.
 
 `python -m bazaar.analysis.judgement RUN` writes `audit.json` and `summary.json`.
 
-Anybody can, at any time, as often as they like, on any machine: what it takes is all in the folder, and the same folder is
-judged with the same bytes. Also a run whose launcher was killed. One whose files somebody has changed since it was judged
-first is not, unless its seal is taken away.
+Anybody can judge a run at any time, as often as they like, on any machine: the folder holds all that is needed, and the
+same folder gives the same bytes. A run whose launcher was killed can be judged, too. A run whose files were changed since
+it was first judged is refused, unless its seal is deleted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOT_JUDGED = 2
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What came out, and which files could not be made, each with the reason."""
+    """The result, and the files that could not be written, each with the reason."""
 
     summary: Summary
     report: Report
@@ -41,7 +41,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Sound:
-    """Of a history, what can be read of it; gone through anew each time."""
+    """The readable lines of a history. Each iteration reads the file anew."""
 
     def __init__(self, history: HistoryFile) -> None:
         self._history = history
@@ -51,7 +51,7 @@ class Sound:
 
 
 def plan_of(run: Path) -> Plan:
-    """The plan in a run's folder. Raises `UsageError` if that is none."""
+    """The plan in a run's folder. Raises `UsageError` if there is none."""
     try:
         return load(run / "bazaar.json")
     except OSError as error:
@@ -62,7 +62,7 @@ def plan_of(run: Path) -> Plan:
 
 
 def judged(run: Path) -> Judgement:
-    """Judges, and writes. Raises `UsageError`, in one line, if it cannot be judged; then nothing was changed."""
+    """Judges a run and writes its files. Raises `UsageError`, in one line, and changes nothing if it cannot be judged."""
     plan = plan_of(run)
     if (change := broken(run)) is not None:
         raise UsageError(
@@ -89,7 +89,7 @@ def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iter
 
 
 def launch_of(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:
-    """When a run was launched, in seconds since the epoch: as it says, else at the first event."""
+    """The time of a run's launch, in seconds since the epoch: the recorded one, else that of the first event."""
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return clock_of(run).wall
     firsts = (line.at for history in histories.values() for line in itertools.islice(history, 1))
@@ -97,10 +97,10 @@ def launch_of(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> 
 
 
 def _damage(histories: Mapping[str, HistoryFile]) -> Iterator[tuple[str, str]]:
-    """The lines with which the figures cannot be made: where each stands, and what is wrong with it.
+    """The lines that make the figures impossible: the place of each, and what is wrong with it.
 
-    The judge reads of a line what its checks need. Here all of it is read: an event of a kind that is not in the catalogue,
-    or one with a field too many, is no line of ours either, and what it was meant to say nobody knows.
+    The judge reads only the fields that its checks need. This function reads whole lines: an event of a kind that is not in
+    the catalogue, or one with an extra field, counts as damage, too, because nobody knows its meaning.
     """
     for name, history in histories.items():
         for number, reason in history.damage():
@@ -108,7 +108,7 @@ def _damage(histories: Mapping[str, HistoryFile]) -> Iterator[tuple[str, str]]:
 
 
 def _doubted(report: Report, damage: Mapping[str, str]) -> Report:
-    """The report, with the damage that it does not tell of: with it nothing can be said to have held."""
+    """The report, completed by the damage that it does not mention. With damage, "held" becomes "unknown"."""
     more = [
         f"{place} {reason}"
         for place, reason in damage.items()
@@ -121,12 +121,12 @@ def _doubted(report: Report, damage: Mapping[str, str]) -> Report:
 
 
 def _say(share: float) -> None:
-    """How much of the evidence was read."""
+    """Prints the fraction of the evidence that was read."""
     print(f"{share:.3f}", flush=True)
 
 
 def _written(run: Path, records: Iterable[tuple[str, msgspec.Struct]]) -> Iterator[str]:
-    """Writes each file in one piece; tells what could not be written."""
+    """Writes each file atomically. Yields a sentence for each file that could not be written."""
     for name, record in records:
         try:
             with in_one_piece(run / name) as draft:
@@ -136,7 +136,7 @@ def _written(run: Path, records: Iterable[tuple[str, msgspec.Struct]]) -> Iterat
 
 
 def main() -> int:
-    """Prints how far it is, a share a line, and the judgement as JSON; else 2, and one line of complaint."""
+    """Prints its progress, one fraction a line, and the judgement as JSON. On an error prints one line, and returns 2."""
     try:
         judgement = judged(Path(sys.argv[1]))
     except UsageError as error:

@@ -1,20 +1,21 @@
-"""The second judge: can what buyers and sellers were told have come from one stock of each item? It knows no ledger.
+"""The second judge: are the answers to buyers and sellers linearizable, with one stock of each item? It reads no ledger.
 
-A seller's deposit and a buyer's order are operations on the stock of an item, a counter for each seller. Each has its
-effect, at once and as a whole, somewhere between the call and the answer: a deposit adds its units, an order that is
-answered `purchased` takes one of the seller's and finds one there, an order that is answered `found_unavailable` finds
-none of anybody's. What has no answer may have had its effect or not. If no sequence of effects explains all answers,
-somebody was told what cannot be (Herlihy & Wing, "Linearizability", TOPLAS 12(3), 1990). Only the first answer counts: what
-is taken back later was sold to somebody who believed it.
+A seller's deposit and a buyer's order are operations on the stock of an item, which has a counter for each seller. Each
+operation takes effect atomically at some point between its call and its answer. A deposit adds its units. An order that is
+answered `purchased` finds a unit of the seller and takes it. An order that is answered `found_unavailable` finds no unit of
+any seller. An operation without an answer may or may not have taken effect. If no sequence of effects explains all
+answers, the answers are not linearizable (Herlihy & Wing, "Linearizability", TOPLAS 12(3), 1990). Only the first answer to
+an operation counts: a buyer believed a sale even if it was taken back later.
 
 The search is that of Wing & Gong ("Testing and Verifying Concurrent Objects", JPDC 17, 1993), just in time as in Lowe
 ("Testing for Linearizability", CCPE 29(4), 2017): an operation is put into the sequence when its own answer, or that of
-another, needs it there. Counters leave little to try. The buyers of a seller take one unit each, so the one whose answer
-comes first goes first; and to take earlier than need be helps only those who were told that there is none.
+another operation, requires it. Counters leave few alternatives. Each buyer of a seller takes one unit, so the search lets
+the buyer with the earliest answer go first. To take a unit earlier than necessary helps only the buyers that were told
+that there is none.
 
-Time is the Lamport clock of the clients' own events, not a clock on a wall, which may step, or differ from machine to
-machine: an answer precedes a call if its clock is lower, and on equal clocks they overlap. That is sound: whatever is
-decided between a call and its answer has a clock between theirs, and what a decision rests on has a lower one.
+Time is the Lamport clock of the clients' own events. Wall clocks may step, and may differ from machine to machine. An
+answer precedes a call if its clock is lower; with equal clocks the two operations overlap. This is sound: a decision
+between a call and its answer has a clock between theirs, and the events that the decision depends on have lower clocks.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ import msgspec
 NEVER = float("inf")
 MOST_OPERATIONS = 200_000  # of a run: tens of megabytes
 MOST_STEPS = (
-    10_000_000  # of an item: some seconds. What can be explained takes some ten steps for each order and deposit.
+    10_000_000  # of an item: some seconds. Answers that can be explained take some ten steps for each operation.
 )
 
-Stock = frozenset[tuple[str, int]]  # of those sellers who have any
+Stock = frozenset[tuple[str, int]]  # the sellers that have units, with their counts
 Configuration = tuple[Stock, frozenset[int]]
-"""What may be in stock by now, and which operations without an answer so far have had their effect."""
+"""A possible stock, and the operations that have taken effect but have no answer yet."""
 
 
 class Operation(msgspec.Struct):
@@ -43,34 +44,37 @@ class Operation(msgspec.Struct):
     name: str
     item: str
     called: int
-    """By the client's Lamport clock."""
+    """The client's Lamport clock at the call."""
     effect: int = -1
-    """Units added to the stock; -1 takes one and needs one, 0 needs that there is none."""
+    """Units added to the stock. -1 requires a unit and takes it; 0 requires an empty stock."""
     seller: str = ""
-    """Whose stock it changes: empty for an order that is not answered, or with `found_unavailable`."""
+    """The seller whose stock it changes. Empty for an order without an answer, or with the answer `found_unavailable`."""
     answered: float = NEVER
 
 
 class Finding(NamedTuple):
-    """Of one item. `explained` is None if that was not found out; the story tells why, or which answer cannot be."""
+    """The result for one item. `explained` is None if the search gave up.
+
+    The story tells why it gave up, or which answer is impossible.
+    """
 
     explained: bool | None
     story: str = ""
 
 
 class Clients:
-    """Collects the operations, from the first call of each to its first answer: also of one that is asked again."""
+    """Collects the operations. Each lasts from its first call to its first answer, even if it was repeated."""
 
     def __init__(self, most_operations: int = MOST_OPERATIONS) -> None:
         self._most = most_operations
         self._operations: dict[str, Operation] = {}
 
     def ordered(self, order: str, item: str, clock: int) -> None:
-        """A buyer has called."""
+        """A buyer placed an order."""
         self._call(Operation(order, item, clock))
 
     def offered(self, deposit: str, item: str, count: int, clock: int) -> None:
-        """A seller has called; the deposit is named after it."""
+        """A seller offered a deposit. The name of the deposit begins with the seller's."""
         if count > 0:
             self._call(Operation(deposit, item, clock, count, deposit.rpartition("-")[0]))
 
@@ -84,7 +88,7 @@ class Clients:
             operation.seller = seller
 
     def found_unavailable(self, order: str, clock: int) -> None:
-        """A buyer was told that there is none."""
+        """A buyer was told that no unit is left."""
         if (operation := self._answer(order, clock)) is not None:
             operation.effect = 0
 
@@ -96,7 +100,7 @@ class Clients:
         operation = self._operations.get(name)
         if operation is None or operation.answered != NEVER:
             return None
-        operation.answered = max(clock, operation.called)  # a clock that went back is somebody else's to judge
+        operation.answered = max(clock, operation.called)  # another check judges a clock that went back
         return operation
 
     def find(self) -> dict[str, Finding]:
@@ -112,7 +116,7 @@ class Clients:
 
 
 def explain(operations: Sequence[Operation], most_steps: int = MOST_STEPS) -> Finding:
-    """Whether a stock that is empty at first explains these operations on one item; if not, the first answer it does not."""
+    """Whether an initially empty stock explains these operations on one item; if not, the first answer that it does not."""
     search = _Search(operations)
     for _, is_answer, number in _events(operations):
         if not is_answer:
@@ -131,21 +135,24 @@ def _events(operations: Sequence[Operation]) -> list[tuple[float, bool, int]]:
 
 
 class _Search:
-    """All that may be in stock after each call and answer. Where there is nothing, those who are to find nothing do."""
+    """All possible configurations after each call and answer.
+
+    As soon as the stock is empty, all pending operations that require an empty stock take effect.
+    """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.steps = 0
         self._operations = operations
         self._configurations: set[Configuration] = {(frozenset(), frozenset())}
         self._pending: defaultdict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
-        """By seller and sign of the effect: called and not yet answered, in the order of their answers."""
+        """The pending operations, by seller and sign of the effect, in the order of their answers."""
 
     def call(self, number: int) -> None:
         insort(self._alike(number), (self._operations[number].answered, number))
         self._configurations = {self._settled(*configuration) for configuration in self._configurations}
 
     def answer(self, number: int) -> bool:
-        """False if this answer cannot be."""
+        """Takes in an answer. Returns False if the answer is impossible."""
         following: set[Configuration] = set()
         for stock, done in self._configurations:
             ways = [(stock, done)] if number in done else self._ways(number, stock, done)
@@ -157,7 +164,7 @@ class _Search:
         return bool(following)
 
     def _ways(self, number: int, stock: Stock, done: frozenset[int]) -> Iterator[Configuration]:
-        """The ways to let this operation have its effect now."""
+        """The ways to let this operation take effect now."""
         operation = self._operations[number]
         seller = operation.seller
         if operation.effect == 0:
@@ -172,14 +179,14 @@ class _Search:
                     yield self._settled(_changed(increased, seller, -1), others)
 
     def _deposited(self, deposit: Operation, stock: Stock, done: frozenset[int]) -> Iterator[Configuration]:
-        """At once, or after others have found that there is nothing."""
+        """The deposit takes effect at once, or after other operations found the stock empty."""
         seller, count = deposit.seller, deposit.effect
         yield _changed(stock, seller, count), done
         if stock and self._left("", 0, done):
             yield from ((_changed(empty, seller, count), others) for empty, others in self._emptied(stock, done))
 
     def _emptied(self, stock: Stock, done: frozenset[int]) -> Iterator[Configuration]:
-        """Buyers take what there is, if there are so many; those without an answer may have bought anything."""
+        """Pending buyers take the whole stock, if they are enough. Unanswered buyers may have bought from any seller."""
         anybody = self._left("", -1, done)
         taking: set[int] = set()
         for seller, count in stock:
@@ -196,7 +203,7 @@ class _Search:
         return stock, done if stock else done.union(self._left("", 0, done))
 
     def _left(self, seller: str, sign: int, done: frozenset[int]) -> list[int]:
-        """Those that are pending and have not had their effect."""
+        """The pending operations that have not taken effect yet."""
         pending = self._pending[seller, sign]
         self.steps += len(pending)
         return [number for _, number in pending if number not in done]
@@ -213,7 +220,7 @@ def _changed(stock: Stock, seller: str, by: int) -> Stock:
 
 
 def _story(operations: Sequence[Operation], told: Operation) -> str:
-    """The answer that no sequence explains, beside what can be counted: it is not always a proof by itself."""
+    """The answer that no sequence explains, with some counts. The counts alone are not always a proof."""
     bought, sellers = told.effect < 0, told.seller or "all sellers"
     others = [other for other in operations if other is not told and (not bought or told.seller == other.seller)]
     offered = sum(other.effect for other in others if other.effect > 0 and other.called < told.answered)

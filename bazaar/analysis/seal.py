@@ -1,7 +1,7 @@
-"""The seal of a run: by which bytes it was judged first. So a later judgement notices that somebody has changed them.
+"""The seal of a run: sizes and checksums of the files by which it was first judged. A later judgement detects changes.
 
-It is no protection against malice: whoever edits a history can edit the seal. It keeps a verdict from being about something
-else than the run, because of a slip, a bad copy, or a file of another run that found its way into the folder.
+The seal is no protection against malice: a person who edits a history can edit the seal. It protects a verdict against
+accidents: an edit by mistake, a bad copy, or a file of another run in the folder.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Seal = dict[str, tuple[int, int]]
 
 
 def seal(run: Path) -> None:
-    """Seals what a run has left, unless it is sealed already. A folder that cannot be written to stays without."""
+    """Seals the files of a run, unless it is sealed already. A folder that cannot be written to stays unsealed."""
     if not (run / SEAL_FILE).exists():
         with contextlib.suppress(OSError), in_one_piece(run / SEAL_FILE) as draft:
             draft.write_bytes(msgspec.json.format(msgspec.json.encode(_marks(run)), indent=2) + b"\n")
 
 
 def broken(run: Path) -> str | None:
-    """What is not as it was when the run was sealed, in words; None if all of it is, or there is no seal."""
+    """The first difference from the sealed files, in words; None if there is no difference, or no seal."""
     try:
         sealed = msgspec.json.decode((run / SEAL_FILE).read_bytes(), type=Seal)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The figures of a run, from its ledger and histories: `summary.json` (requirement H, and more beyond `audit`).
+"""The figures of a run, from its ledger and histories: `summary.json` (requirement H; further fields follow `audit`).
 
-Trading is counted from the opening, when the first trader says that it can begin, until the launcher ends it; where it was
-asked for a number of orders, until the last of them is answered. An order is answered
-when its buyer hears of it first; what corrects that answer later changes what became of the order, not how long it took.
+Trading time begins with the opening, when the first trader says that trading can begin. It ends when the launcher ends
+trading, or, in a run of a fixed number of orders, when the last of them is answered. The response time of an order ends
+with the first answer to its buyer. A later correction changes the outcome of the order, but not its response time.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Requests(msgspec.Struct, frozen=True):
     unavailable: int
     oversold: int
     undersold: int
-    """Of those refused (unavailable or oversold): how many although the warehouse had stock of the item then."""
+    """The number of refused orders (unavailable or oversold) for whose item the warehouse had stock at that time."""
     unanswered: int
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """From a buyer's placing an order to its first answer, in milliseconds."""
+    """The time from the placing of an order to its first answer, in milliseconds."""
 
     p50: float
     p99: float
 
 
 class Earnings(msgspec.Struct, frozen=True):
-    """What each trader kept and each seller earned of the sales in the ledger, in cents: 20 and 80 % (requirement C5)."""
+    """The shares of each trader and each seller in the sales of the ledger, in cents: 20 and 80 % (requirement C5)."""
 
     traders: dict[str, int]
     sellers: dict[str, int]
@@ -56,7 +56,7 @@ class Deposal(msgspec.Struct, frozen=True):
     peer: str
     seat: int
     at_s: float | None
-    """Seconds since the opening; None if the warehouse was killed before it could write that down."""
+    """Seconds since the opening; None if the warehouse was killed before it could write the time down."""
     why: Literal["killed", "resigned", "silent"]
 
 
@@ -67,7 +67,7 @@ class Summary(msgspec.Struct, frozen=True):
     seed: int
     peers: int
     traders: list[str]
-    """In the order of their election, also those who do not trade any more."""
+    """All elected peers in the order of their election, also those that no longer trade."""
     cache: str
     pace: str
     requests: Requests
@@ -80,17 +80,17 @@ class Summary(msgspec.Struct, frozen=True):
     faults: list[dict[str, Any]]
     audit: dict[str, bool]
     traders_at_end: list[str]
-    """By seat."""
+    """The traders at the end, by seat."""
     deposed: list[Deposal]
     deposed_alive: int
-    """Of those: how many with nothing wrong that anybody could see."""
+    """The number of those that were deposed without a visible cause."""
     earnings: Earnings
     examples: dict[str, str] = {}
-    """An order that was `oversold`, `undersold` or `lost` (unanswered), if there is any; `bash run.sh explain` tells why."""
+    """One order each that was `oversold`, `undersold` or `lost` (unanswered), if any; `bash run.sh explain` tells why."""
 
 
 def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
-    """`launched_at`: seconds since the epoch."""
+    """Computes the figures. `launched_at`: seconds since the epoch."""
     settings = evidence.plan.settings
     orders = _Orders(evidence.histories.values())
     opened = (line.at for history in evidence.histories.values() for line in only(history, events.Opened))
@@ -133,7 +133,7 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
 
 
 def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:
-    """None: it has not begun. Of a launcher that was killed nobody knows when it would have ended: the last answer counts."""
+    """The end of trading; None if trading never began. If the launcher was killed, the last answer is the end."""
     requests = evidence.plan.settings.requests
     if orders.first_at is None or (requests is not None and orders.asked - orders.unanswered >= requests):
         return orders.last_answer_at
@@ -142,7 +142,7 @@ def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:
 
 
 class _Orders:
-    """What the buyers asked and were told. Its memory is bounded: a number for each order, and three bits."""
+    """The buyers' orders and answers. The memory is bounded: a number and three bits for each order."""
 
     def __init__(self, histories: Iterable[Iterable[Recorded[events.Event]]]) -> None:
         self.asked = self.unanswered = 0
@@ -153,12 +153,12 @@ class _Orders:
         for history in histories:
             self._read(history, waits)
         self.waits: Sequence[float] = sorted(waits)
-        """Of each answered order, how long its first answer took, in seconds, ascending."""
+        """The response times of the answered orders, in seconds, ascending."""
 
     def _read(self, history: Iterable[Recorded[events.Event]], waits: array[float]) -> None:
         placed = IdSet()
         open_since: dict[str, float] = {}
-        # By their latest answer; the rest is purchased.
+        # The refused orders, by their latest answer; all others are purchased.
         refused: dict[type[events.OfOrder], IdSet] = {events.FoundUnavailable: IdSet(), events.Revoked: IdSet()}
         for line in only(history, events.Ordered, *events.ANSWERS):
             kind, order, at = type(line.event), line.event.order_id, line.at
@@ -183,7 +183,7 @@ class _Orders:
 
 
 def _sales(entries: Iterable[AnyEntry]) -> tuple[int, int, Earnings]:
-    """How many goods were sold, how many orders under-sold, and what was earned."""
+    """The number of goods sold, the number of orders under-sold, and the earnings."""
     left: Counter[Item] = Counter()
     traders: Counter[str] = Counter()
     sellers: Counter[str] = Counter()
@@ -205,7 +205,7 @@ def _sales(entries: Iterable[AnyEntry]) -> tuple[int, int, Earnings]:
 
 # ------------------------------------------------------------------------------------------------ the bench
 def _bench(entries: Iterable[AnyEntry]) -> list[str]:
-    """Who held the seats at the end, by seat."""
+    """The peers that held the seats at the end, by seat."""
     seats: dict[int, str] = {}
     for entry in entries:
         if isinstance(entry, Appoint):
@@ -216,7 +216,7 @@ def _bench(entries: Iterable[AnyEntry]) -> list[str]:
 
 
 def _deposed(evidence: Evidence, opening: float) -> list[Deposal]:
-    """Who lost its seat, in order."""
+    """The deposals, in the order of the ledger."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     for line in only(evidence.histories.get(WAREHOUSE, ()), events.Deposed):
         times[line.event.peer].append(line.at)
@@ -235,7 +235,7 @@ def _deposed(evidence: Evidence, opening: float) -> list[Deposal]:
 
 
 def percentile(ascending: Sequence[float], percent: int) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
+    """The nearest-rank percentile; 0 if there are no values."""
     if not ascending:
         return 0.0
     return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]

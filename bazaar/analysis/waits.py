@@ -11,16 +11,16 @@ from bazaar.runtime.history import Recorded, only
 
 
 class Wait(NamedTuple):
-    """Of one order, in seconds since the epoch."""
+    """The times of one order, in seconds since the epoch."""
 
     order: str
     placed_at: float
     answered_at: float | None
-    """None: it has no answer."""
+    """None if the order has no answer."""
 
 
 def waits_in(history: Iterable[Recorded[Event]]) -> Iterator[Wait]:
-    """Of the orders of one buyer, by its history: the answered ones in the order of their answers, then the others."""
+    """The waits of one buyer's orders: the answered ones in the order of their answers, then the others."""
     placed: dict[str, float] = {}
     for line in only(history, events.Ordered, *events.ANSWERS):
         order = line.event.order_id

@@ -1,1 +1,1 @@
-"""How a run looks: the terminal, sentences, pictures. They read what is written down, and change nothing."""
+"""The views of a run: the terminal, sentences, pictures. They read the records of a run, and change nothing."""

@@ -1,7 +1,7 @@
-"""The course of a run: how much of what happened when, who was what, and the single events that one would want to read.
+"""The course of a run: counts over time, the role of each process over time, and the single events worth reading.
 
-Single events are kept where something is seldom: so many of each kind, and some more after each fault and each election. What
-was left out is counted by kind. Memory is bounded thereby: only the orders without an answer are held besides.
+Only a limited number of single events of each kind is kept, and some more after each fault and each election. The events
+that are left out are counted by kind. So the memory is bounded, except for the orders without an answer.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from bazaar.views.pieces import Piece, Pieces, bucket
 
 MOST_OF_A_KIND, MORE_AFTER_A_TURN, MOST_EVENTS = 40, 12, 2_000
 EVERY_TENTH = b'0","item"'
-"""In the line of an order whose number ends so: where lines are only counted, these alone are timed."""
+"""Part of the line of an order whose number ends in 0. Where lines are only counted, only these orders are timed."""
 
 TURNS: tuple[type[Event], ...] = (events.Fault, events.Fell, events.ElectionStarted)
-"""After these there is room for more single events."""
+"""Events after which more single events are kept."""
 SELDOM: tuple[type[Event], ...] = (
     *TURNS,
     *(events.Reelection, events.Elected, events.Opened, events.TraderDied, events.Deposed, events.Resigned),
     *(events.SteppedDown, events.NothingToResign, events.TookOver, events.Inherited, events.Unreadable, events.Absent),
     *(events.Missed, events.Started, events.Closing, events.Ended),
 )
-"""Read one by one also where all else is only counted."""
+"""Events that are decoded even where all others are only counted."""
 TOLD = frozenset((told[0] if isinstance(told, tuple) else told).kind for told in SENTENCES)
-"""The kinds of events for which there are sentences."""
+"""The kinds of events that have sentences."""
 _SELDOM = frozenset(kind.kind for kind in SELDOM)
 _TIMED = frozenset(kind.kind for kind in (events.Ordered, *events.ANSWERS))
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A process is something else from now on. `t` in seconds since the launch, also below."""
+    """A change of a process's role or state. `t` is in seconds since the launch, here and below."""
 
     t: float
     who: str
     now: str
-    """`traderI`, `peer` (no trader any more), `dead`, `up`, `paused`; or it `took over` a queue."""
+    """`traderI`, `peer` (no trader any more), `dead`, `up`, `paused`; or `took over`: it took over a queue."""
     until: float | None = None
-    """When a pause is over by itself."""
+    """The time when a pause ends by itself."""
     of: str | None = None
-    """Whose queue was taken over."""
+    """The peer whose queue was taken over."""
 
 
 class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A single event, told."""
+    """A single event, with its sentence."""
 
     t: float
     who: str
@@ -62,26 +62,26 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Course:
-    """`add` every event, in the order of their time; or `count` a process's lines, which is quicker and knows less."""
+    """The course so far. `add` takes every event, in order of time. `count` takes many lines: faster, but less detailed."""
 
     def __init__(self, launched_at: float) -> None:
         self.launched_at = launched_at
         self.end = 0.0
-        """Of the last event, in seconds since the launch."""
+        """The time of the last event, in seconds since the launch."""
         self.pieces = Pieces()
         self.changes: list[Change] = []
         self.happenings: list[Happening] = []
         self.opening: float | None = None
-        """When trading began, in seconds since the launch."""
+        """The time when trading began, in seconds since the launch."""
         self.ended = False
         """Whether the launcher has said that the run is over."""
         self.sampled = False
         """Whether only every tenth order was timed, at least for a while."""
         self.seen: Counter[str] = Counter()
-        """How many events there were of each kind."""
+        """The number of events of each kind."""
         self.kept: Counter[str] = Counter()
         self.open: dict[str, float] = {}
-        """The orders that have no answer: when they were placed."""
+        """The orders without an answer, with the times when they were placed."""
         self._room = dict.fromkeys(TOLD, MOST_OF_A_KIND)
         self._queue: Counter[str] = Counter()
         self._stock: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class Course:
 
     # --------------------------------------------------------------------------------------- taking in
     def add(self, line: Recorded[Event]) -> None:
-        """One event."""
+        """Takes in one event."""
         kind = type(line.event)
         self.seen[kind.kind] += 1
         self.end = max(self.end, line.at - self.launched_at)
@@ -104,7 +104,7 @@ class Course:
             self._keep(line)
 
     def count(self, process: str, at: float, lines: Sequence[bytes]) -> None:
-        """Lines of one process that are too many to be read one by one; `at`: when they were read."""
+        """Counts the lines of one process when they are too many to be decoded. `at`: the time when they were read."""
         self.end = max(self.end, at - self.launched_at)
         kinds = [kind_of(line) for line in lines]
         counts = Counter(kinds)
@@ -140,7 +140,7 @@ class Course:
         return self.pieces.at(at - self.launched_at)
 
     def _wait(self, process: str, at: float, more: int) -> None:
-        """So many orders more wait there, or less."""
+        """Changes the number of orders that wait at this process by `more`, which may be negative."""
         self._queue[process] = max(0, self._queue[process] + more)
         self._piece(at).queue[process] = self._queue[process]
 
@@ -228,7 +228,7 @@ class Course:
         self.ended = True
 
     def left_out(self) -> dict[str, int]:
-        """How many events of each kind that has sentences are not among the single ones."""
+        """By kind with sentences, the number of events that were not kept as single events."""
         told = self.kept.keys()
         return {kind: self.seen[kind] - self.kept[kind] for kind in sorted(told) if self.seen[kind] > self.kept[kind]}
 

@@ -19,17 +19,17 @@ from bazaar.runtime.ledger_file import KeptLedger
 
 
 class Question(NamedTuple):
-    """What was asked: an order by its name, or else one of `PICKS`."""
+    """The user's question: an order by its name, or one of `PICKS`."""
 
     order: str | None
     which: str | None
     run: Path | None
-    """None: the newest run."""
+    """None for the newest run."""
     json: bool
 
 
 def parse(arguments: Sequence[str]) -> Question:
-    """What the arguments ask. Raises `UsageError`."""
+    """Parses the arguments. Raises `UsageError`."""
     parser = Parser(
         prog="bash run.sh explain",
         description="Tells the story of one order: what happened when, who believed what, and why it came out like that.",
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str]) -> Question:
 
 
 def explained(question: Question, out: Path) -> str:
-    """What is printed. Raises `UsageError` if there is no such order, or no run that is over."""
+    """The text to print. Raises `UsageError` if there is no such order, or if the run does not exist or still goes on."""
     plan = plan_of(out)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), then its orders can be explained")
@@ -66,7 +66,7 @@ def _story(run: Run, question: Question, out: Path) -> Story:
     order = question.order
     if question.which is not None and (order := pick(run, question.which)) is None:
         raise UsageError(f"no order of {out} was {PICKS[question.which][1]}")
-    assert order is not None  # it was the one or the other
+    assert order is not None  # `parse` demands one of the two
     story = explain(run, order)
     if story is None:
         raise UsageError(f"{out} has no order {order!r}{did_you_mean(order, names_like(run, order))}")
@@ -74,7 +74,7 @@ def _story(run: Run, question: Question, out: Path) -> Story:
 
 
 def lines_of(story: Story) -> Iterator[str]:
-    """The story for people to read: times in seconds since the market opened, and the clock of whoever noted it."""
+    """The story as lines for people. Each event has its time in seconds since the opening, and its process's clock."""
     cause = f": {WORDS[story.cause]}" if story.cause is not None else ""
     yield f"{story.order}, one {story.item} for {story.buyer}: {story.outcome}{cause}"
     for moment in story.moments:

@@ -1,9 +1,9 @@
-"""Event to sentence: the words by which people know this system (requirement G), in one table.
+"""The table that turns events into sentences: the wording by which people know this system (requirement G).
 
-`python -m bazaar.views.narration RUN` tells a run that is over, in its folder.
+`python -m bazaar.views.narration RUN` writes the sentences of a finished run into its folder.
 
-`{me}` is the process, `{Me}` its name as a trader ("Trader1"), `{label[trader]}` that of the peer in the field `trader`;
-the other words are the event's fields, or made in `MADE`.
+`{me}` is the process and `{Me}` its name as a trader ("Trader1"). `{label[trader]}` is the trader's name of the peer in the
+field `trader`. All other words are the event's fields, or are made by `MADE`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bazaar.runtime.history import Recorded, by_time, histories_of, only
 EVENTS_A_PIECE = 20_000
 
 Told = type[Event] | tuple[type[Event], object]
-"""An event; or one whose sentences depend on a field (`VARIANTS`), with a value of that."""
+"""An event type. If its sentences depend on a field (`VARIANTS`): the type with a value of that field."""
 SENTENCES: dict[Told, tuple[str, ...]] = {
     events.Drawn: ("Showing the graphical representation of the bazaar",),
     events.Connected: ("Connected successfully to the database",),
@@ -97,9 +97,9 @@ VARIANTS: dict[type[Event], str] = {
 """Events whose sentences depend on one of their fields."""
 
 Labels = Mapping[str, str]
-"""Of each peer that was elected, its name as a trader."""
+"""By peer that was elected: its name as a trader."""
 Words = dict[str, Any]
-"""What a sentence may speak of: the fields of an event, `me`, and what is made of them."""
+"""The words that fill a sentence: the fields of an event, `me`, and words made of them."""
 
 
 def _label(field: str, words: Words, labels: Labels) -> str:
@@ -114,25 +114,25 @@ MADE: dict[str, Callable[[Words, Labels], Any]] = {
     "Label[to]": lambda words, labels: _label("to", words, labels).capitalize(),
     "count": lambda words, labels: len(words["traders"]),
     "traders": lambda words, labels: list(words["traders"]),
-    "how": lambda words, labels: words["how"] or "was killed",  # but for who ended by itself
+    "how": lambda words, labels: words["how"] or "was killed",  # empty if it was killed
     "dollars": lambda words, labels: f"{words['earned_cents'] / 100:g}",
 }
-"""Words that are no fields, or are told otherwise, and how they are made: only for the few sentences that need one."""
+"""The functions that make words which are no fields, or look different from the field. Only few sentences need one."""
 
 
 class _Saying:
-    """The sentences of one kind of event, made ready: a run has millions of them."""
+    """The sentences of one kind of event, prepared for speed: a run has millions of them."""
 
     def __init__(self, templates: Sequence[str]) -> None:
         asked = {word for template in templates for _, word, _, _ in Formatter().parse(template)}
         self._made = [(word, make) for word, make in MADE.items() if word in asked]
         self.patterns = [template.replace("{", "%(").replace("}", ")s") for template in templates]
-        """To be filled with words by `%`, which is faster than `format`."""
+        """Templates for `%`, which is faster than `format`."""
         self.lines = "".join(f"%(time)s : {pattern}\n" for pattern in self.patterns)
-        """All of them with their time, as they stand in a text."""
+        """All patterns with their time stamps, as lines of a text file."""
 
     def make(self, words: Words, labels: Labels) -> None:
-        """Adds the words that have to be made."""
+        """Adds the words that `MADE` makes."""
         for word, make in self._made:
             words[word] = make(words, labels)
 
@@ -142,13 +142,13 @@ _SILENCE = _Saying([])
 
 
 def told_as(event: Event) -> Told:
-    """Under which key of `SENTENCES` this event's sentences stand, if it has any."""
+    """The key of `SENTENCES` for this event. The table may have no such key."""
     kind = type(event)
     return (kind, getattr(event, VARIANTS[kind])) if kind in VARIANTS else kind
 
 
 class Sentence(NamedTuple):
-    """A time-stamped sentence; `kind` is that of the event that it tells."""
+    """A time-stamped sentence. `kind` is the type of its event."""
 
     at: float
     process: str
@@ -160,12 +160,12 @@ class Sentence(NamedTuple):
 
 
 def stamp(at: float) -> str:
-    """The time that stands before a sentence (requirement G)."""
+    """The time stamp of a sentence (requirement G)."""
     return datetime.fromtimestamp(at).isoformat(" ", "microseconds")
 
 
 class Narrator:
-    """Tells events; remembers which peer holds which seat."""
+    """Turns events into sentences. It remembers the last seat of each peer."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
@@ -180,11 +180,11 @@ class Narrator:
                 yield Sentence(line.at, line.process, type(line.event), pattern % words)
 
     def lines(self, line: Recorded[Event]) -> str:
-        """The sentences of the next event, as they stand in a text."""
+        """The sentences of the next event, as lines of a text file."""
         saying, words = self._said(line)
         if saying is _SILENCE:
             return ""
-        if line.at != self._at:  # all that happens in one turn has one time
+        if line.at != self._at:  # all events of one turn have the same time
             self._at, self._stamp = line.at, stamp(line.at)
         words["time"] = self._stamp
         return saying.lines % words
@@ -194,7 +194,7 @@ class Narrator:
         if isinstance(event, events.Elected):
             self._labels[line.process] = f"trader{event.seat}"
         saying = _SAYINGS.get(told)
-        if saying is None:  # as most kinds of events
+        if saying is None:  # most kinds of events have no sentences
             return _SILENCE, {}
         words = msgspec.structs.asdict(event)
         words["me"] = line.process
@@ -206,14 +206,14 @@ class _Texts:
     """The text files of a run. Lines are gathered, and written in large pieces."""
 
     def __init__(self, run: Path, owners: Mapping[str, str]) -> None:
-        """`owners`: the processes that have a text of their own, and its name."""
+        """`owners`: the processes that have a text file of their own, with its name."""
         self._run = run
         self._owners = owners
         self._pieces: defaultdict[str, list[str]] = defaultdict(list)
         self._begun: set[str] = set()
 
     def add(self, process: str, lines: str) -> None:
-        """What `process` has to tell."""
+        """Adds lines of `process`."""
         output = self._pieces["output"]
         output.append(lines)
         if process in self._owners:
@@ -222,7 +222,7 @@ class _Texts:
             self.write()
 
     def write(self) -> None:
-        """Writes what was gathered. Raises `OSError`; then the texts are gone: each would end somewhere, and look whole."""
+        """Writes the gathered lines. Before it raises `OSError` it deletes the texts: a cut-off text would look complete."""
         try:
             self._append()
         except OSError:
@@ -239,7 +239,7 @@ class _Texts:
 
 
 def narrate(run: Path, peers: Iterable[str]) -> None:
-    """Writes into a run's folder `output.txt`, all sentences, and one for each trader and the warehouse (requirement A7)."""
+    """Writes `output.txt`, with all sentences, and a text for each trader and the warehouse into `run` (requirement A7)."""
     histories = histories_of(run, peers).values()
     elected = (line for history in histories for line in only(history, events.Elected))
     owners = {line.process: f"trader{line.event.seat}" for line in elected}
@@ -248,12 +248,12 @@ def narrate(run: Path, peers: Iterable[str]) -> None:
         for line in by_time(histories):
             if lines := narrator.lines(line):
                 texts.add(line.process, lines)
-    finally:  # a history may be damaged: what stands before that is told
+    finally:  # if a history is damaged the sentences before the damage are written
         texts.write()
 
 
 def main() -> int:
-    """Tells the run that is named on the command line."""
+    """Narrates the run that is named on the command line."""
     run = Path(sys.argv[1])
     narrate(run, load(run / "bazaar.json").names)
     return 0

@@ -1,8 +1,8 @@
 """Draws a run: `python -m bazaar.views.pictures RUN_FOLDER` draws `network.png`, and `timeline.png` when it reads a line.
 
-A program of its own because its libraries take longer to import than the whole bazaar to start: the launcher has them
-imported while the peers already trade, and says with a line when all histories are there. Standard input ends with the
-launcher, and with it this process.
+This is a program of its own because its libraries take longer to import than the whole bazaar takes to start. It imports
+them while the peers already trade. The launcher writes the line when all histories are complete. If the launcher ends,
+standard input ends, and then this process ends.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from bazaar.runtime import process
 
 
 def main() -> int:
-    """Draws both pictures into the run's folder, the second one if it is asked for."""
-    from bazaar.views import (  # slow: by now it ends with its launcher, even if somebody stops it meanwhile
+    """Draws the first picture into the run's folder, and the second one on request."""
+    from bazaar.views import (  # a slow import: by now this process ends with its launcher, even if it is stopped meanwhile
         timeline,
         topology,
     )

@@ -1,6 +1,6 @@
-"""The time of a run in pieces of equal length, few enough to be held and drawn, however long the run is.
+"""The time of a run, divided into pieces of equal length. Their number is bounded, however long the run is.
 
-When there are too many pieces, each two neighbours become one.
+When there are too many pieces, each pair of neighbours is merged into one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_PIECES = 400
 FINEST_S = 0.05
 MOST_STRETCHES, FEWEST_STRETCHES, GOODS_A_STRETCH = 200, 12, 4
 STEP = 1.05
-"""Two waits that differ by no more than this factor are held for equal, so that a million of them take no room."""
+"""The ratio of neighbouring buckets of the histogram of waits, so that a million waits take little memory."""
 COUNTED = ("shipped", "unavailable", "oversold", "undersold")
 
 
@@ -29,16 +29,16 @@ class Piece(msgspec.Struct):
     unavailable: int = 0
     oversold: int = 0
     undersold: int = 0
-    """Of those refused: how many while there was stock."""
+    """The number of refused orders for whose item there was stock at that time."""
     waits: Counter[int] = msgspec.field(default_factory=Counter)
-    """How many orders got their first answer, by how long that took: the power of `STEP`, of milliseconds."""
+    """The number of orders that got their first answer, by bucket: the wait in milliseconds is `STEP` to this power."""
     queue: dict[str, int] = msgspec.field(default_factory=dict)
-    """How many orders waited at last, by trader; only where that has changed."""
+    """The number of waiting orders at the end of the piece, by trader; only for traders for which it changed."""
     stock: dict[str, int] = msgspec.field(default_factory=dict)
-    """What there was at last, by item; only where that has changed."""
+    """The stock at the end of the piece, by item; only for items for which it changed."""
 
     def absorb(self, later: Piece) -> None:
-        """Becomes both."""
+        """Merges the piece after this one into it."""
         self.shipped += later.shipped
         self.unavailable += later.unavailable
         self.oversold += later.oversold
@@ -49,7 +49,7 @@ class Piece(msgspec.Struct):
 
 
 class Pieces:
-    """All of them, from the launch on."""
+    """All pieces of a run, from the launch on."""
 
     def __init__(self) -> None:
         self.each_s = FINEST_S
@@ -59,7 +59,7 @@ class Pieces:
         return len(self._all)
 
     def at(self, t: float) -> Piece:
-        """The one in which this time is, in seconds since the launch."""
+        """The piece that contains the time `t`, in seconds since the launch."""
         number = max(0, int(t / self.each_s))
         while number >= MOST_PIECES:
             self._halve()
@@ -73,9 +73,9 @@ class Pieces:
         self._all = list(_joined(self._all, 2))
 
     def drawn(self) -> tuple[float, dict[str, Any]]:
-        """How long each stretch is that can be drawn, and for each thing that is drawn a list of what it was in each.
+        """The length of a stretch to draw, and for each drawn quantity a list of its values by stretch.
 
-        Where few goods are sold, the stretches are longer: of one or two a rate would be noise.
+        If few goods are sold the stretches are longer: a rate computed from one or two goods would be noise.
         """
         shipped = sum(piece.shipped for piece in self._all)
         stretches = max(FEWEST_STRETCHES, min(MOST_STRETCHES, shipped // GOODS_A_STRETCH))
@@ -92,7 +92,7 @@ class Pieces:
 
 
 def _joined(pieces: list[Piece], size: int) -> Iterator[Piece]:
-    """Each so many neighbours as one; the pieces themselves stay as they are."""
+    """Each `size` neighbours merged into one. The given pieces are not changed."""
     for first in range(0, len(pieces), size):
         whole = Piece()
         for piece in pieces[first : first + size]:
@@ -101,12 +101,12 @@ def _joined(pieces: list[Piece], size: int) -> Iterator[Piece]:
 
 
 def bucket(seconds: float) -> int:
-    """The power of `STEP` that a wait is nearest to, in milliseconds."""
+    """The bucket of a wait: the exponent of the power of `STEP` that is nearest to the wait in milliseconds."""
     return round(math.log(max(seconds * 1000, 1e-3), STEP))
 
 
 def quantile(waits: Counter[int], share: float) -> float | None:
-    """The wait that this share of all does not exceed, in milliseconds; None of none."""
+    """The wait that this share of all waits does not exceed, in milliseconds; None if there are no waits."""
     rank = math.ceil(share * sum(waits.values()))
     for power in sorted(waits):
         rank -= waits[power]
@@ -116,7 +116,7 @@ def quantile(waits: Counter[int], share: float) -> float | None:
 
 
 def carried(values: Iterable[int | None]) -> list[int]:
-    """Where nothing has changed it is as before; 0 at first."""
+    """The values, with each None replaced by the value before it; 0 at first."""
     found, last = [], 0
     for value in values:
         last = last if value is None else value

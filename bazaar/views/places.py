@@ -1,4 +1,4 @@
-"""Where the peers stand in a drawing of the graph: the same places in every picture and page of a run."""
+"""The layout of the graph: the peers have the same places in every picture and page of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ def graph_of(plan: Plan) -> nx.Graph:
 
 
 def places_of(plan: Plan) -> dict[str, tuple[float, float]]:
-    """By name: across and up, from -1 to 1. Springs (Fruchterman and Reingold, 1991), the same for the same plan."""
+    """The coordinates x and y of each peer, from -1 to 1.
+
+    They come from a spring layout (Fruchterman and Reingold, 1991), which is the same for the same plan.
+    """
     places = nx.spring_layout(graph_of(plan), seed=plan.settings.seed % 2**32, iterations=300)
     return {name: (float(x), float(y)) for name, (x, y) in places.items()}

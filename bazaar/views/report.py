@@ -1,7 +1,7 @@
-"""The report of a run, `report.html`: `python -m bazaar.views.report RUN` makes it, from the run's folder and nothing else.
+"""The report of a run, `report.html`: `python -m bazaar.views.report RUN` makes it, from the run's folder alone.
 
-It is started while the market trades, because its libraries take a while to import. A line on standard input says that all
-histories are there, and a second one that the run is judged: the verdict stands in the report.
+The launcher starts this program while the market trades, because its libraries take a while to import. A line on standard
+input says that all histories are complete. A second line says that the run is judged; the report contains the verdict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def scene(plan: Plan) -> dict[str, Any]:
-    """What does not change in the course of a run: who is there, and where each stands in the graph."""
+    """The data that do not change in the course of a run: the peers, and their places in the graph."""
     from bazaar.views.places import places_of  # slow to import
 
     settings = plan.settings
@@ -60,7 +60,7 @@ def scene(plan: Plan) -> dict[str, Any]:
 
 
 def state(course: Course, changes: int = 0, happenings: int = 0) -> dict[str, Any]:
-    """What the page draws. So many changes and happenings the page knows already: they are left out."""
+    """The data that the page draws. `changes`, `happenings`: how many the page has already; these are left out."""
     each_s, columns = course.pieces.drawn()
     return {
         "each_s": each_s,
@@ -77,7 +77,7 @@ def state(course: Course, changes: int = 0, happenings: int = 0) -> dict[str, An
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """What the run was judged to be; nothing in it, if it is not judged yet."""
+    """The judgement of the run; its values are None if the run is not judged yet."""
     return {"summary": _read(run / "summary.json", Summary), "audit": _read(run / "audit.json", Report)}
 
 
@@ -88,18 +88,18 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 
 def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
-    """Goes through all histories of a run: its course, and the stories of the orders that one would ask about."""
+    """Reads all histories of a run. Returns its course, and the stories of the most interesting orders."""
     histories = histories_of(run, plan.names)
     launched_at = launch_of(run, histories)
     try:
         course, orders = _gone_through(histories, launched_at)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody has edited one: what can be read is shown
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody has edited a history: its readable lines are shown
         course, orders = _gone_through({name: Sound(history) for name, history in histories.items()}, launched_at)
 
     def explain(order: str) -> list[str]:
         try:
             story = explained(Explicable(plan, KeptLedger(run), histories), order)
-        except (msgspec.MsgspecError, UnicodeDecodeError):  # the page shows what can be read, and `judge` says the rest
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # the page shows what is readable; `judge` tells the rest
             return []
         if story is None or story.cause is None:
             return []
@@ -119,7 +119,7 @@ def _gone_through(
 
 
 def content(run: Path, plan: Plan) -> dict[str, Any]:
-    """What the page shows of a run that is over, but for its verdict."""
+    """The data of the page of a finished run, without the verdict."""
     course, told = followed(run, plan)
     return {"scene": scene(plan), "state": state(course), "stories": told}
 
@@ -132,7 +132,7 @@ def write(run: Path, data: dict[str, Any]) -> Path:
 
 
 def make_report(run: Path) -> Path:
-    """Makes the report of a run that is over, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
+    """Makes the report of a finished run, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
     if run_folder.is_going_on(run):
         raise UsageError(f"{run} is a run that is still going on; stop it (Ctrl-C), and the page is made")
     try:
@@ -142,17 +142,17 @@ def make_report(run: Path) -> Path:
 
 
 def main() -> int:
-    """Makes the report of the run that is named on the command line, when that is judged."""
-    import bazaar.views.places  # noqa: F401 # slow: now, while there is nothing to do yet
+    """Makes the report of the run that is named on the command line, as soon as the run is judged."""
+    import bazaar.views.places  # noqa: F401 # a slow import, done while there is nothing else to do
 
     run = Path(sys.argv[1])
     plan = plans.load(run / "bazaar.json")
     if not sys.stdin.readline():
         return 0
     data = content(run, plan)
-    if sys.stdin.readline():  # else the run could not be judged, and all is to stay as it is
+    if sys.stdin.readline():  # else the run could not be judged, and its folder stays unchanged
         verdict = outcome(run)
-        if verdict["summary"] is not None or not (run / REPORT_FILE).exists():  # a verdict that could not be written
+        if verdict["summary"] is not None or not (run / REPORT_FILE).exists():  # else: the verdict could not be written
             write(run, {**data, **verdict})
     return 0
 

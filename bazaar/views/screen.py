@@ -1,7 +1,7 @@
-"""A text file that nobody has to wait for: what is written goes into a bounded buffer, and a thread carries it to the reader.
+"""A text file whose writer never blocks: the text goes into a bounded buffer, and a thread carries it to the reader.
 
-The reader of a run's output may stop reading (`| less`, Ctrl-S), leave (`| head`), or be a full disk. None of that is
-the run's business: it goes on, and at the end one knows what could not be shown.
+The reader of a run's output may stop reading (`| less`, Ctrl-S), leave (`| head`), or be a full disk. None of that may
+disturb the run: it goes on, and at the end it reports how many lines could not be shown.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ CHUNK = 65_536
 
 
 class Screen(io.TextIOBase):
-    """Stands before `stream` (None: there is none, as after `>&-`)."""
+    """The buffered front of `stream`. None: there is no stream, as after `>&-`."""
 
     def __init__(self, stream: TextIO | None, most: int = MOST_CHARACTERS) -> None:
         self._stream = stream
         self._most = most
         self._waiting = ""
-        self._writing = ""  # what the thread is at
+        self._writing = ""  # the text that the thread is writing
         self._changed = threading.Condition()
         self._carrier: threading.Thread | None = None
         self._lost = 0  # lines
@@ -32,7 +32,7 @@ class Screen(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # rich asks which boxes it can draw
-        """The reader's."""
+        """The encoding of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
@@ -40,17 +40,17 @@ class Screen(io.TextIOBase):
         return self._stream is not None and self._stream.isatty()
 
     def fileno(self) -> int:
-        """The reader's. Raises `OSError` if it has none."""
+        """The descriptor of the stream. Raises `OSError` if it has none."""
         if self._stream is None:
             raise io.UnsupportedOperation("fileno")
         return self._stream.fileno()
 
     def writable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def write(self, text: str) -> int:
-        """Takes it; drops it if the reader is gone, or too far behind."""
+        """Buffers the text, or drops it if the reader is gone or too far behind."""
         with self._changed:
             if self._reason or len(self._waiting) + len(text) > self._most:
                 self._lost += text.count("\n")
@@ -63,10 +63,10 @@ class Screen(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Nothing: the thread does it all the time."""
+        """Does nothing: the thread writes all the time."""
 
     def unshown(self, patience_s: float) -> str:
-        """Waits so long at the most for the reader; says what it has not got, and why. Nothing, if it has got all."""
+        """Waits at most `patience_s` for the reader. Returns how many lines it did not get, and why; empty if it got all."""
         deadline = time.monotonic() + patience_s
         with self._changed:
             while (self._waiting or self._writing) and not self._reason and time.monotonic() < deadline:

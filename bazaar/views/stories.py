@@ -1,7 +1,7 @@
-"""Which orders of a run are worth a look, and what became of each, step by step.
+"""The orders of a run that are worth a look, and what became of each, step by step.
 
-A step is an event in which the order is named. Who noted it because of a message has the message with it: who sent it, and at
-which clock. So the steps are also the points and arrows of a space-time diagram (Lamport 1978).
+A step is an event that names the order. If a message caused the event the step has the message's sender and Lamport clock.
+So the steps are also the points and arrows of a space-time diagram (Lamport 1978).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bazaar.views.narration import Narrator
 MOST_OF_A_REASON = 6
 MOST_EXPLAINED = 12
 MOST_STEPS = 60
-"""Of one order: some are repeated for as long as a trader is dead."""
+"""The limit for one order: some orders are repeated for as long as a trader is dead."""
 
 SILENT: dict[type[Event], str] = {
     events.Ordered: "{me} orders {item} of {trader}",
@@ -34,11 +34,11 @@ SILENT: dict[type[Event], str] = {
     events.TurnedAway: "{me} does not take the order in, because its queue is full",
     events.Taken: "{me} takes the order out of its queue and asks the {to}",
 }
-"""Events for which the texts of a run have no sentence."""
+"""Sentences for events that have none in the texts of a run."""
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event of an order; `t` in seconds since the launch."""
+    """One event of an order. `t` is in seconds since the launch."""
 
     t: float
     who: str
@@ -50,16 +50,16 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """One order."""
+    """The story of one order."""
 
     order: str
     why: list[str]
-    """Why it was chosen; nothing, if somebody asked for it."""
+    """The reasons why the order was chosen; empty if somebody asked for it."""
     told: list[str]
-    """Its story in sentences, beginning with the cause, where one is known."""
+    """The explanation in sentences, beginning with the cause; empty if no cause is known."""
     steps: list[Step]
     left_out: int = 0
-    """Steps in the middle."""
+    """The number of steps that are left out in the middle."""
 
 
 class _Slow(NamedTuple):
@@ -68,7 +68,7 @@ class _Slow(NamedTuple):
 
 
 class Chooser:
-    """Looks at every event, and remembers the orders that one would want to understand."""
+    """Looks at every event, and remembers the most interesting orders."""
 
     def __init__(self) -> None:
         self._chosen: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -77,7 +77,7 @@ class Chooser:
         self._stock: dict[str, int] = dict.fromkeys(ITEMS, 0)
 
     def look(self, line: Recorded[Event]) -> None:
-        """In the order of time."""
+        """Takes in the next event. The events must come in order of time."""
         match line.event:
             case events.Ordered(order):
                 self._placed[order] = line.at
@@ -117,7 +117,7 @@ class Chooser:
             chosen[order] = None
 
     def chosen(self) -> dict[str, list[str]]:
-        """The orders, each with why; those first that one would ask about first."""
+        """The chosen orders, each with the reasons, the most interesting ones first."""
         for order in self._placed:
             self._choose("without an answer", order)
         for slow in sorted(self._slowest, reverse=True):
@@ -138,14 +138,15 @@ def stories(
     launched_at: float,
     explain: Callable[[str], list[str]],
 ) -> list[Story]:
-    """What became of these orders, in their order. Of an order that nobody knows there is no story.
+    """The stories of these orders, in the given sequence. An unknown order has no story.
 
-    `explain` says why, in sentences; the first of the orders are explained, since it reads all histories for each.
+    `explain` returns the explanation of an order in sentences. Only the first orders are explained, because each
+    explanation reads all histories.
     """
     lines: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
     for history in histories.values():
         for line in history.about(orders):
-            lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` has looked for it
+            lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` yields only events with an order
     explained = list(orders)[:MOST_EXPLAINED]
     return [
         _story(order, why, explain(order) if order in explained else [], lines[order], launched_at)

@@ -1,4 +1,4 @@
-"""What a person sees: the sentences, coloured by kind, a progress line, and the summary table; plain text when piped."""
+"""The terminal's view of a run: sentences coloured by kind, a progress line, and the summary table; plain text in a pipe."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from bazaar.views.narration import Narrator
 from bazaar.views.screen import Screen
 
 NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
-READING_PATIENCE_S = 3.0  # for a reader who is behind when all is over
+READING_PATIENCE_S = 3.0  # the wait, at the end, for a reader that is behind
 MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a second
-MOST_BYTES = 3_000  # of one process's history in a tenth of a second: beyond, nobody could read along
+MOST_BYTES = 3_000  # of one process's history in a tenth of a second: nobody can read faster
 
 TELL_ALWAYS = tuple(
     f'"{event.kind}"'.encode()
@@ -72,7 +72,7 @@ class Follower:
         self._read: dict[str, int] = {}
 
     def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Recorded[Event]]], int]:
-        """What happened since the last call, by process; and how many lines were left out, being more than anyone reads."""
+        """The new events since the last call, by process, and the number of lines left out as too many to read."""
         lines_of_all: list[list[Recorded[Event]]] = []
         skipped = 0
         for name in names:
@@ -81,7 +81,7 @@ class Follower:
                 continue
             with path.open("rb") as file:
                 start = file.seek(self._read.get(name, 0))
-                data = file.read(MOST_AT_ONCE)  # a launcher that was stopped finds more; it catches up
+                data = file.read(MOST_AT_ONCE)  # after a pause of the launcher there is more; later calls read it
             data = data[: data.rfind(b"\n") + 1]
             self._read[name] = start + len(data)
             lines = data.splitlines()
@@ -94,16 +94,16 @@ class Follower:
 
 
 class Terminal:
-    """Shows a run while it goes on, and what came of it."""
+    """Shows a run while it goes on, and then its result."""
 
     def __init__(self) -> None:
         self._screen, self._complaints = Screen(sys.stdout), Screen(sys.stderr)
-        # Nothing that is printed here is markup: names and paths are people's own, and may hold brackets.
+        # Printed text is never markup: users choose names and paths, and these may contain brackets.
         self._console, self._errors = (
             Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
             for file in (self._screen, self._complaints)
         )
-        for console in (self._console, self._errors):  # COLUMNS=0, or a terminal of one column: the table would be lost
+        for console in (self._console, self._errors):  # with COLUMNS=0, or one column, the table would be lost
             console.width = max(console.width, NARROWEST)
         self._narrator = Narrator()
         self._follower: Follower | None = None
@@ -124,7 +124,7 @@ class Terminal:
         self._task = self._progress.add_task("starting", total=None, count="")
 
     def show(self, bazaar: Bazaar) -> None:
-        """Called ten times a second. Whatever goes wrong with showing is said at the end: it is not the run's business."""
+        """Shows what is new. Called ten times a second. A failure to show does not disturb the run; `close` reports it."""
         if self._follower is None:
             self._out = bazaar.out
             self._follower = Follower(bazaar.out)
@@ -157,13 +157,13 @@ class Terminal:
         self._skipped += skipped
 
     def judging(self, run: Path, share: float) -> None:
-        """How far the judging of a run's folder is."""
+        """Shows the progress of the judging of a run's folder."""
         self._out = run
         self._progress.start()
         self._progress.update(self._task, description="judging", total=1.0, completed=share)
 
     def conclude(self, run: Path, judgement: Judgement) -> None:
-        """The summary table, each violation's story, and which files there are not."""
+        """Prints the summary table, the story of each violation, and the files that could not be made."""
         summary, report = judgement.summary, judgement.report
         self._progress.stop()
         requests = summary.requests
@@ -204,16 +204,16 @@ class Terminal:
             self.complain(unmade)
 
     def say(self, line: str) -> None:
-        """One line on standard output."""
+        """Prints one line on standard output."""
         self._console.print(line)
 
     def complain(self, line: str) -> None:
-        """One line on standard error."""
+        """Prints one line on standard error."""
         self._progress.stop()
         self._errors.print(f"bazaar: {line}")
 
     def close(self) -> None:
-        """Waits a moment for whoever reads, and says on standard error what could not be shown."""
+        """Waits a moment for the reader, and reports on standard error what could not be shown."""
         self._progress.stop()
         where = f"; all of it is in {self._out}" if self._out is not None else ""
         for problem in (self._screen.unshown(READING_PATIENCE_S), self._blind):
@@ -223,7 +223,7 @@ class Terminal:
 
 
 def _deposed(summary: Summary) -> list[tuple[str, str]]:
-    """The table's row for those who lost their seat, if anybody did."""
+    """The rows of the table on deposed traders; none if nobody was deposed."""
     if not summary.deposed:
         return []
     deposed = ", ".join(

@@ -1,8 +1,8 @@
 """The picture of a run over time, `timeline.png`.
 
-Above, the goods shipped a second; below, how long the orders took that were answered then: the median, and a band from the
-least to the most. Elections and faults are shaded, so
-that one sees at a glance what a death costs and how long: a pause as long as it lasts, any other fault until it is noticed.
+The upper panel shows the goods shipped a second. The lower panel shows the response times of the orders answered at that
+time: the median, and a band from the least to the most. Elections and faults are shaded, so that the cost of a death and
+its length are seen at a glance. A pause is shaded for as long as it lasts, any other fault until it is noticed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from matplotlib.patches import Patch
 
 MOST_BINS, FEWEST_BINS = 240, 10
 SHORTEST_BIN_S = 0.05
-GOODS_A_BIN = 4  # of fewer a rate would be noise
+GOODS_A_BIN = 4  # a rate computed from fewer goods would be noise
 
 STYLES: dict[str, dict[str, Any]] = {
     "an election": {"color": "#e8e8e8"},
@@ -44,7 +44,7 @@ ELECTION, PAUSE, FAULT, POINT = STYLES
 
 
 class Shade(NamedTuple):
-    """A time that is shaded in both panels."""
+    """An interval that is shaded in both panels."""
 
     begin: float
     end: float
@@ -60,25 +60,25 @@ class Bins(NamedTuple):
     total: int
 
     def at(self, time: float) -> int:
-        """The number of the bin in which a time is."""
+        """The number of the bin that contains this time."""
         return min(max(0, int((time - self.start) / self.each_s)), self.total - 1)
 
 
 def bins_for(start: float, end: float, goods: int) -> Bins:
-    """As many as can be seen, but of few goods few: each is to have some in it."""
+    """As many bins as can be seen, but fewer if there are few goods: each bin should contain some."""
     most = min(MOST_BINS, int((end - start) / SHORTEST_BIN_S))
     count = max(1, min(most, max(FEWEST_BINS, goods // GOODS_A_BIN)))
     return Bins(start, max(SHORTEST_BIN_S, (end - start) / count), count)
 
 
 def rates(times: Iterable[float], bins: Bins) -> list[float]:
-    """What happened at these times, a second, by bin."""
+    """The number of these times a second, by bin."""
     counts = Counter(map(bins.at, times))
     return [counts[number] / bins.each_s for number in range(bins.total)]
 
 
 def waits(histories: Iterable[Iterable[Recorded[Event]]], bins: Bins) -> list[array[float]]:
-    """How long the orders took that were answered in each bin, to the first answer, in seconds, ascending."""
+    """The response times of the orders first answered in each bin, in seconds, ascending."""
     found = [array("d") for _ in range(bins.total)]
     for history in histories:
         for wait in waits_in(history):
@@ -88,7 +88,7 @@ def waits(histories: Iterable[Iterable[Recorded[Event]]], bins: Bins) -> list[ar
 
 
 def elections(lines: Sequence[Recorded[Event]]) -> list[Shade]:
-    """From each start of an election to the next that somebody is elected. `lines` in the order of their time."""
+    """The intervals from each start of an election to the next victory. `lines` must be in order of time."""
     found = []
     for position, line in enumerate(lines):
         if isinstance(line.event, events.ElectionStarted):
@@ -98,7 +98,10 @@ def elections(lines: Sequence[Recorded[Event]]) -> list[Shade]:
 
 
 def fault_shades(faults: Iterable[Fault]) -> list[Shade]:
-    """A pause lasts as long as it was to, or until the next fault on the same process; any other fault until it is noticed."""
+    """The intervals of the faults. A pause lasts as planned, or until the next fault on the same process.
+
+    Any other fault lasts until it is noticed.
+    """
     found = []
     for fault in faults:
         if fault.kind == "pause":
@@ -112,7 +115,7 @@ def fault_shades(faults: Iterable[Fault]) -> list[Shade]:
 
 
 def draw(folder: Path) -> None:
-    """Draws the run in `folder`. Each history is gone through for itself, and for what is seldom, mostly passed over."""
+    """Draws the run in `folder`. The histories are read one by one. For rare events most lines are skipped undecoded."""
     plan = load(folder / "bazaar.json")
     histories = histories_of(folder, plan.names)
     shipped = [line.at for line in only(histories[WAREHOUSE], events.Shipped)]
@@ -148,14 +151,14 @@ def _draw_goods(axes: Axes, goods: Sequence[float], bins: Bins, opening: float) 
     edges = [bins.start - opening + number * bins.each_s for number in range(bins.total + 1)]
     axes.stairs(goods, edges, color="black", linewidth=0.9)
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, 1.4 * max(goods) or 1)  # with room for what is written above
+    axes.set_ylim(0, 1.4 * max(goods) or 1)  # with room for the labels above
     axes.set_ylabel("goods shipped a second")
     if not any(goods):
         _say(axes, "none was shipped")
 
 
 def _draw_waits(axes: Axes, times: Sequence[Sequence[float]], bins: Bins, opening: float) -> None:
-    """Where nobody was answered there is nothing."""
+    """Draws the response times. Bins without an answer stay empty."""
     axes.set_ylabel("time to an answer, ms\n(median; least to most)")
     some = [(bins.start - opening + number * bins.each_s, each) for number, each in enumerate(times) if each]
     if not some:

@@ -1,4 +1,4 @@
-"""The picture of the bazaar's graph, `network.png` (requirement A1): who has whom for a neighbour."""
+"""The picture of the bazaar's graph, `network.png` (requirement A1): the peers, with edges between neighbours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib import pyplot
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Draws the graph; sellers are squares, buyers circles (told apart in black and white), labels are names."""
+    """Draws the graph. Sellers are squares, buyers circles, to be distinct in black and white. The labels are names."""
     graph = graph_of(plan)
     places = places_of(plan)
     side = max(6.0, len(plan.names) ** 0.5 * 2)

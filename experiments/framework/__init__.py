@@ -1,1 +1,1 @@
-"""What all experiments share: their command line, the sweep over their cells, their rows, pictures and pages."""
+"""The common code of all experiments: command line, sweep over the cells, rows, pictures and pages."""

@@ -28,7 +28,7 @@ ALL_DONE, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 
 
 def parse(experiments: Sequence[Experiment], prog: str, arguments: Sequence[str]) -> Options:
-    """The options. Raises `UsageError`."""
+    """Parses the options. Raises `UsageError`."""
     one = len(experiments) == 1
     about = experiments[0].QUESTION if one else "Runs the experiments, and writes RESULTS.md."
     parser = Parser(prog, about)
@@ -105,6 +105,6 @@ def main(
 
 
 def alone(file: str) -> int:
-    """The command line of the experiment in this file."""
+    """Runs the command line of the one experiment in this file."""
     experiment = cast(Experiment, importlib.import_module(f"experiments.{Path(file).stem}"))
     return main([experiment], sys.argv[1:])

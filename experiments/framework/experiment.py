@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run that held, for an experiment to measure."""
+    """A run with the verdict "held", for an experiment to measure."""
 
     plan: Plan
     summary: Summary
@@ -124,7 +124,7 @@ class Experiment(Protocol):
 
 
 def peopled(settings: Settings, buyers: int, sellers: int, every_item: bool = False) -> Settings:
-    """These settings with exactly so many peers that buy and that sell, beside the traders.
+    """These settings with exactly this many buyers and sellers besides the traders.
 
     The seed decides which of the peers become traders, and what a seller first sells. So the seed is replaced by the first one
     that fits. `every_item`: every item is on sale from the beginning.

@@ -31,20 +31,20 @@ def parse_seeds(text: str) -> list[int]:
 
 
 class Options(NamedTuple):
-    """What the command line asks for."""
+    """The parsed command line."""
 
     experiments: list[Experiment]
     seeds: list[int] | None
-    """None: each experiment's own."""
+    """None for each experiment's own seeds."""
     quick: bool
     only: list[dict[str, str]]
     changed: dict[str, Any]
-    """Settings that all cells are given instead of their own."""
+    """Settings that replace those of all cells."""
     out: Path
 
 
 def grid(experiment: Experiment, options: Options) -> list[Cell]:
-    """The cells that the options ask for. Raises `UsageError`."""
+    """The cells that the options select. Raises `UsageError`."""
     seeds = options.seeds or parse_seeds(experiment.SEEDS)[: 1 if options.quick else None]
     cells = changed(experiment, experiment.cells(seeds, options.quick), options.changed)
     if not options.only:

@@ -1,4 +1,4 @@
-"""The page of one experiment: title, question, table, picture, and what came out."""
+"""The page of one experiment: title, question, table, picture and result."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Panel:
         scale.set_ticks([], minor=True)
 
     def whole_numbers(self) -> None:
-        """No ticks between whole numbers on the x axis."""
+        """Allows ticks of the x axis at whole numbers only."""
         self._axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def line(self, label: str, points: Mapping[float, Sequence[float]]) -> None:

@@ -22,7 +22,7 @@ AFTER_VALUES = ("faults", "settings", "machine", "measured")
 
 
 class Cell(NamedTuple):
-    """One run of a grid. `expected_s` is a guess, for the progress bar alone."""
+    """One run of a grid. `expected_s` is a guess, used only by the progress bar."""
 
     labels: Mapping[str, str]
     seed: int
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was measured in a cell."""
+    """The measurements of a cell."""
 
     labels: Mapping[str, str]
     seed: int
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     faults: tuple[str, ...]
     machine: str
     measured: str
-    """The day."""
+    """The day of the measurement."""
 
 
 def name_of(one: Cell | Row) -> str:
@@ -71,7 +71,7 @@ class Table:
             self._read()
 
     def has(self, cell: Cell) -> bool:
-        """Whether this cell is measured. Raises `UsageError` if it was, but with other settings."""
+        """Whether this cell is measured. Raises `UsageError` if it was measured with other settings."""
         name = name_of(cell)
         row = next((row for row in self.rows if name_of(row) == name), None)
         if row is not None and (row.settings, row.faults) != (cell.settings, cell.faults):
@@ -172,7 +172,7 @@ class Table:
 
 
 def _alike(one: Row, other: Row) -> bool:
-    """Whether two rows differ in their seeds only."""
+    """Whether two rows have the same faults, and settings that differ in the seed only."""
     return one.faults == other.faults and one.settings == msgspec.structs.replace(
         other.settings, seed=one.settings.seed
     )
@@ -204,7 +204,7 @@ def kinds(rows: Sequence[Row], label: str) -> list[str]:
 
 
 def groups(rows: Sequence[Row], *labels: str) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
-    """The rows by their values of these labels, in the order of `kinds`."""
+    """The rows grouped by their values of these labels, in the order of `kinds`."""
     order = {label: {value: place for place, value in enumerate(kinds(rows, label))} for label in labels}
     by_labels: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -231,14 +231,14 @@ def spread(numbers: Sequence[float], unit: str = "") -> str:
 
 
 def trend(before: Sequence[float], after: Sequence[float]) -> str:
-    """Whether numbers have fallen or risen beyond their spread."""
+    """Whether the numbers fell or rose by more than their spread, in words."""
     if max(after) < min(before):
         return "falls"
     return "rises" if min(after) > max(before) else "stays within the spread of the seeds"
 
 
 def number_text(number: float) -> str:
-    """Three significant digits, and never an exponent."""
+    """The number with three significant digits, without an exponent."""
     if number == 0:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(number))))

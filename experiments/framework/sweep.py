@@ -41,7 +41,7 @@ class _Meter:
         self._next = 0.0
 
     def __call__(self, bazaar: Bazaar) -> None:
-        """Called by the launcher, some ten times a second."""
+        """Takes samples when they are due. The launcher calls this about ten times a second."""
         now = time.time()
         if now < self._next:
             return
@@ -173,7 +173,7 @@ class _Left:
 
 
 def run(options: Options, console: Console) -> int:
-    """Measures all cells that have no row yet. Raises `UsageError`, `KeyboardInterrupt`. Returns how many have failed."""
+    """Measures all cells without a row. Returns the number of failed runs. Raises `UsageError`, `KeyboardInterrupt`."""
     tables = {experiment.NAME: table_of(experiment, options.out) for experiment in options.experiments}
     to_do = [
         (experiment, cell)

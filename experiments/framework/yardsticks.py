@@ -38,7 +38,7 @@ LINE = b'{"line":"queued","order":["buyer0-1234","buyer0","fish",123456]}\n'
 VALUES = ("calls_per_s", "calls_of_six_per_s", "inserts_per_s", "inserts_by_100_per_s", "syncs_per_s")
 
 Pyro4.config.SERVERTYPE = "multiplex"
-Pyro4.config.SERIALIZER = "marshal"  # Pyro4's fastest, and ours
+Pyro4.config.SERIALIZER = "marshal"  # Pyro4's fastest serialiser, and the bazaar's
 Pyro4.config.SOCK_NODELAY = True
 
 

@@ -1,16 +1,16 @@
-"""The simulator: bazaars on virtual time, with all of a world's chances drawn from one seed.
+"""The simulator: bazaars on virtual time, with all random choices of a world drawn from one seed.
 
-The same seed gives the same history, byte for byte, and a failing one is replayed by
+The same seed gives the same history, byte for byte. A failing seed is replayed by
 
     python -m tests.simulation --seed N --tell
 
-which prints every sentence of the run and each violation. `--seeds 20000` runs the seeds from `--seed` on, on all
+which prints every sentence of the run and each violation. `--seeds 20000` runs 20000 seeds, beginning with `--seed`, on all
 processors.
 
-    driver.py   processes, their lives, clocks and turns        network.py   what becomes of a delivery
-    world.py    a run, and all that can be done to it           disk.py      the journals
-    draw.py     which settings, network and machines            faults.py    what is done to a world
-    trial.py    worlds run and judged, by kind
+    driver.py   processes, their lives, clocks and turns        network.py   delays and losses of deliveries
+    world.py    a run, and the faults it can suffer             disk.py      the journals
+    draw.py     random settings, networks and machines          faults.py    random faults
+    trial.py    runs and judges worlds, by kind
 """
 
 from tests.simulation.draw import draw_any_world, draw_world

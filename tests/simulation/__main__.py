@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: as many worlds as one likes, over all settings, on all processors."""
+"""`python -m tests.simulation`: runs any number of worlds, over all settings, on all processors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 if any seed was violated, 2 for wrong usage.
+    """Returns 1 if any seed was violated, 2 for wrong usage.
 
-    Of an unlucky few nothing is shown: all of their buyers died, or became traders.
+    A few worlds show nothing, because all of their buyers died or became traders.
     """
     try:
         return _simulate(_parser().read(arguments))

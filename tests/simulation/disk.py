@@ -1,4 +1,4 @@
-"""The simulated disk: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and what can befall them."""
+"""The simulated disk: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and their possible faults."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Recovered
 
 
 class Disk:
-    """One folder a peer."""
+    """The journals, with one folder for each peer."""
 
     def __init__(self) -> None:
         self.journals: dict[Seat, list[JournalLine]] = {}
         self._tenures: dict[str, Seat] = {}
-        self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal, which nobody waits for
-        self._hidden: dict[str, float] = {}  # for how long, from the first attempt to read
-        self._unreadable: dict[str, float] = {}  # until when
+        self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal: these are not synced at once
+        self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
+        self._unreadable: dict[str, float] = {}  # by peer: the end of the time
 
     def append(self, name: str, records: Sequence[JournalLine]) -> None:
-        """Durable when this returns, but for closing lines that nothing else followed."""
+        """Appends lines. They are durable when this returns, except closing lines at the end."""
         for record in records:
             if isinstance(record, Opened):
                 self._tenures[name] = Seat(name, record.since)
@@ -31,12 +31,12 @@ class Disk:
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
 
     def owes(self, name: str) -> bool:
-        """Whether the last thing in this peer's newest journal is the beginning of something."""
+        """Whether this peer's newest journal ends with a line that begins something."""
         lines = self.journals[self._tenures[name]] if name in self._tenures else []
         return bool(lines) and not isinstance(lines[-1], Closed)
 
     def tear(self, name: str, rng: random.Random) -> int:
-        """A crash: of what was not synced, an end drawn at random is gone. How many lines that is."""
+        """Simulates a crash: a random number of unsynced lines at the end is lost. Returns the number."""
         lost = 0
         for seat, unsynced in self._unsynced.items():
             if seat.peer == name and unsynced:
@@ -47,11 +47,11 @@ class Disk:
         return lost
 
     def hide(self, name: str, for_s: float) -> None:
-        """For so long from the first attempt on nobody can read this peer's journals."""
+        """Makes this peer's journals unreadable for `for_s`, counted from the first attempt to read."""
         self._hidden[name] = for_s
 
     def read(self, seat: Seat, now: float, hit: Callable[[], None]) -> Recovered:
-        """The journal of a tenure. `hit` is told if it is there and cannot be read."""
+        """The journal of a tenure. `hit` is called if the journal is unreadable."""
         if seat.peer in self._hidden:
             self._unreadable[seat.peer] = now + self._hidden.pop(seat.peer)
         if now < self._unreadable.get(seat.peer, 0.0):

@@ -1,7 +1,7 @@
-"""Drawing worlds from seeds: settings, network, machine.
+"""Draws worlds from seeds: settings, network, machine.
 
-`draw_world` is a brisk market at the pace `fast`, in which much happens in little time. `draw_any_world` knows no favourites:
-every pace, and waiting times of all sizes within what `check` allows.
+`draw_world` draws a brisk market at the pace `fast`, in which much happens in little time. `draw_any_world` draws from all
+paces, and from all waiting times that `check` allows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.simulation.world import LONGEST_S, World
 
 ORDERS, MANY_ORDERS = (20, 60), (100, 200)
 LEAST_THINK_S = 0.1
-"""Of buyers that trade for a time: who hardly thinks places thousands of orders in a second."""
+"""The shortest pause of buyers that trade for a fixed time: with a shorter one they place thousands of orders a second."""
 TIMES = {
     "heartbeat_s": (0.05, 0.5),
     "election_timeout_s": (0.3, 3.0),
@@ -31,12 +31,12 @@ TIMES = {
     "opening_delay_s": (0.1, 8.0),
     "think_s": (0.02, 1.0),
 }
-"""Least and most, as times `suspect_after_s`."""
+"""The least and the most, in multiples of `suspect_after_s`."""
 MAY_BE_NOTHING = ("election_delay_s", "reelection_delay_s", "registration_delay_s", "opening_delay_s", "think_s")
 
 
 def draw_world(seed: int, **fixed: Any) -> World:
-    """A brisk bazaar and a network drawn from the seed; `fixed` settings override what was drawn."""
+    """A brisk bazaar and a network drawn from the seed. `fixed` settings override drawn ones."""
     rng = random.Random(f"world/{seed}")
     peers = rng.randint(4, 9)
     drawn: dict[str, Any] = {
@@ -62,7 +62,8 @@ def draw_any_world(seed: int, most_peers: int = 9, **fixed: Any) -> World:
     """A bazaar with any settings that `check` allows, on a network and machines that suit its waiting times."""
     rng = random.Random(f"any world/{seed}")
     settings = draw_settings(rng, seed, most_peers, fixed)
-    # What the failure detector and the elections assume (Chandra and Toueg): delays are bounded, losses made up for in time.
+    # The failure detector and the elections assume bounded delays, and repetition of lost deliveries in time (Chandra and
+    # Toueg).
     patience_s = min(settings.suspect_after_s, settings.election_timeout_s, settings.answer_timeout_s)
     delay_s = min(rng.choice([0.0005, 0.002, 0.01]), patience_s / 50)
     network = Network(
@@ -92,11 +93,11 @@ PATIENT = (
     "opening_delay_s",
     "election_delay_s",
 )
-"""For how long a market may rightly stand still depends on these."""
+"""The settings that determine how long a market may rightly stand still."""
 
 
 def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping[str, Any]) -> Settings:
-    """Any that `check` allows and that are cheap enough to run."""
+    """Any settings that `check` allows and that are cheap enough to run."""
     peers = int(fixed.get("peers") or rng.choice([3, rng.randint(3, most_peers), rng.randint(3, most_peers)]))
     pace: Any = fixed.get("pace") or rng.choice(list(PACES))
     drawn: dict[str, Any] = {
@@ -124,7 +125,7 @@ def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping
 
 
 def _draw_times(rng: random.Random, pace: Any) -> dict[str, float]:
-    """None that differ from the pace's, a few, or all of them."""
+    """Draws no waiting times, so that the pace's hold, or a few, or all of them."""
     kind = rng.choice(["the pace's", "a few", "all"])
     if kind == "the pace's":
         return {}

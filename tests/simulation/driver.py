@@ -1,4 +1,4 @@
-"""The simulated driver: the same actors and endpoints as in the processes, in one thread, on virtual time."""
+"""The simulated driver: it runs the same actors and endpoints as the processes, in one thread, on virtual time."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from tests.simulation.network import TICK_S, Links, Network
 
 LAUNCHER = "launcher"
 Failure = Literal["full", "reply lost"]
-"""How a write ends the process: the disk has room for a part of it only; or all of it is durable, and nobody says so."""
-JOURNAL_READ_S = 0.02  # as on a busy disk: letters come in before it is read
+"""How a write ends the process. "full": the disk has room for a part only. "reply lost": all is durable, but unconfirmed."""
+JOURNAL_READ_S = 0.02  # as on a busy disk: letters arrive before the journal is read
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What the processes run on. Times in seconds."""
+    """The machine that the processes run on. Times are in seconds."""
 
     begin_within_s: float = 0.01
-    """A process is told to begin at a random time within so much after its first creation."""
+    """The longest random delay between the first creation of a process and the command to begin."""
     further_begin_within_s: float = 0.0
-    """The same in a further life; letters come in before."""
+    """The same delay in a further life. Letters may arrive before the process begins."""
     clock_offset_s: float = 0.0
     """Each life's steady clock starts anywhere from 0 to this."""
     tears: bool = False
-    """A crash takes what was not synced with it, and leaves of what was being written a part."""
+    """Whether a crash loses unsynced lines, and leaves a part of the lines being written."""
 
 
 class Driver:
-    """Runs the actors: their lives, their turns, and what passes between them."""
+    """Runs the actors: their lives, their turns, and the deliveries between them."""
 
     def __init__(self, seed: int, settings: Settings, network: Network, machine: Machine) -> None:
         self.now = 0.0
@@ -61,13 +61,13 @@ class Driver:
         self.journals = self.disk.journals
         self.killed: set[str] = set()
         self.hits: Counter[str] = Counter()
-        """How often each kind of fault has really hit somebody."""
+        """The number of times that each kind of fault has really hit a process."""
         self.actors: dict[str, Actor] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.rates: defaultdict[str, float] = defaultdict(lambda: 1.0)
-        """How fast a process's clock goes."""
+        """The rate of each process's steady clock."""
         self.wall_ahead_s = 0.0
-        """How far somebody has set the machine's clock on the wall, by which nothing goes."""
+        """How far the machine's wall clock was set ahead. Nothing may depend on the wall clock."""
         self._links = Links(seed, network)
         self._machine = machine
         self._rng = random.Random(f"driver/{seed}")
@@ -76,25 +76,25 @@ class Driver:
         self._wakes: defaultdict[str, float] = defaultdict(lambda: float("inf"))
         self._lives: Counter[str] = Counter()
         self._offsets: dict[str, float] = {}
-        self._doomed: set[str] = set()  # their next turn is their last, cut off somewhere in the middle
+        self._doomed: set[str] = set()  # processes whose next turn is their last, cut off in the middle
         self._unbegun: set[str] = set()
-        self._failing: dict[str, Failure] = {}  # what becomes of the next that they write
+        self._failing: dict[str, Failure] = {}  # by process: the failure of its next write
         self._paused_until: dict[str, float] = {}
         self._stops: dict[str, tuple[int, float, Callable[[Turn], bool]]] = {}
         self._launcher = LamportClock()
         self._opened_at = float("inf")
-        self._stirred = True  # something has happened by which a condition may have come true
+        self._stirred = True  # whether something happened that may have made a condition true
         for name in (WAREHOUSE, *self.plan.names):
             self._create(name)
 
     def pause(self, name: str, for_s: float) -> None:
-        """SIGSTOP, and SIGCONT later."""
+        """Stops a process with SIGSTOP, and continues it with SIGCONT later."""
         if name in self.actors:
             self.suffers("pause", name, for_s=for_s)
             self._paused_until[name] = max(self.now + for_s, self._paused_until.get(name, 0.0))
 
     def suffers(self, kind: str, *names: str, for_s: float = 0.0) -> None:
-        """The launcher writes down that it has done this to these."""
+        """Writes into the launcher's history that it did this fault to these processes."""
         self.hits[kind] += 1
         fault = f"{kind}:{','.join(names)}"
         self._tell(events.Fault(fault, kind, names[0], for_s, names))
@@ -143,7 +143,7 @@ class Driver:
             self.hits["torn"] += self.disk.tear(name, self._rng)
 
     def _tell(self, event: events.Event) -> None:
-        """A line of the launcher's own history."""
+        """Adds a line to the launcher's own history."""
         self.histories[LAUNCHER].append(recorded(self.now, LAUNCHER, Noted(self._launcher.tick(), event)))
 
     def _living(self, prefix: str) -> Iterator[Actor]:
@@ -153,11 +153,11 @@ class Driver:
         self._stirred = True
 
     def _local(self, name: str) -> float:
-        """What the steady clock of this process shows now."""
+        """The reading of this process's steady clock now."""
         return self.now * self.rates[name] + self._offsets[name]
 
     def _after_s(self, name: str, local: float) -> float:
-        """How long it is until that clock shows `local`; infinite for never."""
+        """The time until this process's steady clock shows `local`; infinite for never."""
         return max(0.0, (local - self._offsets[name]) / self.rates[name] - self.now) + TICK_S
 
     def _at(self, delay_s: float, act: Callable[[], None]) -> None:
@@ -187,7 +187,7 @@ class Driver:
             self._perform(name, life, effects)
 
     def _last_turn(self, name: str, turn: Turn, effects: Iterator[Effect]) -> None:
-        """Cut off after some of its effects, of which the first two or so are on the disk."""
+        """Performs a killed process's last turn: only some of its effects. The first one or two of them write to the disk."""
         sends = len({target for target, _ in turn.sends})
         done = self._rng.choice([0, 1, 2, 2 + self._rng.randint(0, sends)])
         self._perform(name, self._lives[name], itertools.islice(effects, done))
@@ -198,11 +198,11 @@ class Driver:
                     self._store(name, records[:written])
                     self.hits["cut short"] += written < len(records)
         self._doomed.discard(name)
-        if name in self.actors:  # not if it could not write
+        if name in self.actors:  # else a failed write has already ended it
             self._die(name)
 
     def _perform(self, name: str, life: int, effects: Iterable[Effect]) -> None:
-        """Also what is left of a turn, when a stopped process goes on."""
+        """Performs effects: those of a turn, or the rest of a turn when a stopped process goes on."""
         if self._lives[name] != life or name not in self.actors:
             return
         for effect in effects:
@@ -217,19 +217,19 @@ class Driver:
                     self._read(name, seat)
                 case Silent(channel):
                     channel.again()
-            if name not in self.actors:  # it could not write
+            if name not in self.actors:  # a failed write has ended it
                 return
         self._look_ahead(name)
 
     def _look_ahead(self, name: str) -> None:
-        """Sees to it that the process wakes up when it has something to do by itself."""
+        """Schedules a wake-up for the process's next deadline."""
         life, deadline = self._lives[name], self.endpoints[name].deadline
         if deadline < self._wakes[name]:
             self._wakes[name] = deadline
             self._at(self._after_s(name, deadline), lambda: self._wake(name, life, deadline))
 
     def _wake(self, name: str, life: int, deadline: float) -> None:
-        if self._lives[name] == life and self._wakes[name] == deadline:  # else an earlier one took its place
+        if self._lives[name] == life and self._wakes[name] == deadline:  # else an earlier wake-up has replaced this one
             self._wakes[name] = float("inf")
             self._turn(name, lambda turn: None)
 
@@ -255,7 +255,7 @@ class Driver:
             self.disk.append(name, records)
 
     def _read(self, name: str, seat: Seat) -> None:
-        """The journal is read now, and acted on later."""
+        """Reads the journal now. The actor gets it later."""
         life, actor = self._lives[name], self.actors[name]
         found = self.disk.read(seat, self.now, lambda: self.hits.update(("unreadable",)))
 
@@ -266,7 +266,7 @@ class Driver:
         self._at(JOURNAL_READ_S, inherit)
 
     def _postponed(self, name: str, act: Callable[[], None]) -> bool:
-        """Whether the process is stopped: then `act` happens when it goes on."""
+        """Whether the process is stopped. If so, `act` is postponed until it goes on."""
         until = self._paused_until.get(name, 0.0)
         if until > self.now:
             self._at(until - self.now, act)
@@ -282,7 +282,7 @@ class Driver:
                 self._at(at - self.now, partial(self._arrive, channel.other, data, is_late))
 
     def _arrive(self, name: str, data: bytes, is_late: bool) -> None:
-        """`is_late`: it came once before, so long ago that its sender may be dead by now."""
+        """Hands a delivery to its target. `is_late`: a duplicate so late that its sender may be dead by now."""
 
         def take(turn: Turn) -> None:
             self.hits["refused"] += self.endpoints[name].take(turn, data)

@@ -1,4 +1,4 @@
-"""What is done to a simulated market: one table of generators, each of which draws whom it hits, when, and for how long."""
+"""The faults of a simulated market: one table of generators. Each draws its victim, its moment and its duration."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bazaar.protocol.goods import WAREHOUSE
 from tests.simulation.driver import Failure
 from tests.simulation.world import World
 
-SHORT_S, FOR_GOOD_S = 1.5, 1e9  # an unreadable journal: readers are patient for longer than the one (requirement E2)
+SHORT_S, FOR_GOOD_S = 1.5, 1e9  # how long a journal is unreadable: readers wait longer than SHORT_S (requirement E2)
 
 
 class Draft:
-    """Draws moments, victims and durations that suit a world; bookkeeping of who may still be lost for good."""
+    """Draws moments, victims and durations that suit a world. It counts how many peers may still be lost for good."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world = world
@@ -28,10 +28,10 @@ class Draft:
         orders = (settings.requests or 30) / (settings.window * 2)
         self._trading_s = 0.3 + min(30.0, orders * settings.think_s)
         self.losses = max(0, settings.peers - settings.traders - 2)
-        """How many peers may be lost for good: as many traders as wanted, a buyer and a seller can remain."""
+        """The number of peers that may be lost for good, so that all traders, a buyer and a seller can remain."""
 
     def moment(self) -> float:
-        """From the first moment on: in the first election, before the opening, or while the market trades."""
+        """A moment in the first election, before the opening, or while the market trades."""
         since, until = self.rng.choice(
             [(0.0, self._election_s), (self._election_s, self._opening_s)]
             + 2 * [(self._opening_s, self._opening_s + self._trading_s)]
@@ -39,14 +39,14 @@ class Draft:
         return self.rng.uniform(since, until)
 
     def peer(self) -> str:
-        """Mostly one of the highest, who are the traders; now and then one that starts elections."""
+        """A peer: mostly one of the highest, which are the traders, sometimes one that starts elections."""
         names = self.world.plan.names
         return self.rng.choice(
             [names[-1], names[-self.world.plan.settings.traders], names[2], names[0], self.rng.choice(names)]
         )
 
     def trader(self) -> str:
-        """One of those who will be, if nothing befalls them before."""
+        """A peer that becomes a trader if no fault hits it before."""
         return self.rng.choice(self.world.plan.names[-self.world.plan.settings.traders :])
 
     def anybody(self) -> str:
@@ -54,13 +54,13 @@ class Draft:
         return self.rng.choice([self.peer(), self.peer(), WAREHOUSE])
 
     def while_s(self) -> float:
-        """Shorter than anybody's patience, just about so long, or longer."""
+        """A duration shorter than any timeout, about as long, or longer."""
         settings = self.world.plan.settings
         patience_s = self.rng.choice([settings.suspect_after_s, settings.election_timeout_s, settings.lease_s])
         return patience_s * self.rng.choice([0.05, 0.3, 0.9, 1.5, 4.0, 4.0])
 
     def lasts(self, until: float) -> None:
-        """The world is not over before."""
+        """Keeps the world going until this time, and two seconds more."""
         self.world.quiet_after_s = max(self.world.quiet_after_s, until + 2.0)
 
 
@@ -75,7 +75,7 @@ def _kill(draft: Draft) -> None:
 
 
 def _lives(draft: Draft) -> None:
-    """Two lives of a process, or three."""
+    """A process dies and returns, once or twice."""
     name, at = draft.anybody(), draft.moment()
     for _ in range(draft.rng.choice([1, 1, 2])):
         at = _die_and_return(draft, [name], at)
@@ -86,7 +86,7 @@ def _two_at_once(draft: Draft) -> None:
 
 
 def _die_and_return(draft: Draft, names: Sequence[str], at: float) -> float:
-    """When the next life may end, too."""
+    """Kills processes and restarts them. Returns a time at which the next life may end."""
     ends = []
     for name in dict.fromkeys(names):
         draft.world.at(at, partial(draft.world.kill, name))
@@ -97,7 +97,7 @@ def _die_and_return(draft: Draft, names: Sequence[str], at: float) -> float:
 
 
 def _in_its_election(draft: Draft) -> None:
-    """A peer that has been given a seat and does not know it yet, or has just taken it, dies, and is back soon."""
+    """A newly appointed peer dies before or just after it learns of its seat. It is restarted later."""
     world, name = draft.world, draft.peer()
     later_s, away_s = draft.rng.choice([0.0, 0.003, 0.03]), draft.while_s()
 
@@ -120,7 +120,7 @@ def _pause(draft: Draft) -> None:
 
 
 def _stall(draft: Draft) -> None:
-    """Within a turn: what is done is durable, and nobody is told before long; or nothing is durable yet."""
+    """A process stops within a turn: before anything is durable, or when all is durable but nothing is sent yet."""
     world, name, at, for_s = draft.world, draft.anybody(), draft.moment(), draft.while_s()
     step = draft.rng.randint(0, 2)
     world.at(at, lambda: world.stop_at(name, step, for_s, lambda turn: bool(turn.kept)))
@@ -128,7 +128,7 @@ def _stall(draft: Draft) -> None:
 
 
 def _part(draft: Draft) -> None:
-    """Two such partitions may overlap."""
+    """One or two partitions, which may overlap."""
     world = draft.world
     everybody = [WAREHOUSE, *world.plan.names]
     for _ in range(draft.rng.choice([1, 2])):
@@ -158,7 +158,7 @@ def _slow_link(draft: Draft) -> None:
 
 
 def _resign(draft: Draft) -> None:
-    """Who has a seat gives it up; of those who have none nothing may come."""
+    """A trader resigns, or peers without a seat are asked to, which must have no effect."""
     world, name, at = draft.world, draft.peer(), draft.moment()
     if draft.losses and draft.rng.random() < 0.5:
         draft.losses -= 1
@@ -176,12 +176,12 @@ def _ask_civils_to_resign(world: World, names: Sequence[str]) -> None:
 
 
 def _disk_full(draft: Draft) -> None:
-    """The process ends loudly; somebody makes room, and starts it again."""
+    """The disk is full, so a process ends. Later there is room again, and the process is restarted."""
     _fail(draft, draft.anybody(), "full")
 
 
 def _reply_lost(draft: Draft) -> None:
-    """The ledger has what the warehouse appended last, and the warehouse never learns it: it ends, and is started again."""
+    """The ledger has the warehouse's last append, but the reply is lost. The warehouse ends, and is restarted."""
     _fail(draft, WAREHOUSE, "reply lost")
 
 
@@ -194,7 +194,7 @@ def _fail(draft: Draft, name: str, failure: Failure) -> None:
 
 
 def _clock_set(draft: Draft) -> None:
-    """The clock on the wall, by minutes; mostly back."""
+    """The wall clock is set by seconds to about an hour, mostly back."""
     at = draft.moment()
     draft.world.at(
         at, partial(draft.world.set_clock, draft.rng.choice([-1.0, -1.0, 1.0]) * draft.rng.uniform(10.0, 4000.0))
@@ -203,7 +203,7 @@ def _clock_set(draft: Draft) -> None:
 
 
 def _owing(draft: Draft) -> None:
-    """A trader dies with something begun that is in its journal only; that may be unreadable, for a while or for good."""
+    """A trader dies while only its journal knows of something begun. The journal may be unreadable, briefly or for good."""
     world, name, at, away_s = draft.world, draft.trader(), draft.moment(), draft.while_s()
     is_slow = draft.rng.random() < 0.5
     unreadable_s = draft.rng.choice([0.0, 0.0, draft.rng.random() * SHORT_S, draft.rng.random() * SHORT_S, FOR_GOOD_S])
@@ -215,14 +215,17 @@ def _owing(draft: Draft) -> None:
             world.hide_journals(name, unreadable_s)
         world.at(world.now + away_s, partial(world.restart, name))
 
-    if is_slow:  # the more has been begun
+    if is_slow:  # with a slow link more is begun and unfinished
         world.at(at, partial(world.slow, WAREHOUSE, name, draft.world.plan.settings.suspect_after_s / 4, away_s))
     world.at(at, lambda: world.once(partial(world.disk.owes, name), die))
     draft.lasts(at + away_s)
 
 
 def _behind_its_back(draft: Draft) -> None:
-    """A trader and customers are cut off for longer than a lease; when it is suspected the warehouse is dead, or just back."""
+    """A trader and some buyers are cut off for longer than a lease.
+
+    When the trader is suspected the warehouse is dead, or has just been restarted.
+    """
     world, settings, rng = draft.world, draft.world.plan.settings, draft.rng
     name, at = draft.trader(), draft.moment()
     for_s = settings.suspect_after_s + 2 * settings.lease_s
@@ -268,7 +271,7 @@ def draw_faults(world: World, seed: int) -> None:
     peers = world.plan.names
     for _ in range(rng.randint(1, 4)):
         start_s = rng.uniform(0.1, 3.0)
-        # Mostly the highest peers, who are the traders.
+        # Mostly one of the highest peers, which are the traders.
         name = rng.choice([peers[-1], peers[-1], peers[-2], rng.choice(peers), WAREHOUSE])
         match rng.choice(["kill", "kill and restart", "pause", "part", "resign"]):
             case "kill" if name != WAREHOUSE and len(world.killed) < len(peers) - 3:

@@ -1,4 +1,4 @@
-"""The simulated network: it delays, loses and duplicates deliveries, and is cut or slow between some for a while."""
+"""The simulated network. It delays, loses and duplicates deliveries. Links between some processes may be cut or slow."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from typing import NamedTuple
 
 import msgspec
 
-TICK_S = 1e-6  # of two deliveries of one connection the later arrives a moment after the other
+TICK_S = 1e-6  # the least time between the arrivals of two deliveries of one connection
 
 
 class Network(msgspec.Struct, frozen=True):
-    """How bad the network is. Times in seconds of virtual time."""
+    """The quality of the network. Times are in seconds of virtual time."""
 
     loss: float = 0.0
     """The chance that a delivery is lost."""
     duplication: float = 0.0
-    """The chance that a delivery arrives once more, long after."""
+    """The chance that a delivery arrives a second time, long after the first."""
     delay_s: float = 0.002
-    """The mean delay of a delivery, exponentially distributed. Those from different processes overtake each other; of
-    those between the same two only late duplicates do, as on a connection that is made anew."""
+    """The mean of the exponentially distributed delay of a delivery. Deliveries from different processes may overtake each
+    other. Between the same two processes only late duplicates do, as on a connection that is made anew."""
     duplicate_after: float = 20.0
-    """A duplicate is late by so many mean delays."""
+    """The delay of a duplicate is a random delay times this factor."""
     repeat_after_s: float = 0.1
 
 
 class Trouble(NamedTuple):
-    """What is wrong with the ways from these to those until a time: they are cut, or slower by so much."""
+    """A fault of the links from `sources` to `targets` until a time: they are cut, or slower by `slower_s`."""
 
     sources: frozenset[str]
     targets: frozenset[str]
     until: float
     slower_s: float | None
-    """None: nothing passes."""
+    """None if the links are cut."""
 
 
 class Links:
-    """The ways between all processes."""
+    """The links between all processes."""
 
     def __init__(self, seed: int, network: Network) -> None:
         self.network = network
         self._rng = random.Random(f"network/{seed}")
-        self._arrivals: defaultdict[tuple[str, str], float] = defaultdict(float)  # of the newest delivery on its way
+        self._arrivals: defaultdict[tuple[str, str], float] = defaultdict(float)  # by link: of its newest delivery
         self._troubles: list[Trouble] = []
 
     def trouble(self, trouble: Trouble) -> None:
-        """From now on. Several may overlap."""
+        """Adds a fault that begins now. Several may overlap."""
         self._troubles.append(trouble)
 
     def arrivals(self, source: str, target: str, now: float) -> Iterator[float]:
-        """When a delivery that leaves now arrives: never, once, or twice."""
+        """The times of arrival of a delivery that leaves now: none, one, or two."""
         network, slower_s = self.network, 0.0
         cut = False
         if self._troubles:

@@ -1,4 +1,4 @@
-"""Worlds run and judged, by kind: what the command and the tests ask for."""
+"""Runs and judges worlds by kind, for the command and the tests."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ KINDS: dict[str, Callable[..., World]] = {
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
-"""`any`: all settings, every second world with faults; `plain`, `faults`: the one or the other half; `lives`: kills and
-restarts only; `brisk`: draw_world."""
+"""`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
+kills and restarts only. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:
@@ -66,7 +66,7 @@ def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:
 
 
 def judged(world: World) -> tuple[Evidence, Report]:
-    """Runs the world. That it never ends is a violation, too."""
+    """Runs and judges the world. A world that never ends is a violation, too."""
     evidence = world.run()
     report = judge(evidence)
     if not world.ended:
@@ -81,12 +81,12 @@ def simulate(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
 
 
 def simulate_faults(seed: int, **fixed: Any) -> tuple[Evidence, Report]:
-    """Like `simulate`, slower, and with faults."""
+    """Like `simulate`, but with faults, and with a slower world."""
     return run("brisk-faults", seed, **fixed)[1:]
 
 
 def replay_command(seed: int, faults: bool = False, kind: str = "", **fixed: Any) -> str:
-    """The one command that shows what happened under this seed."""
+    """The command that replays this seed."""
     kind = kind or ("brisk-faults" if faults else "brisk")
     options = f" --{kind}" * (kind != "any") + "".join(
         f" --set {name}={text_of(value)}" for name, value in fixed.items()
@@ -95,5 +95,5 @@ def replay_command(seed: int, faults: bool = False, kind: str = "", **fixed: Any
 
 
 def history_bytes(evidence: Evidence) -> bytes:
-    """Every history, line by line: equal if and only if the runs were."""
+    """All histories, line by line. They are equal if and only if the runs are equal."""
     return b"".join(encode_line(line) for history in evidence.histories.values() for line in history)

@@ -1,4 +1,4 @@
-"""A world: one bazaar on virtual time, from its beginning to its end, and all that can be done to it."""
+"""A world: one bazaar on virtual time, from its beginning to its end, with all the faults that it can suffer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peers.peer import Peer
 from tests.simulation.driver import Driver, Failure, Machine
 from tests.simulation.network import TICK_S, Network, Trouble
 
-LONGEST_S = 600.0  # of virtual time: a run that is not over by then never will be
+LONGEST_S = 600.0  # of virtual time: a run that is not over by then counts as one that never ends
 SIMPLE = Machine()
 
 
@@ -24,7 +24,7 @@ class World(Driver):
 
     def __init__(self, seed: int, settings: Settings, network: Network, machine: Machine = SIMPLE) -> None:
         self.quiet_after_s = 0.0
-        """When the last of the scheduled faults is over."""
+        """The time when the last of the scheduled faults is over."""
         self.longest_s = LONGEST_S
         self.ended = False
         """Whether the run came to its end by itself."""
@@ -33,7 +33,7 @@ class World(Driver):
         super().__init__(seed, settings, network, machine)
 
     def run(self) -> Evidence:
-        """From the beginning to the end of the last order, or of the time to trade."""
+        """Runs the bazaar until the last order is answered, or until the trading time is over, and then to its end."""
         for name in self.actors:
             self._begin_later(name, self._rng.random() * self._machine.begin_within_s)
         duration_s = self.plan.settings.duration_s
@@ -61,7 +61,7 @@ class World(Driver):
             self._turn(name, self.actors[name].finish)
 
     def _until(self, condition: Callable[[], bool]) -> bool:
-        """Goes on until it holds; False if it never does."""
+        """Runs until the condition holds. Returns False if it never does."""
         self._stirred = True
         while not (self._stirred and condition()):
             if not self._agenda or self.now >= self.longest_s:
@@ -74,7 +74,7 @@ class World(Driver):
         return True
 
     def _look(self) -> None:
-        """Does what waits for a condition that holds now."""
+        """Performs the acts whose conditions hold now."""
         watches, self._watches = self._watches, []
         for condition, act in watches:
             self.once(condition, act)
@@ -85,14 +85,14 @@ class World(Driver):
 
     # ---------------------------------------------------------------------------------------------- faults
     def kill(self, name: str) -> None:
-        """kill -9 in the middle of what the process does next."""
+        """Kills a process (kill -9) in the middle of its next turn."""
         if name in self.actors and name not in self._doomed:
             self._doomed.add(name)
             self.suffers("kill", name)
 
     def restart(self, name: str) -> None:
-        """Starts a killed process again, on its own files."""
-        if name in self._doomed:  # it has had no turn since it was to die
+        """Restarts a killed process on its own files."""
+        if name in self._doomed:  # the process was to die in its next turn, and had none
             self._doomed.discard(name)
             self._die(name)
         if name not in self.actors:
@@ -104,45 +104,47 @@ class World(Driver):
                 self._at(within_s + TICK_S, lambda: self._finish(name))
 
     def stop_at(self, name: str, step: int, for_s: float, when: Callable[[Turn], bool]) -> None:
-        """SIGSTOP within a turn, the first for which `when` holds, after so many of its effects: before it is durable (0),
-        before its history is written (1), before anything is sent (2), or later. SIGCONT later."""
+        """Stops a process (SIGSTOP) within the first turn for which `when` holds, and continues it (SIGCONT) after `for_s`.
+
+        `step`: after how many effects. 0: before it is durable. 1: before its history is written. 2: before anything is sent.
+        """
         self._stops[name] = (step, for_s, when)
 
     def fail(self, name: str, failure: Failure) -> None:
-        """What the process writes next fails so: it ends, loudly."""
+        """Makes the next write of the process fail, which ends the process."""
         if name in self.actors:
             self._failing[name] = failure
 
     def mend(self, name: str) -> None:
-        """It can write again, and runs, again or still."""
+        """Makes writes succeed again, and restarts the process if it has ended."""
         self._failing.pop(name, None)
         self.restart(name)
 
     def set_clock(self, by_s: float) -> None:
-        """Somebody sets the clock on the wall of the machine."""
+        """Sets the wall clock of the machine."""
         self.hits["clock set"] += 1
         self.wall_ahead_s += by_s
 
     def part(self, names: frozenset[str], for_s: float) -> None:
-        """Nothing passes between these and the others for a while."""
+        """Cuts all links between these processes and the others for a while."""
         self.suffers("part", *sorted(names), for_s=for_s)
         others = frozenset(self.histories) - names
         for sources, targets in ((names, others), (others, names)):
             self._links.trouble(Trouble(sources, targets, self.now + for_s, None))
 
     def cut(self, sources: frozenset[str], targets: frozenset[str], for_s: float) -> None:
-        """Nothing gets from these to those for a while; the other way it does."""
+        """Cuts the links from `sources` to `targets` for a while, but not those in the other direction."""
         self.suffers("cut", *sorted(sources), for_s=for_s)
         self._links.trouble(Trouble(sources, targets, self.now + for_s, None))
 
     def slow(self, one: str, other: str, by_s: float, for_s: float) -> None:
-        """What passes between these two takes longer for a while."""
+        """Makes the links between these two processes slower for a while, by `by_s`."""
         self.suffers("slow", one, other, for_s=for_s + by_s)
         for source, target in ((one, other), (other, one)):
             self._links.trouble(Trouble(frozenset({source}), frozenset({target}), self.now + for_s, by_s))
 
     def hide_journals(self, name: str, for_s: float) -> None:
-        """Nobody can read what this peer has written, for a while from the first attempt on."""
+        """Makes this peer's journals unreadable for a while, counted from the first attempt to read."""
         self.disk.hide(name, for_s)
 
     def resign(self, name: str) -> None:
@@ -152,7 +154,7 @@ class World(Driver):
             self._turn(name, self.actors[name].resign)
 
     def by_hand(self, name: str, act: Callable[[Peer, Turn], object]) -> None:
-        """Somebody at the door asks this peer for something. It may refuse."""
+        """Makes a request at this peer's door. The peer may refuse."""
 
         def asked(turn: Turn) -> None:
             peer = self.actors[name]
@@ -163,7 +165,7 @@ class World(Driver):
         self._turn(name, asked)
 
     def is_seated(self, name: str) -> bool:
-        """Whether this peer is there and a trader, or may be one by now."""
+        """Whether this peer is alive, and is a trader or may be one by now."""
         actor = self.actors.get(name)
         return isinstance(actor, Peer) and (actor.membership.seat is not None or actor.membership.unsure)
 
@@ -172,7 +174,7 @@ class World(Driver):
         self._at(time_s - self.now, act)
 
     def once(self, condition: Callable[[], bool], act: Callable[[], None]) -> None:
-        """Schedules a fault for as soon as `condition` is seen to hold."""
+        """Schedules a fault for the moment when `condition` first holds."""
         if condition():
             act()
         else:

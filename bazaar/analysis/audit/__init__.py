@@ -1,14 +1,16 @@
-"""Judging a run: goods, money, orders, seats and clocks are accounted for, from the ledger and the histories alone.
+"""Judges a run: accounts for goods, money, orders, seats and clocks, from the ledger and the histories alone.
 
-The judge is independent: it shares no code and no number with what it judges (`tests/unit/test_audit.py` walks its
-imports). What it demands is from the requirements; the stock is counted again here. It excuses nobody by name and nothing
-for a whole run. Every violation is told as a short story, once; a verdict says what it exercised, and where something
-cannot be known it is "unknown", with the reason. It reads each line once, and holds a few numbers of each order.
+The judge is independent: it shares no code and no constant with the market that it judges (`tests/unit/test_audit.py`
+checks its imports). Its demands come from the requirements, and it recounts the stock itself. It excuses nobody by name,
+and it excuses nothing for a whole run. It reports every violation once, as a short story. A verdict says what the run
+exercised. Where something cannot be known the verdict is "unknown", with the reason. The judge reads each line once, and
+holds a few numbers of each order.
 
-    launcher's history   what was done to whom, who is there at the end
-    ledger               books.py: the stock, the seats and the decisions, counted again
-    histories            buyers.py, sellers.py, traders.py, deposals.py: what everybody did and was told, held against it
-                         clients.py: what buyers and sellers were told, held against nothing but itself
+    launcher's history   which faults hit whom, and which processes are alive at the end
+    ledger               books.py: the stock, the seats and the decisions, recounted
+    histories            buyers.py, sellers.py, traders.py, deposals.py: what each process did and was told, compared
+                         with the ledger
+                         clients.py: what buyers and sellers were told, checked for consistency without the ledger
 """
 
 from bazaar.analysis.audit.evidence import Evidence

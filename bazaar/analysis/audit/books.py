@@ -1,6 +1,6 @@
-"""The ledger, counted again from its lines: stock, seats, and what was decided of each order.
+"""The ledger, recounted from its lines: the stock, the seats, and the decision on each order.
 
-Everything that the ledger alone shows is judged here, in one pass; the histories are then held against what was counted.
+This module judges, in one pass, everything that the ledger alone shows. The histories are then compared with the recount.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Key = tuple[int, int, str]
 
 
 def rank(peer: str) -> int:
-    """Peers are compared by the number in their names (requirement A4)."""
+    """The number in a peer's name, by which peers are compared (requirement A4)."""
     digits = re.search(r"[0-9]{1,9}$", peer)
     return int(digits[0]) if digits else -1
 
 
 class Tenure:
-    """A trader's time in its seat; positions in the ledger. `adopted`: its queue was taken over."""
+    """A trader's time in its seat, from one position in the ledger to another. `adopted`: its queue was taken over."""
 
     __slots__ = ("adopted", "by", "peer", "seat", "since", "until")
 
@@ -43,14 +43,14 @@ class Tenure:
 
 
 class Left(NamedTuple):
-    """How much of a product was left: `counts[i]` from the ledger's `positions[i]` on."""
+    """How much of a product was left: `counts[i]` units from the ledger position `positions[i]` on."""
 
     positions: array[int]
     counts: array[int]
 
 
 class Books:
-    """`read` takes each entry once, in the order of the file."""
+    """The recount. `read` takes each entry once, in the order of the file."""
 
     def __init__(self, strong: bool, orders: Orders, findings: Findings) -> None:
         self._strong = strong
@@ -62,11 +62,11 @@ class Books:
         """By product: a seller and an item."""
         self.tenures: list[Tenure] = []
         self._seated: dict[str, Tenure] = {}
-        self._open: dict[tuple[str, int], Tenure] = {}  # deposed, and nobody has taken over
+        self._open: dict[tuple[str, int], Tenure] = {}  # deposed tenures that no heir has taken over
         self._stock: Counter[str] = Counter()  # by item
         self._free: Counter[str] = Counter()  # by lot
         self._granted: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by trader, then by lot
-        self._fallen: dict[tuple[str, int], Counter[str]] = {}  # by tenure: what waits for whoever takes over
+        self._fallen: dict[tuple[str, int], Counter[str]] = {}  # by tenure: the grants that its heir will take over
         self._shelves: defaultdict[str, list[Key]] = defaultdict(list)  # by item: lots that were free, lowest first
         self._handlers = {
             Deposit: self._deposit,
@@ -80,18 +80,18 @@ class Books:
         }
 
     def read(self, entry: AnyEntry) -> None:
-        """The next entry of the ledger."""
+        """Takes in the next entry of the ledger."""
         if entry.position != self._expected:
             self._tell("ledger_unbroken", entry, f"stands where {self._expected} should be")
         self._expected = entry.position + 1
-        self._handlers[type(entry)](entry)  # type: ignore[operator] # each takes its own kind
+        self._handlers[type(entry)](entry)  # type: ignore[operator] # each handler takes its own kind
 
     def skip(self) -> None:
-        """An entry that cannot be read."""
+        """Counts an entry that cannot be read."""
         self._expected += 1
 
     def finish(self, mirror: Mapping[tuple[str, str], int] | None, dead: Set[str]) -> None:
-        """`mirror`: what the warehouse, stopping, said was left of each product; None if it said nothing."""
+        """Judges the end. `mirror`: the rest of each product that the warehouse reported as it stopped, or None."""
         for product, said in sorted((mirror or {}).items()):
             if product not in self.left and said:
                 self._findings.violated(
@@ -113,14 +113,17 @@ class Books:
                 )
 
     def tenure(self, trader: str, position: int) -> Tenure | None:
-        """Of this trader, that to which an entry at this position belongs."""
+        """The tenure of this trader to which an entry at this position belongs."""
         return next(
             (t for t in self.tenures if t.peer == trader and t.since <= position and (t.until or position) >= position),
             None,
         )
 
     def left_after(self, product: tuple[str, str], position: int, said: int) -> int | None:
-        """How much was left right after `position`; `said`, if so much was left at any time since: None if of nothing."""
+        """The count right after `position`, or `said` if the count was that at any later time.
+
+        None if the product had no deposit by then.
+        """
         left = self.left.get(product)
         if left is None:
             return None
@@ -175,7 +178,7 @@ class Books:
         granted = self._granted[entry.trader] if entry.cached else self._free
         if not entry.cached:
             self._lowest_first(entry, entry.item, entry.deposit_id, entry.order_id)
-        pool = granted if granted[entry.deposit_id] > 0 else self._free  # who was granted nothing promises what is free
+        pool = granted if granted[entry.deposit_id] > 0 else self._free  # a trader without a grant promises free units
         pool[entry.deposit_id] -= 1
         if pool[entry.deposit_id] < 0 and lot is not None:
             self._none_left(entry, entry.item, f"{entry.trader} sold it to {entry.buyer} ({entry.order_id})")
@@ -226,7 +229,7 @@ class Books:
         left.positions.append(max(entry.position, left.positions[-1] if left.positions else 0))
 
     def _put_on_shelf(self, item: str, deposit_id: str) -> None:
-        """Before its units are counted in."""
+        """Puts a lot back on the shelf. Called before its units are counted as free."""
         if self._free[deposit_id] <= 0 and (lot := self.deposits.get(deposit_id)) is not None:
             heapq.heappush(self._shelves[item], (lot.clock, rank(lot.seller), deposit_id))
 
@@ -252,7 +255,7 @@ class Books:
             )
 
     def _decide(self, entry: Sale | Denial, decision: int) -> int | None:
-        """The order's row, if this is the first decision: what the market is held against, since it is final."""
+        """The order's row if this is its first decision, else None. The first is final: the market is judged by it."""
         orders = self._orders
         row = orders.row(entry.order_id)
         if orders.flags[row] & DECIDED:

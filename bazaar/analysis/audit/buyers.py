@@ -1,7 +1,8 @@
-"""A peer as a buyer: what it asked and what it was told, held against what the ledger decided (requirements C3, C5, C6).
+"""A peer as a buyer: its orders and the answers to them, compared with the ledger (requirements C3, C5, C6).
 
-A buyer that is there at the end has every order answered and every answer right, also of its former lives. One that is
-gone may have missed an answer, or the correction of a promise; what it was told by the ledger must be right all the same.
+A buyer that is alive at the end must have a right answer to every order, also to those of its former lives. A dead buyer
+may have missed an answer, or the correction of a promise. An answer that the ledger gave must be right even for a dead
+buyer.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ class Outstanding(NamedTuple):
 
 
 class Accusation(NamedTuple):
-    """What an answer is accused of."""
+    """The accusation against one answer."""
 
     check: str
     story: str
     promised: bool
-    """It was a promise, which the ledger might have kept or corrected later."""
+    """Whether the answer was a promise, which the ledger could have kept or corrected later."""
     trader: str | None
 
 
 class Buyer:
-    """The buyer's part of one history."""
+    """Judges the buyer's part of one history."""
 
     def __init__(self, name: str, case: Case, books: Books) -> None:
         self._name = name
@@ -167,11 +168,12 @@ class Buyer:
 
     # ------------------------------------------------------------------------------------------ the end
     def finish(self) -> None:
-        """All histories were read."""
+        """Judges the end, after all histories were read."""
         self._pass_faults(float("inf"))
         gone = self._case.may_lack(self._name)
         for check, story, promised, trader in (*self._taken, *self._wrong.values()):
-            # Nobody knew of the promise any more; or whom it was made to is gone, and whoever made it, before it was decided.
+            # A promise is excused if its trader's queue was lost, or if the buyer is gone and may have missed the correction.
+            # A promise that a strong policy took back is excused only if its trader is gone, too.
             lost = trader is not None and self._case.lost_its_queue(trader)
             undecided = gone and (check != TAKEN_BACK or trader in self._case.dead)
             if not (promised and (lost or undecided)):
@@ -182,7 +184,7 @@ class Buyer:
                 self._violated("no_order_lost", f"{order}, sent to {trader}, ordered at clock {clock}, has no answer")
 
     def _pass_faults(self, at: float) -> None:
-        """For each fault before `at`: how many orders without an answer its victim had to do with at that moment."""
+        """Counts for each fault before `at` how many unanswered orders of this buyer involved its victim at that moment."""
         while at > self._next_fault_at:
             fault = self._faults.pop(0)
             if fault.hits_everybody or self._name in fault.names:

@@ -1,6 +1,7 @@
-"""The second judge, who knows no ledger: can what buyers and sellers were told have come from one stock of each item?
+"""The second judge, which does not read the ledger: could one stock of each item have given all answers to the clients?
 
-Of a policy that promises to be strong it can. Of another it is told what cannot be; that is no violation.
+A policy that promises to be strong must pass this check. For a weak policy the judge reports what one stock could not
+have answered, but that is no violation.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Line
 from bazaar.analysis.linearizability import Clients
 
-MOST_WINDOW = 5  # with more orders under way nearly everything can be explained
+MOST_WINDOW = 5  # with more concurrent orders nearly every set of answers can be explained
 
 
 class ClientsSide:
-    """Of all histories what their clients saw."""
+    """Collects from all histories what the clients, buyers and sellers, saw."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -47,7 +48,10 @@ class ClientsSide:
         self._clients.found_unavailable(facts.order, line.clock)
 
     def finish(self) -> None:
-        """All histories were read. What a lost one, or a lost queue, does not say explains anything: nobody is accused."""
+        """Judges, after all histories were read.
+
+        If a history or a queue is lost nobody is accused: the missing part could explain any answer.
+        """
         findings = self._case.findings
         if not self._judged:
             findings.notes.tell(

@@ -1,7 +1,8 @@
-"""Who was deposed although nothing was wrong: the failure detector may be mistaken only with a cause (requirement E1).
+"""Traders that were deposed without a cause: the failure detector may be mistaken only with a cause (requirement E1).
 
-Cause is what the launcher did to the deposed or to its accuser, what befell them, or an absence that one of them noticed
-itself, if it fell into the silence: the time before the suspicion in which no sign of life was heard.
+A cause is a fault that the launcher did to the deposed trader or to its accuser, another end of one of the two processes,
+or an absence that one of them noticed itself. The cause must overlap the silence: the time before the suspicion in which
+the accuser heard no sign of life.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from bazaar.analysis.audit.lines import Absent, Line, Named, OfPeer
 
 FOREVER = float("inf")
 LONGEST_SILENCE = 5
-"""Times `suspect_after_s`: peers that are no traders are more patient, and heartbeats are some time apart."""
+"""In multiples of `suspect_after_s`: non-traders wait longer than traders, and there is time between two heartbeats."""
 
 
 class Hindrance(NamedTuple):
-    """Between these times a process could not give, or not hear, signs of life."""
+    """An interval in which a process could not give, or could not hear, signs of life."""
 
     since: float
     until: float
     proven: bool
-    """By the process itself: the machine did not let it run. Else something was done to it, or befell it."""
+    """Whether the process itself noted that the machine did not let it run. Else a fault or an accident hindered it."""
 
 
 class Deposals:
-    """Gathers suspicions, falls and absences, and then looks at each deposal by another."""
+    """Gathers suspicions, falls and absences, and then judges each deposal by another peer."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -36,10 +37,10 @@ class Deposals:
         self._suspected: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # by accuser and accused
         self._deposed: defaultdict[str, list[float]] = defaultdict(list)  # by accused
         self._fell: dict[str, float] = {}
-        self._restarts: list[tuple[str, float, float]] = []  # who, when it fell, when it was started again
+        self._restarts: list[tuple[str, float, float]] = []  # name, time of the fall, time of the restart
         self._informed: defaultdict[str, list[float]] = defaultdict(
             list
-        )  # when it was told who trades, and so of its seat
+        )  # times at which the process was told the bench, and so its seat
         self.handlers: dict[str, Handler] = {
             "suspected": self._suspect,
             "deposed": self._depose,
@@ -48,9 +49,9 @@ class Deposals:
         }
         self.launcher_handlers: dict[str, Handler] = {"fell": self._fall, "started": self._started}
 
-    # ------------------------------------------------------------------------------------ what is heard
+    # --------------------------------------------------------------------------------------- taking in
     def fault(self, fault: FaultDone) -> None:
-        """The launcher did something."""
+        """Takes in a fault that the launcher did."""
         for name in fault.names:
             if fault.kind == "kill":
                 self._fell.setdefault(name, fault.at)
@@ -79,19 +80,19 @@ class Deposals:
     def _depose(self, line: Line, facts: OfPeer) -> None:
         self._deposed[facts.peer].append(line.at)
 
-    # ------------------------------------------------------------------------------------ what it means
+    # ----------------------------------------------------------------------------------------- judging
     def finish(self, tenures: list[Tenure]) -> None:
-        """Tells of the deposals without cause, and counts them."""
+        """Reports and counts the deposals without a cause."""
         for name, at in self._fell.items():
             self._hindrances[name].append(Hindrance(at, FOREVER, False))
-        for name, fell_at, started_at in self._restarts:  # before it is told of its seat it does not beat
+        for name, fell_at, started_at in self._restarts:  # no heartbeats before the process is told its seat
             until = next((at for at in self._informed[name] if at >= started_at), FOREVER)
             self._hindrances[name].append(Hindrance(fell_at, until, False))
         falls: Counter[str] = Counter()
         of_each = Counter(tenure.peer for tenure in tenures if tenure.until is not None)
         for tenure in sorted((t for t in tenures if t.until is not None), key=lambda t: t.until or 0):
             times = self._deposed[tenure.peer]
-            # The warehouse may have been killed before it wrote one down: then nobody knows which is which.
+            # If the warehouse was killed before it noted a deposal, times and deposals cannot be matched.
             deposed_at = times[falls[tenure.peer]] if len(times) == of_each[tenure.peer] else FOREVER
             falls[tenure.peer] += 1
             if tenure.by != tenure.peer:

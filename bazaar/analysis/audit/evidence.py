@@ -1,7 +1,7 @@
-"""What a run left behind, and what the judge notes while it reads it.
+"""The evidence that a run left behind, and the judge's notes while it reads the evidence.
 
-Histories and ledger are read as lines, from the files as often as needed, or, in a simulation, from the records that it
-holds, written as they would stand in the files. Nothing of the market's code is used for it.
+Histories and ledger are read as lines, from the files as often as needed. A simulation holds records instead; these are
+encoded as the files would hold them. The reading uses none of the market's code.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ Handler = Callable[[Line, Any], None]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What is to be judged. `entries` and each history are gone through more than once."""
+    """What is to be judged. `entries` and each history are iterated over more than once."""
 
     plan: Plan
     entries: Iterable[Any]
     histories: Mapping[str, Iterable[Any]]
     stock: Mapping[Any, int] | None
-    """What the warehouse, being stopped, said was left by seller and item; None if it did not come to that."""
+    """The rest, by seller and item, that the warehouse reported as it stopped; None if it made no report."""
     dead: frozenset[str] = frozenset()
-    """Processes that are not there at the end: what they had not yet heard is excused."""
+    """Processes that are dead at the end: messages that they have not received are excused."""
     missed: Sequence[str] = ()
-    """Faults that were to be done and could not be, each with the reason."""
+    """Planned faults that could not be done, each with the reason."""
 
 
 class Terms(msgspec.Struct):
-    """Of a run's settings, what it is judged by."""
+    """The settings by which a run is judged."""
 
     window: Number
     suspect_after_s: float
 
 
 class Charter(msgspec.Struct):
-    """Of `bazaar.json`, what a run is judged by. `promises`: what its cache policy declares."""
+    """The part of `bazaar.json` by which a run is judged. `promises`: what its cache policy declares."""
 
     settings: Terms
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ class Charter(msgspec.Struct):
 
 
 class FaultDone:
-    """What was done to whom, and how many orders without an answer they had to do with."""
+    """A fault, its victims, and the number of unanswered orders that involved them."""
 
     def __init__(self, at: float, kind: str, names: frozenset[str], for_s: float, hits_everybody: bool) -> None:
         self.at = at
@@ -63,12 +63,12 @@ class FaultDone:
         self.names = names
         self.for_s = for_s
         self.hits_everybody = hits_everybody
-        """All orders pass it: the warehouse, mongod."""
+        """Whether the victim is one that all orders pass: the warehouse or mongod."""
         self.orders_hit = 0
 
 
 class Case:
-    """One run before the judge: what is known of it so far."""
+    """One run before the judge, with what is known of it so far."""
 
     def __init__(self, charter: Charter) -> None:
         self.charter = charter
@@ -77,24 +77,24 @@ class Case:
         self.faults: list[FaultDone] = []
         self.dead: set[str] = set()
         self.damaged: set[str] = set()
-        """Processes whose history is not there, or not whole."""
+        """Processes whose history is missing or incomplete."""
         self.missed: list[str] = []
-        """Faults that were to be done and were not, each with the reason."""
+        """Planned faults that were not done, each with the reason."""
         self.seated: set[tuple[str, int]] = set()
-        """Tenures that began, with a journal of their own: the peer, and since when."""
+        """Tenures that began, and so have a journal of their own: the peer, and the ledger position of its appointment."""
         self.unread: dict[tuple[str, int], str] = {}
         """Tenures whose queue could not be read, with the story."""
 
     def lost_its_queue(self, trader: str) -> bool:
-        """Whether nobody could read what this trader had still to do: of what it promised nobody knew."""
+        """Whether nobody could read a queue of this trader, so that nobody knew its promises."""
         return any(peer == trader for peer, _ in self.unread)
 
     def incomplete(self, name: str) -> bool:
-        """Whether something may have happened to this process that nobody can read any more."""
+        """Whether events of this process may be missing from the evidence."""
         return name in self.damaged
 
     def may_lack(self, name: str) -> bool:
-        """Whether this process may have missed something, or its history may lack it."""
+        """Whether this process may have missed a message, or its history may lack an event."""
         return name in self.dead or name in self.damaged
 
 
@@ -105,7 +105,7 @@ class Recording:
         self.path = path
 
     def __iter__(self) -> Iterator[bytes]:
-        """Up to a last line that is cut short: a kill, or the next one who writes. Raises `OSError`."""
+        """The complete lines. A last line may be cut short by a kill, or be half written. Raises `OSError`."""
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
@@ -113,23 +113,23 @@ class Recording:
 
 
 def recording(source: Iterable[Any]) -> Iterator[bytes]:
-    """The lines of a source: of a file as they stand there; of records as they would."""
+    """The lines of a source: those of a file, or records encoded as the lines of a file would be."""
     path = getattr(source, "path", None)
     return iter(Recording(path)) if isinstance(path, Path) else map(msgspec.json.encode, source)
 
 
 class Reader:
-    """Reads histories and ledger line by line; tells which lines cannot be read, and how far it has come."""
+    """Reads histories and ledger line by line. Reports the lines that cannot be read, and its progress."""
 
     def __init__(self, case: Case, progress: Progress | None, size: int) -> None:
-        """`size`: how many bytes there are to read in all."""
+        """`size`: the number of bytes to read in all."""
         self._case = case
         self._progress = progress
         self._size = max(size, 1)
         self._read = 0
 
     def ledger(self, source: Iterable[Any]) -> Iterator[AnyEntry | None]:
-        """The entries; None where one cannot be read."""
+        """The entries; None in place of one that cannot be read."""
         for number, line in self._lines(source):
             try:
                 entry = decode_entry(line)
@@ -141,7 +141,7 @@ class Reader:
                 yield entry
 
     def history(self, name: str, source: Iterable[Any], handlers: Mapping[str, Sequence[Handler]]) -> None:
-        """Hands each event to those that handle its kind, and checks the clock of all."""
+        """Hands each event to the handlers of its kind, and checks the clocks of all events."""
         before, violated, messages = 0, self._case.findings.violated, 0
         for number, raw in self._lines(source):
             try:

@@ -1,4 +1,4 @@
-"""What the judge has found: the checks, and what it tells of each. A verdict says what it exercised and what it lacks."""
+"""The judge's findings: the checks and the stories of each. A verdict says what the run exercised and what is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-MOST_STORIES = 20  # of one check; the others are counted
+MOST_STORIES = 20  # of one check; further stories are only counted
 
 CHECKS: dict[str, str] = {  # (C1) and the like: docs/reference/requirements.md
     "ledger_unbroken": "The ledger's positions are 0, 1, 2, … without a gap, and nothing stands in it twice.",
@@ -43,7 +43,7 @@ NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
     "clocks_increase",
     "lowest_clock_served_first",
 }
-"""Where entries of the ledger cannot be read, these would accuse the innocent: they are not judged."""
+"""If entries of the ledger cannot be read these checks are not judged: they would accuse the innocent."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -51,21 +51,21 @@ class Report(msgspec.Struct, frozen=True):
 
     verdict: Literal["held", "violated", "unknown"]
     audit: dict[str, bool]
-    """Whether each check holds; without those that could not be judged."""
+    """Whether each check holds. Checks that could not be judged are left out."""
     violations: dict[str, list[str]]
     exercised: dict[str, int]
     missed: Sequence[str] = ()
-    """Faults that were not done: the run does not show what it was to show, so it cannot have held."""
+    """Planned faults that were not done. Such a run does not show what it was meant to show: its verdict is not "held"."""
     unknown: Sequence[str] = ()
-    """What could not be known, each with the reason: nothing is excused by it, but the run cannot have held."""
+    """What could not be known, each with the reason. This excuses no violation, but the verdict cannot be "held"."""
     notes: Sequence[str] = ()
-    """What is no violation, and should be known to whoever believes the verdict."""
+    """Facts that are no violation, but that a reader of the verdict should know."""
     counter_examples: Sequence[str] = ()
-    """What a policy that promises little told its clients, and one stock cannot have told: no violation either."""
+    """Answers of a weak policy that one stock cannot have given. They are no violation either."""
 
 
 class Stories:
-    """So many of a kind as one can read; the rest is counted. None is told twice."""
+    """At most `MOST_STORIES` different stories of a kind. Further ones are only counted."""
 
     def __init__(self) -> None:
         self._told: list[str] = []
@@ -86,7 +86,7 @@ class Stories:
 
 
 class Findings:
-    """Collects, by check."""
+    """Collects the violations by check, and the other findings."""
 
     def __init__(self) -> None:
         self._violations: dict[str, Stories] = {}
@@ -97,7 +97,7 @@ class Findings:
         self.ledger_is_whole = True
 
     def violated(self, check: str, story: str) -> None:
-        """A check does not hold: a sentence that says who, which and when."""
+        """Notes that a check does not hold. `story`: a sentence that says who, which and when."""
         self._violations.setdefault(check, Stories()).tell(story)
 
     def judged(self) -> list[str]:
@@ -105,5 +105,5 @@ class Findings:
         return [check for check in CHECKS if self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER]
 
     def violations(self) -> dict[str, list[str]]:
-        """By check, in their order."""
+        """The stories of the violations by check, in the order of `CHECKS`."""
         return {check: self._violations[check].all() for check in self.judged() if check in self._violations}

@@ -1,6 +1,6 @@
-"""Judging a run: every line of its ledger and histories is read once, and held against what is known by then.
+"""Judges a run: reads every line of its ledger and histories once, and compares it with what is known by then.
 
-First the launcher's history (what was done to whom), then the ledger (what was decided), then everybody's history.
+The order is: the launcher's history (the faults), the ledger (the decisions), and then all other histories.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from bazaar.analysis.audit.traders import Trader
 
 
 class NoRun(Exception):
-    """A folder without a run; the text says what is not there."""
+    """The folder holds no run. The text says what is missing."""
 
 
 def judge_run(folder: Path, progress: Progress | None = None) -> Report:
-    """Judges what a run has left in its folder, by nothing but that. `progress` is told a fraction now and then.
+    """Judges a run by the files in its folder alone. `progress` is called now and then with the fraction read.
 
     Raises `NoRun` if there is no run in the folder.
     """
@@ -56,14 +56,14 @@ def judge_run(folder: Path, progress: Progress | None = None) -> Report:
     names = (LAUNCHER, WAREHOUSE, *charter.names)
     paths = {name: folder / name / "history.jsonl" for name in names}
     histories = {name: Recording(path) for name, path in paths.items() if path.is_file()}
-    evidence = Evidence(charter, Recording(folder / "ledger.jsonl"), histories, None)  # type: ignore[arg-type] # its part
+    evidence = Evidence(charter, Recording(folder / "ledger.jsonl"), histories, None)  # type: ignore[arg-type] # a part of the plan
     return judge(evidence, progress, names)
 
 
 def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterable[str] = ()) -> Report:
-    """Runs every check. Whatever the evidence is, there is a report.
+    """Runs every check. Returns a report whatever the evidence is.
 
-    `expected`: whose history must be there, beside those of whom the launcher says that it has started them.
+    `expected`: processes whose history must exist, besides those that the launcher says it has started.
     """
     case = Case(msgspec.convert(evidence.plan, Charter, from_attributes=True))
     files = [
@@ -101,7 +101,7 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
 
 
 def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> None:
-    """What was done to whom, and what was not; who is there at the end, and whose history is not."""
+    """Reads the launcher's history: faults done and missed, processes alive at the end, and missing histories."""
     started: set[str] = set()
     ended: list[bool] = []
 
@@ -171,7 +171,7 @@ def _history(
 
 
 def _queues(case: Case) -> None:
-    """A queue that could not be read is no loss if there never was one: the trader died before its tenure began."""
+    """Reports queues that could not be read. A trader that died before its tenure began had no queue: nothing is lost."""
     for (peer, since), story in list(case.unread.items()):
         if (peer, since) in case.seated or case.incomplete(peer):
             case.findings.unknown.tell(story)
@@ -181,7 +181,7 @@ def _queues(case: Case) -> None:
 
 
 class _Stock:
-    """What the warehouse says that it took in: each of it is in the ledger."""
+    """Checks that each deposit in the warehouse's history is in the ledger."""
 
     def __init__(self, case: Case, books: Books) -> None:
         self._case = case
@@ -201,7 +201,7 @@ class _Stock:
 
 
 def _accounts(case: Case, books: Books) -> None:
-    """Of each order that was decided: somebody asked for it; of each sale: the seller has its share, a trader the rest."""
+    """Checks that a buyer placed each decided order, and that of each sale the seller got its share, a trader the rest."""
     orders, violated = case.orders, case.findings.violated
     complete = SOLD | ASKED | CREDITED | KEPT
     for order, row in orders:
@@ -229,13 +229,13 @@ def _accounts(case: Case, books: Books) -> None:
 
 
 def _is_unread(case: Case, books: Books, trader: str, position: int) -> bool:
-    """Whether this was carried out in a tenure whose queue nobody could read: nobody knew whom to tell."""
+    """Whether the entry at `position` belongs to a tenure whose queue nobody could read: no heir knew whom to tell."""
     tenure = books.tenure(trader, position)
     return tenure is not None and (trader, tenure.since) in case.unread
 
 
 def _may_be_untold(case: Case, books: Books, trader: str, position: int) -> bool:
-    """Whether a trader is gone that carried this out, and nobody has taken over what it had to do, or could read it."""
+    """Whether the trader of the entry at `position` lost its seat or its life, and no heir adopted or could read its queue."""
     tenure = books.tenure(trader, position)
     if case.incomplete(trader) or tenure is None or _is_unread(case, books, trader, position):
         return True

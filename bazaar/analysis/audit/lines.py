@@ -1,7 +1,8 @@
-"""The shapes of what the judge reads: the lines of a history and of the ledger.
+"""The record types that the judge reads: the lines of a history and of the ledger.
 
-The judge has its own, and only as much of each as it needs: a change of the market's records cannot change by what they
-are judged. A number beyond `LARGEST`, or a line without what belongs to its kind, is no line of ours.
+The judge has record types of its own, with only the fields that it needs. So a change of the market's records cannot
+change the standard by which they are judged. A line with a number beyond `LARGEST`, or without a field of its kind, counts
+as unreadable.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Number = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class Line(msgspec.Struct, gc=False):
-    """A line of a history. The facts are decoded only if somebody wants to know them: most of the time is saved."""
+    """A line of a history. `facts` is decoded only if a handler needs it, which saves most of the time."""
 
     at: float
     process: str
@@ -34,7 +35,7 @@ class Placed(msgspec.Struct, gc=False):
 
 
 class Told(msgspec.Struct, gc=False):
-    """What a buyer was told. `final`: by the ledger; else a cache has promised it, and may have to correct it."""
+    """An answer to a buyer. `final`: the ledger decided it; else a cache promised it, and may have to correct it."""
 
     order: str
     item: str
@@ -123,7 +124,7 @@ class Stocked(msgspec.Struct, gc=False):
 
 
 class Fault(msgspec.Struct, gc=False):
-    """Something that was done to `name`, or to the links of all `names`."""
+    """A fault on the process `name`, or on the links of all `names`."""
 
     fault: str
     kind: str
@@ -171,7 +172,7 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "fell": Named,
     "missed": Missed,
 }
-"""By kind of event."""
+"""The type of an event's facts, by kind of event."""
 KINDS = FACTS.keys() | {
     "born",
     "unexpected",
@@ -212,7 +213,7 @@ KINDS = FACTS.keys() | {
     "closing",
     "ended",
 }
-"""Also those of which nothing but the clock is judged. Of any other kind nobody knows what it was meant to say."""
+"""All known kinds of events, also those of which only the clock is judged. An event of another kind is unreadable."""
 
 
 # ------------------------------------------------------------------------------------------ the ledger

@@ -1,7 +1,7 @@
-"""All orders of a run, a few numbers each: what the ledger decided, and what others have said of it so far.
+"""All orders of a run, with a few numbers each: the ledger's decision, and what the histories have said of it so far.
 
-An order's name is its buyer's and a serial. The names are not held: each buyer's serials lead to rows of
-common columns, so that millions of orders fit into memory.
+An order's name consists of its buyer's name and a serial number. The names are not stored: each buyer's serial numbers
+index rows of common columns, so that millions of orders fit into memory.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from array import array
 from collections.abc import Iterator
 
 NOBODY = -1
-MOST_SKIPPED = 1 << 16  # serials of a buyer that may be left out at a time; what lies further ahead is held by name
+MOST_SKIPPED = 1 << 16  # serials of a buyer that may be skipped at once; orders further ahead are stored by name
 
 SOLD, DENIED, OVERSOLD, ASKED, CREDITED, KEPT = 1, 2, 4, 8, 16, 32
 DECIDED = SOLD | DENIED
 
 
 class Orders:
-    """Columns, and the row of each order."""
+    """The columns, and the row of each order."""
 
     def __init__(self) -> None:
         self._rows: dict[str, array[int]] = {}  # by buyer: the row of each serial
-        self._others: dict[str, int] = {}  # whose names are of another form
+        self._others: dict[str, int] = {}  # by name: orders whose names do not have that form
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
         self.flags = bytearray()
@@ -33,7 +33,7 @@ class Orders:
         self.buyer = array("i")
 
     def row(self, order: str) -> int:
-        """The row of this order; a new one, if nothing was heard of it before."""
+        """The row of this order, or a new row if the order is not known yet."""
         buyer, _, serial = order.rpartition("-")
         if not (len(serial) < 10 and serial.isascii() and serial.isdigit()) or (serial[0] == "0" and serial != "0"):
             return self._other(order)
@@ -79,7 +79,7 @@ class Orders:
         return code
 
     def text(self, code: int) -> str:
-        """The reverse."""
+        """The name that belongs to this number."""
         return self._texts[code] if code != NOBODY else "nobody"
 
     def __iter__(self) -> Iterator[tuple[str, int]]:

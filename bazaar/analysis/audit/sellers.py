@@ -1,7 +1,7 @@
-"""A peer as a seller: what it offered, what was booked, and what it was credited (requirements C1, C5).
+"""A peer as a seller: its offers, their deposits in the ledger, and its credits (requirements C1, C5).
 
-A seller that is there at the end was credited for each sale exactly once. One that is gone may have missed a credit;
-what it was credited must be right all the same, and nobody is ever credited twice.
+A seller that is alive at the end must have been credited for each sale exactly once. A dead seller may have missed a
+credit. But each credit must be right even then, and no sale is ever credited twice.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Credited, Left, Line, Offered, Registered
 from bazaar.analysis.audit.orders import CREDITED, NOBODY, SOLD
 
-SELLERS_PERCENT = 80  # requirement C5; a price of whole dollars (requirement C1) is divided without a rest
+SELLERS_PERCENT = 80  # requirement C5; a price in whole dollars (requirement C1) divides without a remainder
 
 
 def sellers_cents(price_cents: int) -> int:
-    """What the seller gets of a sale; no more than a rest that cannot be divided may stay with the trader."""
+    """The seller's share of a sale, rounded down: a remainder stays with the trader."""
     return price_cents * SELLERS_PERCENT // 100
 
 
 class Seller:
-    """The seller's part of one history."""
+    """Judges the seller's part of one history."""
 
     def __init__(self, name: str, case: Case, books: Books) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class Seller:
             NOBODY,
             None,
             "",
-        )  # the last: position of the sale, when told, item
+        )  # the last credit: position of the sale, clock of the message, item
         self.handlers: dict[str, Handler] = {
             "offered": self._offer,
             "registered": self._registered,
@@ -61,7 +61,7 @@ class Seller:
             self._violated(
                 "deposits_are_booked_as_offered", f"{story}, but it is not in the ledger: acknowledged and dropped"
             )
-            self._offered.pop(facts.deposit, None)  # once is enough
+            self._offered.pop(facts.deposit, None)  # one violation is enough
         elif booked.item != facts.item:
             self._violated(
                 "deposits_are_booked_as_offered",
@@ -99,7 +99,7 @@ class Seller:
     def _left(self, line: Line, facts: Left) -> None:
         position, sent, item = self._credit
         if position == NOBODY or (line.sent, facts.item) != (sent, item):
-            return  # with no sale that it could be held against
+            return  # there is no sale to compare it with
         counted = self._books.left_after((self._name, item), position, facts.left)
         if counted is not None and counted != facts.left:
             self._violated(
@@ -110,7 +110,7 @@ class Seller:
 
     # ----------------------------------------------------------------------------------------- the end
     def finish(self) -> None:
-        """All of the history was read."""
+        """Judges the end, after the whole history was read."""
         lacking = self._case.may_lack(self._name)
         for deposit, offer in self._offered.items():
             if deposit not in self._books.deposits and not lacking:

@@ -1,4 +1,4 @@
-"""A peer as a trader: whom it served first, what it traded, and that it neither bought nor sold (requirements B5, C4, C5)."""
+"""A peer as a trader: the order of its queue, its trades, and that it neither buys nor sells (requirements B5, C4, C5)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Line, OfItem, Placed, Seated, Taken, TookOver, Traded, Unreadable, Waiting
 from bazaar.analysis.audit.orders import KEPT, SOLD
 
-SURE = "sure "  # so begins the lane of orders that only the warehouse may answer
+SURE = "sure "  # prefix of a lane of orders that only the warehouse may answer
 
 
 class Trader:
-    """The trader's part of one history."""
+    """Judges the trader's part of one history."""
 
     def __init__(self, name: str, case: Case) -> None:
         self._name = name
@@ -41,12 +41,12 @@ class Trader:
         }
 
     def _forget(self) -> None:
-        """A new queue: what was in the old one is inherited from the journal, or not at all."""
+        """Begins a new queue. Orders of the old one come back only by inheritance from the journal."""
         self._waiting: dict[str, tuple[Key, str]] = {}  # by order: its key, and its lane
         self._heaps: defaultdict[str, list[Key]] = defaultdict(list)  # by lane
-        self._scarce: set[str] = set()  # lanes that wait for others to give something back
+        self._scarce: set[str] = set()  # lanes that wait until other traders return granted units
         self._taken: set[str] = set()  # orders that are being carried out
-        self._promised = 0  # promises of others that were taken over, and may be carried out without being taken
+        self._promised = 0  # promises that were taken over from others; their trades need no `taken` event
 
     # --------------------------------------------------------------------------------------- its tenures
     def _elected(self, line: Line, facts: None) -> None:
@@ -56,7 +56,7 @@ class Trader:
         self._case.seated.add((self._name, facts.since))
 
     def _begin_anew(self, line: Line, facts: None) -> None:
-        """It has lost its seat, or begins a life."""
+        """The peer has lost its seat, or begins a life."""
         self._is_trader = False
         self._forget()
 
@@ -75,9 +75,9 @@ class Trader:
         heapq.heappush(self._heaps[facts.lane], key)
 
     def _take(self, line: Line, facts: Taken) -> None:
-        """For the warehouse it takes the lowest of all that wait, for the cache that of the same lane.
+        """Checks that the taken order is the lowest: of all waiting orders for the warehouse, of its lane for the cache.
 
-        What waits for others to give something back (`scarce`, until `freed`) cannot be taken, and is not passed over.
+        Orders of a lane that waits for returned units (from `scarce` to `freed`) cannot be taken, so they may be passed over.
         """
         order = facts.order
         self._taken.add(order)
@@ -87,7 +87,7 @@ class Trader:
             if (own is None or lane != own[1]) and (facts.to == "cache" or lane in self._scarce):
                 continue
             while heap and self._waiting.get(heap[0][2]) != (heap[0], lane):
-                heapq.heappop(heap)  # it was taken, or waits in another lane by now
+                heapq.heappop(heap)  # this order was taken, or waits in another lane by now
             passed_over = heap and (first is None or heap[0] < first)
             if passed_over and not self._case.incomplete(self._name):
                 self._violated(
@@ -141,7 +141,7 @@ class Trader:
         self._case.missed.append(f"resign:{self._name}: it had no seat to give up (clock {line.clock})")
 
     def finish(self) -> None:
-        """Nothing: what a trader owes is held against the ledger."""
+        """Does nothing: a trader's obligations are judged by the ledger (`judging.py`)."""
 
     def _violated(self, check: str, story: str) -> None:
         self._case.findings.violated(check, story)

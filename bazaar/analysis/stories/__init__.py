@@ -1,9 +1,9 @@
-"""The stories of orders: what happened to one, and why.
+"""The stories of orders: what happened to an order, and why.
 
 explaining.py   the story of an order       oversold.py    why a promise was not kept
-picking.py      which order to tell of      knowledge.py   what the traders knew of a lot, and when
-story.py        what a story is             waiting.py     where an order's time went
-reading.py      a run, for whoever explains
+picking.py      the choice of an order      knowledge.py   what the traders knew of a lot, and when
+story.py        the type of a story         waiting.py     where an order's time went
+reading.py      a run, as the other modules read it
 """
 
 from bazaar.analysis.stories.explaining import explain, names_like

@@ -1,4 +1,4 @@
-"""The story of an order, from histories and ledger: pure, so also of a simulated run."""
+"""The story of an order, from histories and ledger. The functions are pure, so they explain simulated runs, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bazaar.protocol.goods import WAREHOUSE, buyer_of
 from bazaar.runtime.history import Recorded
 
 MOST_MOMENTS = 16
-"""Of an order that was repeated often, the first and the last are told."""
+"""If an order has more moments, because it was repeated often, only the first and the last are told."""
 
 OUTCOMES: dict[type[events.Event], Outcome] = {
     events.Purchased: "purchased",
@@ -26,7 +26,7 @@ OUTCOMES: dict[type[events.Event], Outcome] = {
 
 
 def explain(run: Run, order_id: str) -> Story | None:
-    """None if there is no such order. Raises `msgspec.DecodeError` if a line of a history cannot be read."""
+    """The story of this order; None if it does not exist. Raises `msgspec.DecodeError` if a history cannot be read."""
     by_process = run.about(order_id)
     own = sorted((line for lines in by_process.values() for line in lines), key=_in_time)
     placed = next((line for line in own if isinstance(line.event, events.Ordered)), None)
@@ -68,7 +68,7 @@ def explain(run: Run, order_id: str) -> Story | None:
 
 
 def names_like(run: Run, order_id: str) -> list[str]:
-    """Of an order that there is not: the names of that buyer's, or else of one order of each buyer."""
+    """Names to suggest for an order that does not exist: all orders of its buyer, or else one order of each buyer."""
     ordered = (line.event for name, history in run.histories.items() if name in run.plan.names
                for line in run.of(name, events.Ordered) if history is not None)  # fmt: skip
     names = [event.order_id for event in ordered if isinstance(event, events.Ordered)]
@@ -94,7 +94,7 @@ def _abridged(moments: list[Moment]) -> Iterator[Moment]:
 
 
 class _Telling:
-    """Tells events, as far as they have to do with this order."""
+    """Turns the events that concern this order into sentences."""
 
     def __init__(self, run: Run, order_id: str, item: str, decision: Sale | Denial | None, deposit_id: str) -> None:
         self._run = run

@@ -1,8 +1,8 @@
-"""What the traders of a run knew of one lot: who sold a unit of it when, and who had heard of that by then.
+"""What the traders of a run knew of one lot: which trader sold a unit when, and which traders had heard of the sale by then.
 
-Within a process the order of events is that of its clock. Between processes a push is known by whom it came from and by
-the clock that it was sent at, and an answer of the warehouse by the ledger's position: so no two processes' times are
-compared but to say which of two promises came first, and whether a promise came before another trader had its answer.
+Within a process the Lamport clock orders the events. Between processes a push is identified by its sender and the clock at
+which it was sent, and an answer of the warehouse by its ledger position. So the times of two processes are compared in two
+cases only: to say which of two promises came first, and whether a promise came before another trader had its answer.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class Gone(NamedTuple):
 
     order_id: str
     trader: str
-    """Whose cache promised it, or who had the warehouse asked."""
+    """The trader whose cache promised it, or that asked the warehouse for it."""
     line: Line | None
-    """The promise, or else the shipping; None if the process was killed before it noted that."""
+    """The event of the promise, or else of the shipping; None if the process was killed before it noted the event."""
     position: int
-    """The ledger's, where it says what became of it."""
+    """The ledger position of the decision on its order."""
     promised: bool
 
     @property
     def at(self) -> tuple[float, int]:
-        """When nobody else could have it any more."""
+        """The time from which no other order could get the unit."""
         return (self.line.at, self.line.clock) if self.line is not None else (float("inf"), 0)
 
 
 def belief_behind(run: Run, promise: Recorded[events.Taken]) -> Line | None:
-    """What the trader was told of the lot last, before it promised this unit of it."""
+    """The last message about the lot that reached the trader before it promised this unit."""
     lot = promise.event.deposit_id
     lines = mentioning(run.histories.get(promise.process, ()), lot, events.Born.kind) if lot else ()
     beliefs = Knowledge(lot, (), {promise.process: list(lines)}, pushes=True).beliefs(promise)
@@ -45,14 +45,14 @@ def belief_behind(run: Run, promise: Recorded[events.Taken]) -> Line | None:
 
 
 class Knowledge:
-    """Of one lot."""
+    """What each process knew of one lot, from the events that mention it."""
 
     def __init__(
         self, deposit_id: str, sales: Sequence[Sale], lines: Mapping[str, Sequence[Line]], pushes: bool
     ) -> None:
-        """`lines`: by process, those in which the lot or the order of one of its sales stands, and its births.
+        """`lines`: by process, the events that mention the lot or the order of one of its sales, and the births.
 
-        `pushes`: whether traders tell each other at all.
+        `pushes`: whether traders push their counts to each other.
         """
         self.deposit_id = deposit_id
         self.lines = lines
@@ -71,7 +71,7 @@ class Knowledge:
         return Gone(sale.order_id, sale.trader, next(shipped, None), sale.position, promised=False)
 
     def promise_of(self, order_id: str) -> Recorded[events.Taken] | None:
-        """How a cache promised this order from the lot."""
+        """The event by which a cache promised this order from the lot."""
         for lines in self.lines.values():
             for line in lines:
                 match line.event:
@@ -81,7 +81,7 @@ class Knowledge:
         return None
 
     def before(self, line: Line) -> list[Line]:
-        """What the process noted of the lot in the same life, before."""
+        """The events of the lot that the process noted before `line` in the same life."""
         earlier = [each for each in self.lines[line.process] if each.clock < line.clock]
         births = [number for number, each in enumerate(earlier) if isinstance(each.event, events.Born)]
         return earlier[births[-1] + 1 :] if births else earlier
@@ -96,14 +96,14 @@ class Knowledge:
         return None
 
     def beliefs(self, line: Line) -> list[Line]:
-        """Before `line`: what the process was told of the lot, the newest last."""
+        """The messages about the lot that reached the process before `line`, the newest last."""
         kinds = (events.Learned, events.HeardPush)
         return [each for each in self.before(line) if isinstance(each.event, kinds) and self.said(each) is not None]
 
     def journal(self, line: Line) -> Line | None:
-        """Before `line`: the take-over by which the process believes what it believes, if that is what it was told last.
+        """The take-over from which the process had its count of the lot at `line`; None if it learned a count since.
 
-        An heir takes over what was promised of the lot, and with it the count that the former tenure believed then.
+        An heir takes over the promises from the lot, and with them the count that the former tenure believed.
         """
         told = self.beliefs(line)
         for each in reversed(self.before(line)):
@@ -112,13 +112,16 @@ class Knowledge:
         return None
 
     def promises(self, line: Line) -> list[Line]:
-        """Before `line`: what the process promised from the lot."""
+        """The promises that the process made from the lot before `line`."""
         return [
             each for each in self.before(line) if isinstance(each.event, events.Taken) and self.said(each) is not None
         ]
 
     def origin(self, line: Line) -> Line | None:
-        """Where a count was believed first: its own, or, of a push, the sender's; None of an answer of the warehouse."""
+        """The event from which a count stems: the process's own, or the sender's event behind a push.
+
+        None for an answer of the warehouse.
+        """
         if isinstance(line.event, events.Taken | events.Pushed):
             return line
         if isinstance(line.event, events.HeardPush) and line.source is not None:
@@ -129,7 +132,7 @@ class Knowledge:
         return None
 
     def why_unknown(self, knower: Line, gone: Gone) -> tuple[Cause, list[Line]] | None:
-        """Why a trader did not know of a unit that was gone, with the lines that show it; None if it did."""
+        """Why a trader did not know that a unit was gone, with the events that show it; None if it knew."""
         before = self.before(knower)
         if any(isinstance(each.event, events.Learned) and each.event.position > gone.position for each in before):
             return None
@@ -154,7 +157,7 @@ class Knowledge:
         return ("stale pull", [push, heard, overwriting[-1]]) if overwriting else None
 
     def _told(self, gone: Gone) -> Line | None:
-        """When the trader knew by itself: as it promised, or as it had the warehouse's answer."""
+        """The event by which the unit's own trader knew: its promise, or the warehouse's answer."""
         if gone.promised:
             return gone.line
         traded = (
@@ -170,7 +173,7 @@ class Knowledge:
                 yield line
 
     def _heard(self, me: str, source: str, push: Line) -> Iterator[Line]:
-        """One connection keeps the order: the first push that was sent after it was noted is this one."""
+        """The events of the push's arrival. A channel is FIFO: the first push sent after `push` was noted is `push` itself."""
         for line in self.lines[me]:
             if isinstance(line.event, events.HeardPush) and line.source == source and (line.sent or 0) > push.clock:
                 yield line

@@ -1,7 +1,8 @@
-"""Why an order was over-sold: where what a trader knew of a lot, and the truth, parted.
+"""Why an order was over-sold: where a trader's belief about a lot first differed from the truth.
 
-A cache promised a unit of a lot, and the warehouse, which decides, found none left. Either the last unit was gone when it was
-promised, and something kept the trader from knowing it; or it was there, and somebody else's sale came to the ledger first.
+A cache promised a unit of a lot, but the warehouse, which decides, found none left. There are two cases. Either the last
+unit was gone at the time of the promise, and something kept the trader from knowing it. Or a unit was left at that time, but
+another trader's sale reached the ledger first.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from bazaar.runtime.history import Recorded
 
 
 class Overselling(NamedTuple):
-    """What is to be said of it."""
+    """The explanation of one over-sold order."""
 
     cause: Cause
     lines: tuple[Line, ...]
-    """The events that show it, beyond those of the order itself."""
+    """The events that show the cause, besides the order's own events."""
     why: tuple[str, ...]
     deposit_id: str = ""
     knower: Line | None = None
-    """The promise by whoever did not know: that of the order itself, or of the one that took its unit."""
+    """The promise by the trader that did not know: that of the order itself, or of the order that took its unit."""
 
 
 def why_oversold(run: Run, denial: Denial, own: list[Line]) -> Overselling:
-    """`own`: the events of the order."""
+    """Explains an over-sold order. `own`: the events of the order."""
     deposit_id = _promised_from(own)
     deposit = next((e for e in run.entries if isinstance(e, DepositEntry) and e.deposit_id == deposit_id), None)
     if deposit is None:
@@ -96,10 +97,10 @@ class _Case:
             return self._found(cause, [*self._shown(gone), *lines], truth, because, knower=promise)
         return self._misbelieved(promise, truth)
 
-    # ------------------------------------------------------------------ it was there as it was promised
+    # ----------------------------------------------------------- a unit was left at the time of the promise
     def _lost_the_race(self, promise: Recorded[events.Taken], rest: int) -> Overselling:
         me, denial = promise.process, self._denial
-        # The last to come to the ledger, of those that were promised or sold later than this one.
+        # Of the units that were promised or sold after this one, the last to reach the ledger.
         last = max(self._knowledge.gone, key=lambda gone: (gone.at >= (promise.at, promise.clock), gone.position))
         there = f"When {self._name(me)} promised it, {_count(rest)} of {self._lot} {_were(rest)} there."
         taken = self._taken_over()
@@ -136,7 +137,7 @@ class _Case:
             f"when nothing was left (entry {self._denial.position})."
         )
 
-    # ---------------------------------------------------------------------- all were heard of, and yet
+    # ------------------------------------------------- the trader had heard of all sales, but its count was wrong
     def _misbelieved(self, promise: Recorded[events.Taken], truth: str) -> Overselling:
         knowledge, me = self._knowledge, self._name(promise.process)
         beliefs = knowledge.beliefs(promise)
@@ -170,7 +171,7 @@ class _Case:
         return self._crossed(promise, newest, truth)
 
     def _crossed(self, promise: Recorded[events.Taken], newest: Line, truth: str) -> Overselling:
-        """Nobody's sale is unknown, but somebody took a count for true that lacked one."""
+        """Explains a wrong count although every sale was known: a trader adopted a count that lacked a sale."""
         knowledge, me = self._knowledge, self._name(promise.process)
         for line in reversed(knowledge.before(promise)):
             origin, said = knowledge.origin(line), knowledge.said(line)
@@ -192,7 +193,7 @@ class _Case:
         return self._found("policy", [newest], truth, f"{me} had been told better, and its cache promised more.")
 
     def _rest(self, at: tuple[float, int]) -> int:
-        """How many nobody had promised or sold then."""
+        """The number of units that were neither promised nor sold by this time."""
         return self._deposit.count - sum(gone.at <= at for gone in self._knowledge.gone)
 
     # ------------------------------------------------------------------------------------------ words
@@ -224,7 +225,7 @@ class _Case:
         return f"{sold}: {other} never told it."
 
     def _taken_over(self) -> Line | None:
-        """When an heir found the promise in a journal."""
+        """The event by which an heir found the promise in a journal."""
         for lines in self._knowledge.lines.values():
             for line in lines:
                 if isinstance(line.event, events.TookOver) and self._denial.order_id in dict(line.event.promises):
@@ -254,7 +255,7 @@ def _were(count: int) -> str:
 
 
 def under_sold(run: Run, denial: Denial) -> str:
-    """What was left of the item in other lots as the order was refused; empty if nothing was."""
+    """A sentence on the units of the item in other lots when the order was refused; empty if there were none."""
     left: dict[str, int] = {}
     for entry in run.entries:
         if entry.position >= denial.position:

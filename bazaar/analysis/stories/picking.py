@@ -1,4 +1,4 @@
-"""Which order to tell of: the first that was over-sold, under-sold or lost, or the slowest. The same run, the same order."""
+"""Picks an order to explain: the first over-sold, under-sold or lost one, or the slowest. The pick is deterministic."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ PICKS: dict[str, tuple[Callable[[Run], str | None], str]] = {
     "lost": (_lost, "left without an answer"),
     "slowest": (_slowest, "answered"),
 }
-"""By option: how the order is found, and what it was."""
+"""By option: the function that finds the order, and the words for its outcome."""
 
 
 def pick(run: Run, which: str) -> str | None:
-    """The name of the order; None if there is none like that."""
+    """The name of the picked order; None if there is no such order."""
     return PICKS[which][0](run)

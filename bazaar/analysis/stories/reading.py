@@ -1,4 +1,4 @@
-"""A run as whoever explains reads it: histories and ledger, gone through for a few names at a time."""
+"""A run as the explanations read it: its histories and ledger, searched for a few names at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Line = Recorded[Event]
 
 
 class Run:
-    """What a run left behind. `entries` and each history are gone through more than once."""
+    """The records of a run. `entries` and each history are iterated over more than once."""
 
     def __init__(self, plan: Plan, entries: Iterable[AnyEntry], histories: Mapping[str, Iterable[Line]]) -> None:
         self.plan = plan
@@ -24,7 +24,7 @@ class Run:
         self.histories = histories
 
     def about(self, *names: str) -> dict[str, list[Line]]:
-        """By process, the events in which one of these names stands."""
+        """By process, the events that mention one of these names."""
         return {process: list(mentioning(history, *names)) for process, history in self.histories.items()}
 
     def of(self, process: str, *kinds: type[Event]) -> list[Line]:
@@ -33,7 +33,7 @@ class Run:
 
     @functools.cached_property
     def opening(self) -> float:
-        """When the first trader said that it can begin; else when anything is noted first."""
+        """The time when the first trader said that trading can begin; else the time of the first event."""
         opened = [line.at for history in self.histories.values() for line in only(history, events.Opened)]
         firsts = (line.at for history in self.histories.values() for line in itertools.islice(history, 1))
         return min(opened or firsts, default=0.0)
@@ -44,5 +44,5 @@ class Run:
         return {entry.peer: entry.seat for entry in self.entries if isinstance(entry, Appoint)}
 
     def name(self, peer: str) -> str:
-        """A peer, for people to read: `trader1 (seller6)`."""
+        """The name of a peer for people: `trader1 (seller6)`."""
         return f"trader{self.seats[peer]} ({peer})" if peer in self.seats else peer

@@ -1,4 +1,4 @@
-"""What a story of an order is: what became of it, what happened when, and why."""
+"""The type of an order's story: its outcome, what happened when, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bazaar.protocol.goods import Item
 
 Outcome = Literal["purchased", "unavailable", "over-sold", "unanswered"]
 Cause = Literal[
-    # over-sold: how a trader came to promise what was not there
+    # over-sold: why a trader promised a unit that was not there
     "stale pull",
     "push on its way",
     "answer on its way",
@@ -26,7 +26,7 @@ Cause = Literal[
     # unanswered
     "buyer is gone",
     "run was cut short",
-    # unanswered, or slow: where it waited longest
+    # unanswered or slow: where the order waited longest
     "fail-over",
     "stood still",
     "scarce",
@@ -82,7 +82,7 @@ class Story(msgspec.Struct, frozen=True):
     item: Item
     outcome: Outcome
     cause: Cause | None
-    """What had to be explained, by its name; None if nothing had."""
+    """The cause of what had to be explained; None if nothing had to be."""
     moments: tuple[Moment, ...]
     why: tuple[str, ...]
     """The explanation in sentences."""

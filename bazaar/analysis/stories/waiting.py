@@ -1,4 +1,4 @@
-"""Where an order's time went: the longest wait between two of its events, and what it waited for."""
+"""Where an order's time went: the longest wait between two of its events, and the reason for the wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bazaar.runtime.history import LAUNCHER
 
 
 class Wait(NamedTuple):
-    """What is to be said of it."""
+    """The explanation of one wait."""
 
     cause: Cause
     lines: tuple[Line, ...]
@@ -21,7 +21,7 @@ class Wait(NamedTuple):
 
 
 def longest_wait(run: Run, own: list[Line]) -> Wait:
-    """`own`: the events of an order that has its answer, by time, from its ordering on."""
+    """Explains an answered order's longest wait. `own`: its events by time, from its placing on."""
     first_answer = next(number for number, line in enumerate(own) if isinstance(line.event, events.ANSWERS))
     path = own[: first_answer + 1]
     if len(path) < 2:
@@ -32,7 +32,7 @@ def longest_wait(run: Run, own: list[Line]) -> Wait:
 
 
 def unanswered(run: Run, own: list[Line], buyer: str) -> Wait:
-    """`own`: the events of an order without an answer, by time."""
+    """Explains why an order has no answer. `own`: its events, by time."""
     gone = _gone(run, buyer)
     if gone is not None:
         return Wait(
@@ -118,7 +118,7 @@ def _plain(run: Run, before: Line, after: Line, waited: str) -> tuple[Cause, tup
 
 
 def _fallen(run: Run, holder: str, before: Line, after: Line) -> Line | None:
-    """When the trader that had the order lost its seat, if it did so meanwhile."""
+    """The event by which the trader that held the order lost its seat between `before` and `after`, if any."""
     for line in run.of(WAREHOUSE, events.Deposed):
         if isinstance(line.event, events.Deposed) and line.event.peer == holder and before.at <= line.at <= after.at:
             return line
@@ -126,7 +126,7 @@ def _fallen(run: Run, holder: str, before: Line, after: Line) -> Line | None:
 
 
 def _gone(run: Run, buyer: str) -> Line | None:
-    """How the buyer ended, if it was not there at the end."""
+    """The event of the buyer's death, if the buyer was not alive at the end."""
     ends: list[Line] = []
     for line in run.of(LAUNCHER, events.Fell, events.Fault):
         match line.event:

@@ -1,8 +1,8 @@
 """The page of a run: one HTML file, from its parts in this folder and the data of one run.
 
-The page asks nobody for anything, and nothing that stands in the data can run: they are JSON in which no tag can end or begin,
-the page puts them in as text only, and its policy (W3C, Content Security Policy 3) lets run what has the digest of our own
-script, and nothing else. `uPlot.*` is Leon Sorokin's uPlot 1.6.32, unchanged, under the licence that lies beside it.
+The page loads nothing from anywhere. Nothing in the data can be executed, for three reasons. The data are JSON in which no
+tag can end or begin. The page inserts them as text only. The page's policy (W3C, Content Security Policy 3) allows only the
+script with the digest of our own. `uPlot.*` is Leon Sorokin's uPlot 1.6.32, unchanged, with its licence beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCRIPTS = ("uPlot.iife.min.js", "model.js", "charts.js", "market.js", "orders.js
 
 
 def page(data: object) -> str:
-    """The whole page. `data`: what `page.js` reads, as msgspec encodes it."""
+    """The whole page. `data`: the value that `page.js` reads; msgspec must be able to encode it."""
     style, script = ("\n".join(map(_part, names)) for names in (STYLES, SCRIPTS))
     policy = "; ".join(
         (
@@ -42,7 +42,7 @@ def page(data: object) -> str:
 
 
 def embedded(data: object) -> str:
-    """JSON that can stand in a page: no tag ends or begins in it."""
+    """The data as JSON that can be embedded in a page: no tag ends or begins in it."""
     return msgspec.json.encode(data).decode().replace("<", "\\u003c")
 
 

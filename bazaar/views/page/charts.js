@@ -1,4 +1,4 @@
-// The charts over time: uPlot draws, what was done to the run is shaded, and a line stands at the moment.
+// The charts over time. uPlot draws them. Faults are shaded, and a line marks the chosen moment.
 const HEIGHT = 128;
 const DASHES = [[], [6, 4], [2, 3]];
 const INKS = ["blue", "orange", "green"];
@@ -16,7 +16,7 @@ const CHARTS = [
   { title: "Stock in the warehouse", series: ["fish", "salt", "boar"].map((item) => [item, (c) => c.stock[item] ?? []]) },
 ];
 
-// The last stretch of a run that goes on is shorter than the others.
+// While a run goes on its last stretch is shorter than the others.
 function widthOf(number) {
   return Math.max(Math.min(run.each_s, run.end - number * run.each_s), run.each_s / 4);
 }
@@ -45,7 +45,7 @@ function chart({ title, series, gaps, log }) {
   return { plot, series, values };
 }
 
-// Round numbers of seconds since the opening.
+// Ticks at round numbers of seconds since the opening.
 function ticksFrom(zero, low, high, step) {
   const ticks = [];
   for (let tick = Math.ceil((low - zero) / step) * step + zero; tick <= high; tick += step) ticks.push(tick);
@@ -99,7 +99,7 @@ function drawCharts() {
   pointCharts();
 }
 
-// The values at the moment, and the line.
+// Shows the values at the chosen moment, and moves the line there.
 function pointCharts() {
   const at = Math.min(Math.floor(moment / run.each_s), run.columns.shipped.length - 1);
   for (const { plot, series, values } of charts) {

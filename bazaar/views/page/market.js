@@ -1,4 +1,4 @@
-// The graph with roles and seats at the moment, and a lane for each process that traded or was hit.
+// The graph with roles and seats at the chosen moment, and a lane for each process that traded or was hit by a fault.
 const nodes = new Map();
 let chosenPeer = null;
 
@@ -94,7 +94,7 @@ function laneWords() {
   return run.changes.map(({ t, who, now, of }) => `${since(t)}: ${who} ${now}${of ? ` the queue of ${of}` : ""}`).join("; ");
 }
 
-// How long a process held a seat, was dead, was paused.
+// The intervals in which a process held a seat, was dead, or was paused.
 function spansOf(name) {
   const spans = [], begun = {};
   const end = (what, t) => { if (begun[what]) { spans.push({ ...begun[what], to: Math.min(t, begun[what].until ?? Infinity) }); delete begun[what]; } };

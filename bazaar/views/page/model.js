@@ -1,5 +1,5 @@
 "use strict";
-// What is known of the run, and small tools. Nothing here is ever put into the page but as text.
+// The data of the run, and small tools. All data are put into the page as text only.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const SCENE = DATA.scene;
 const EMPTY = { shipped: [], unavailable: [], oversold: [], undersold: [], p50: [], p99: [], queue: {}, stock: {} };
@@ -23,11 +23,11 @@ function filled(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children); // a text becomes a text node: it is never read as HTML
+  element.append(...children); // a string becomes a text node: it is never parsed as HTML
   return element;
 }
 
-// A time as people count it: from the opening of the market.
+// A time for people: counted from the opening of the market.
 function since(t, digits = 2) {
   const seconds = t - (run.opening ?? 0);
   return `${seconds < 0 ? "−" : ""}${Math.abs(seconds).toFixed(digits)} s`;
@@ -37,7 +37,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-// Of each process that is not as it was: its seat, whether it is dead or paused, at time t.
+// The state of each process that has changed by time t: its seat, and whether it is dead or paused.
 function standing(t) {
   const found = new Map(SCENE.peers.map((peer) => [peer.name, { seat: null, life: "up" }]));
   for (const change of run.changes) {
@@ -52,7 +52,7 @@ function standing(t) {
   return found;
 }
 
-// Of the waiting orders or the stock: by name, at time t.
+// The number of waiting orders, or the stock, by name, at time t.
 function levels(columns, t) {
   const at = Math.min(Math.floor(t / run.each_s), run.columns.shipped.length - 1);
   return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, at < 0 ? 0 : values[at]]));

@@ -1,4 +1,4 @@
-// The orders that one would ask about, the story of one, and its space-time diagram (Lamport 1978).
+// The most interesting orders, the story of one of them, and its space-time diagram (Lamport 1978).
 function listOrders(stories) {
   const groups = new Map();
   for (const story of stories) {

@@ -1,4 +1,4 @@
-// The page as a whole: the result, the feed, the slider; what comes in, and when what is drawn.
+// The page as a whole: the result, the feed and the slider; it takes in new data, and decides what is drawn when.
 const LOUD = new Set(["fault", "fell", "missed", "trader_died", "stepped_down", "took_over", "unreadable", "resigned", "absent"]);
 const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened"]);
 const MOST_LINES = 80;
@@ -9,7 +9,7 @@ function goTo(t) {
   point();
 }
 
-// Everything that depends on the moment.
+// Draws everything that depends on the chosen moment.
 function point() {
   $("time").value = moment;
   $("time").setAttribute("aria-valuetext", since(moment));
@@ -67,7 +67,7 @@ function tellResult({ summary, audit }) {
   $("findings").replaceChildren(...found.flatMap(([title, stories, name]) => [html("h3", { class: name }, title), html("ul", {}, ...stories.map((story) => html("li", {}, story)))]));
 }
 
-// A state of the run's course; of what is single, only what is new.
+// Takes in a state of the run's course. Of changes and happenings it contains only the new ones.
 function take(state) {
   const { changes, happenings, ...rest } = state;
   Object.assign(run, rest);
@@ -90,7 +90,7 @@ $("title").textContent = SCENE.title;
 document.title = `The bazaar of seed ${SCENE.seed}`;
 $("about").textContent = "Times count from the opening of the market.";
 $("time").addEventListener("input", () => goTo(+$("time").value));
-$("time").addEventListener("keydown", (event) => { // step="any" would be a hundredth of the run
+$("time").addEventListener("keydown", (event) => { // with step="any" a key would move by a hundredth of the run
   const step = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10 }[event.key];
   if (step) { event.preventDefault(); goTo(moment + step * run.each_s); }
 });
