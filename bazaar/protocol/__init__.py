@@ -1,1 +1,1 @@
-"""What is said: goods and orders, messages, ledger entries, events; and what a run is told: its settings, plan, faults."""
+"""What processes exchange and record: goods, messages, ledger entries, events. What a run is given: settings, plan, faults."""

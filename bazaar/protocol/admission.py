@@ -1,8 +1,9 @@
-"""Who may say what to whom: what no honest process says is refused before it is acted on, and counted.
+"""Admission: which process may send which message to which. A message that no honest process sends is refused and counted.
 
-A letter that has come this far bears the key's signature, and each of its fields is within its range (`messages.py`). Here it
-is asked whether this sender can have said this to this receiver: one table, and the names within that must be each
-other's. It is no proof against a holder of the key who speaks in another's name; it is one against ending anybody.
+A letter that reaches this check bears the key's signature, and each of its fields is within its range (`messages.py`). This
+module checks whether this sender can have sent this message to this receiver. `RULES` has one row per message. A row also
+checks that the names inside the message belong together. The check does not stop a holder of the key who speaks in another's
+name. It does stop such a holder from crashing a process with a message.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ from bazaar.protocol.messages import (
 )
 from bazaar.protocol.wire import Letter
 
-FURTHEST_AHEAD = 2**40  # of the receiver's Lamport clock: a hundred thousand events a second for four months
+FURTHEST_AHEAD = 2**40  # of the receiver's Lamport clock: 100,000 events a second for four months
 
 
 class Parties(NamedTuple):
-    """Of one letter. `peers`: everybody who is there, but the warehouse."""
+    """Sender and receiver of one letter. `peers`: all processes that may send, except the warehouse."""
 
     source: str
     target: str
@@ -85,7 +86,7 @@ def _buyer(name: str) -> bool:
     return _peer(name) and not is_seller(name)
 
 
-# ---------------------------------------------------------------------- the names within must be each other's
+# -------------------------------------------------------------------- the names in a message must belong together
 def _nothing_more(body: Any, parties: Parties) -> bool:
     return True
 
@@ -100,7 +101,7 @@ def _lots(lots: Iterable[Lot], peers: Collection[str]) -> bool:
 
 
 def _is_of(name: str, owner: str) -> bool:
-    """Whether an order or a deposit is called after `owner`: `buyer0-7`, `seller1-d7`."""
+    """Whether an order or a deposit is named after `owner`: `buyer0-7`, `seller1-d7`."""
     return buyer_of(name) == owner
 
 
@@ -131,7 +132,7 @@ def _reply(reply: Reply, peers: Collection[str]) -> bool:
 
 
 RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]] = {
-    # message: who says it, to whom, and what must be so besides
+    # message: who may send it, who may receive it, and what else must hold
     Election: (_peer, _peer, _nothing_more),
     Ok: (_peer, _peer, _nothing_more),
     Won: (_peer, _peer, lambda body, of: _bench(body.bench, of.peers)),
@@ -172,7 +173,7 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
 
 
 def admits(source: str, target: str, letter: Letter, clock: int, peers: frozenset[str]) -> bool:
-    """Whether `source` can have said this to `target`, whose Lamport clock it is."""
+    """Whether `source` can have sent this letter to `target`. `clock`: the Lamport clock of `target`."""
     says, hears, names_fit = RULES[type(letter.body)]
     return (
         letter.clock <= clock + FURTHEST_AHEAD

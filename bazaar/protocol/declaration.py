@@ -1,7 +1,7 @@
-"""What the fields of a record declare: type, bounds, default, docstring, and how the command line says them.
+"""The declarations of a record's fields: type, bounds, default, docstring and command-line option.
 
-Each setting is declared once, as a field of `Settings`; its option, its `--help`, its page in docs/reference and its check
-are all made from what is read here.
+Each setting is declared once, as a field of `Settings`. Its option, its `--help` text, its line in docs/reference and its
+check are all made from that declaration.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Kind = type[int] | type[float] | type[bool] | type[str]
 
 
 class Option(NamedTuple):
-    """How the command line says a setting: `--window W`; a name without dashes is a position."""
+    """The command-line option of a setting, such as `--window W`. A name without dashes is a positional argument."""
 
     name: str
     metavar: str = ""
     otherwise: str = ""
-    """What the command line takes without it, where that is not the default of the field."""
+    """The value without the option, where the command line does not take the default of the field."""
 
 
 class Declaration(NamedTuple):
@@ -35,32 +35,32 @@ class Declaration(NamedTuple):
     kind: Kind
     default: Any
     optional: bool
-    """Whether it can be None."""
+    """Whether the value can be None."""
     choices: tuple[str, ...]
-    """All that a text can be; empty: any text."""
+    """The allowed texts; empty: any text is allowed."""
     least: float | None
     above: float | None
-    """Like `least`, but it cannot be this number itself."""
+    """An exclusive lower bound: the value must be greater than this."""
     most: float | None
     option: Option | None
-    """None: `--set` alone says it."""
+    """None: only `--set` can give the setting."""
 
     @property
     def label(self) -> str:
-        """What a complaint calls it."""
+        """The name of the setting in a complaint."""
         return self.option.name if self.option is not None else self.name
 
     @property
     def range(self) -> str:
-        """`at least 1 and at most 10000`; empty without bounds."""
+        """The bounds in words, such as `at least 1 and at most 10000`; empty without bounds."""
         bounds = {"at least": self.least, "above": self.above, "at most": self.most}
         return " and ".join(f"{word} {number}" for word, number in bounds.items() if number is not None)
 
     def complaint(self, value: Any) -> str:
-        """What is wrong with this value, taken alone: a line that says what to give instead. Empty: nothing."""
+        """One line that says what is wrong with this value, taken alone, and what to give instead. Empty if it is right."""
         if value is None or not self.range:
             return ""
-        low_enough = self.most is None or value <= self.most  # a value that is no number is neither low nor high enough
+        low_enough = self.most is None or value <= self.most  # NaN satisfies no comparison
         if low_enough and (self.least is None or value >= self.least) and (self.above is None or value > self.above):
             return ""
         what = "a number of seconds " if self.name.endswith("_s") else ""
@@ -98,7 +98,7 @@ def _struct_type(record: type[msgspec.Struct]) -> StructType:
 
 
 def docstrings(record: type) -> dict[str, str]:
-    """What stands below each field. Python keeps no docstrings of fields, so they are read from the source."""
+    """The docstring below each field. Python keeps no docstrings of fields, so they are read from the source."""
     (declared,) = ast.parse(inspect.getsource(record)).body
     assert isinstance(declared, ast.ClassDef)
     return {

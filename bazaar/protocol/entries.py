@@ -17,20 +17,20 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class DepositEntry(Entry, frozen=True, tag="deposit"):
-    """Goods came in."""
+    """The warehouse took in goods."""
 
     deposit_id: str
     seller: str
     item: Item
     count: int
     price_cents: int
-    """Of one unit."""
+    """The price of one unit."""
     clock: int
     trader: str
 
 
 class Sale(Entry, frozen=True):
-    """One unit went out."""
+    """One unit was sold."""
 
     order_id: str
     buyer: str
@@ -41,17 +41,17 @@ class Sale(Entry, frozen=True):
     clock: int
     trader: str
     cached: bool
-    """Whether the trader's cache had promised it before the warehouse was asked."""
+    """Whether the trader's cache had promised the unit before the warehouse was asked."""
 
 
 class Denial(Entry, frozen=True):
-    """An order was refused for good, so that a retry cannot turn what the buyer was told into a sale."""
+    """An order was refused for good. After the buyer was told so, a retry of the order cannot become a sale."""
 
     order_id: str
     buyer: str
     item: Item
     reason: Literal["unavailable", "oversold"]
-    """`oversold` if a cache had promised it."""
+    """`oversold` if a cache had promised the unit."""
     clock: int
     trader: str
 
@@ -72,14 +72,14 @@ class DeposeEntry(Entry, frozen=True, tag="depose"):
     since: int
     """The position of its appointment, which tells two tenures of one peer apart."""
     by: str
-    """Who asked for it; itself, if it resigned."""
+    """The peer that asked for the deposal; the trader itself, if it resigned."""
 
 
 class AdoptEntry(Entry, frozen=True, tag="adopt"):
-    """A trader has taken over the queue of a former tenure, and what that was granted."""
+    """A trader has taken over the queue of a former tenure, and the units that were granted to that tenure."""
 
     peer: str
-    """Whose tenure it was."""
+    """The peer whose tenure it was."""
     since: int
     """The position of that tenure's appointment."""
     trader: str

@@ -1,8 +1,8 @@
-"""The catalogue of events: whatever a process notes in its history is one of these, and nothing else can be noted.
+"""The catalogue of events: everything that a process can note in its history.
 
 A line of a history says when, where and at which clock an event happened (`bazaar/runtime/history.py`). It names the event by
 its `kind`, which is the name of the class with underscores (`FoundUnavailable` is `found_unavailable`), and holds its fields
-as `facts`. `JSON_NAMES` lists the fields that are called otherwise in there. A field that has its default is left out.
+as `facts`. `JSON_NAMES` lists the fields that have another name in there. A field that has its default is left out.
 
 Units: money is in cents, times in seconds, `clock` is a Lamport clock, `since` a position of the ledger.
 """
@@ -18,7 +18,7 @@ import msgspec
 from bazaar.protocol.goods import Item
 
 Counts = tuple[tuple[str, int], ...]
-"""Of some deposits: how many units are left, as somebody believes or says."""
+"""Deposits, each with the number of units that are left of it, as a process believes or says."""
 JSON_NAMES = {
     "order_id": "order",
     "deposit_id": "deposit",
@@ -26,7 +26,7 @@ JSON_NAMES = {
     "earned_cents": "earned",
     "fault_kind": "kind",
 }
-"""Fields that scripts know by another name than the code, which says what they are and in which unit."""
+"""Fields whose name in a history, on which scripts depend, differs from the name in the code, which also tells the unit."""
 
 
 class Event(
@@ -35,7 +35,7 @@ class Event(
     """Something that happened in a process."""
 
     kind: ClassVar[str] = "event"
-    """The name by which a history knows it."""
+    """The name of the event in a history."""
 
     def __init_subclass__(cls) -> None:
         cls.kind = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
@@ -43,20 +43,20 @@ class Event(
 
 # ------------------------------------------------------------------------------------ every process
 class Born(Event, frozen=True):
-    """A process begins a life: the first line of each, before anything that it sends leaves."""
+    """A process begins a life. This is the first line of each life, written before the process sends anything."""
 
     life: int
     """1 for the first, one more each time that the process is started again."""
 
 
 class Absent(Event, frozen=True):
-    """A process noticed that it did not run for a while though it had something to do: it was stopped, or the machine busy."""
+    """A process noticed that for a while it did not run despite pending work: it was stopped, or the machine was busy."""
 
     for_s: float
 
 
 class Unexpected(Event, frozen=True):
-    """A peer or the warehouse got a message that it cannot make anything of, and left it."""
+    """A peer or the warehouse got a message that it cannot handle, and ignored it."""
 
     message: str
     """The name of the message's class."""
@@ -69,11 +69,11 @@ class Joined(Event, frozen=True):
     role: Literal["buyer", "seller"]
     verb: Literal["looking for", "selling"]
     item: Item
-    """What it wants first, or sells first."""
+    """The item that it wants first, or sells first."""
 
 
 class Informed(Event, frozen=True):
-    """A peer was told by the warehouse who trades, for the first time in its life; now it may take part in elections."""
+    """The warehouse told a peer who trades, for the first time in the peer's life. The peer may now take part in elections."""
 
 
 class ElectionStarted(Event, frozen=True):
@@ -84,7 +84,7 @@ class Reelection(Event, frozen=True):
     """A peer is about to start a round of the election that is not the first of all."""
 
     traders: tuple[str, ...]
-    """Who holds a seat already, by seat."""
+    """The peers that hold a seat already, by seat."""
 
 
 class Called(Event, frozen=True):
@@ -113,19 +113,19 @@ class Recognized(Event, frozen=True):
 
 
 class Suspected(Event, frozen=True):
-    """A peer has heard nothing of a trader for too long, and asks the warehouse to depose it. Repeated while that lasts."""
+    """A peer has heard nothing of a trader for too long, and asks the warehouse to depose it. Repeated during the silence."""
 
     peer: str
 
 
 class TraderDied(Event, frozen=True):
-    """The peer whose suspicion came first learns that the trader is deposed, and tells everybody."""
+    """The peer that was the first to report a trader learns that the trader is deposed, and tells everybody."""
 
     peer: str
     traders: tuple[str, ...]
     """Those who still hold a seat, by seat."""
     left: Literal["none", "alone", "several"]
-    """Of these: none, the noting peer alone, or some."""
+    """How many traders are left: none, only the peer that notes this event, or several."""
 
 
 class HeardDeath(Event, frozen=True):
@@ -133,7 +133,7 @@ class HeardDeath(Event, frozen=True):
 
     peer: str
     by: str
-    """Who told it."""
+    """The sender of the message."""
 
 
 class Resigned(Event, frozen=True):
@@ -146,18 +146,18 @@ class NothingToResign(Event, frozen=True):
 
 # --------------------------------------------------------------------------------------------- buyers
 class OfOrder(Event, frozen=True):
-    """Something happened to an order: the base of those events."""
+    """The base of the events of an order."""
 
     order_id: str
     item: Item
 
 
 class Placed(OfOrder, frozen=True):
-    """A buyer sends an order to a trader: the base of the first time and all others."""
+    """A buyer sends an order to a trader: the base of `Ordered` and `Repeated`."""
 
     trader: str
     by_hand: bool = False
-    """Whether somebody has put it in at the buyer's door."""
+    """Whether the order was placed by hand, at the buyer's door."""
 
 
 class Ordered(Placed, frozen=True):
@@ -165,7 +165,7 @@ class Ordered(Placed, frozen=True):
 
 
 class Repeated(Placed, frozen=True):
-    """A buyer sends an order once more, under the same name, because it got no answer, or is to ask again."""
+    """A buyer sends an order once more, under the same name, because it got no answer or was told to ask again."""
 
 
 class Purchased(OfOrder, frozen=True):
@@ -174,7 +174,7 @@ class Purchased(OfOrder, frozen=True):
     seller: str
     price_cents: int
     final: bool
-    """Whether the ledger says so; else a cache has promised it."""
+    """Whether the sale is in the ledger; if not, a cache has promised the unit."""
 
 
 class FoundUnavailable(OfOrder, frozen=True):
@@ -182,23 +182,23 @@ class FoundUnavailable(OfOrder, frozen=True):
 
 
 class Revoked(OfOrder, frozen=True):
-    """A buyer was told that its order is not carried out after all, since the cache had promised what was not there."""
+    """A buyer was told that its order is not carried out after all, because the cache had promised a sold-out unit."""
 
     trader: str = ""
-    """Who told it."""
+    """The sender of the message."""
 
 
 class Doubted(OfOrder, frozen=True):
-    """A buyer is to ask again for an order that was answered, since the answer does not count any more."""
+    """A buyer was told to send an answered order again, because the answer does not count any more."""
 
 
 ANSWERS = (Purchased, FoundUnavailable, Revoked)
-"""By these a buyer's order is answered."""
+"""The events that answer a buyer's order."""
 
 
 # -------------------------------------------------------------------------------------------- sellers
 class SellerLoop(Event, frozen=True):
-    """A seller's time has come to bring new goods."""
+    """A seller's restocking interval has passed; it brings new goods."""
 
 
 class Picked(Event, frozen=True):
@@ -214,10 +214,10 @@ class Offered(Event, frozen=True):
     item: Item
     count: int
     price_cents: int
-    """Of one unit."""
+    """The price of one unit."""
     trader: str
     by_hand: bool = False
-    """Whether somebody has put them in at the seller's door."""
+    """Whether the goods were deposited by hand, at the seller's door."""
 
 
 class Registered(Event, frozen=True):
@@ -226,7 +226,7 @@ class Registered(Event, frozen=True):
     deposit_id: str
     item: Item
     trader: str
-    """Who told it."""
+    """The sender of the message."""
 
 
 class Sold(OfOrder, frozen=True):
@@ -254,7 +254,7 @@ class Seated(Event, frozen=True):
     """A trader's tenure begins, or goes on after a restart, with a journal of its own."""
 
     since: int
-    """The ledger's position of its appointment, by which the tenure and its journal are known."""
+    """The ledger position of its appointment, which identifies the tenure and its journal."""
 
 
 class ReadyForRegistration(Event, frozen=True):
@@ -265,29 +265,29 @@ class Opened(Event, frozen=True):
     """A trader serves orders from now on."""
 
     traders: tuple[str, ...]
-    """All of them, by seat."""
+    """All traders, by seat."""
 
 
 class TookOver(Event, frozen=True):
-    """A trader has read the journal of a former tenure, another's or its own, and made its queue a part of its own."""
+    """A trader has read the journal of a former tenure, another peer's or its own, and has merged that queue into its own."""
 
     peer: str
-    """Whose tenure it was."""
+    """The peer whose tenure it was."""
     orders: int
-    """How many orders the journal does not call closed."""
+    """How many orders are still open in the journal."""
     promised: int
-    """How many of them were promised from a cache."""
+    """How many of the open orders were promised from a cache."""
     promises: tuple[tuple[str, str], ...] = ()
-    """Those: each order, and the deposit that it was promised from."""
+    """The promised orders, each with the deposit that it was promised from."""
     closed: int = 0
-    """How many orders the journal calls closed, sold or refused."""
+    """How many orders are closed in the journal, sold or refused."""
 
 
 class Unreadable(Event, frozen=True):
     """A trader could not read the journal of a former tenure, or a line of it."""
 
     peer: str
-    """Whose tenure it was."""
+    """The peer whose tenure it was."""
     since: int
     reason: str
 
@@ -296,18 +296,18 @@ class SteppedDown(Event, frozen=True):
     """A trader learns that it has lost its seat."""
 
     promised: int
-    """How many orders its cache had promised that the warehouse had not confirmed."""
+    """How many orders its cache had promised and the warehouse had not confirmed."""
 
 
 # -------------------------------------------------------------------------------- traders: the orders
 class Waiting(OfOrder, frozen=True):
-    """An order waits in a trader's queue: the base of the events by which it comes there."""
+    """The base of the events by which an order enters a trader's queue."""
 
     buyer: str
     clock: int
-    """When the buyer sent it; the lowest is served first."""
+    """The Lamport time at which the buyer sent the order; the lowest is served first."""
     lane: str
-    """The item; or `sure` and the item, if only the warehouse may answer it."""
+    """The lane of the queue: the item, or `sure` and the item if only the warehouse may answer the order."""
 
 
 class Queued(Waiting, frozen=True):
@@ -319,7 +319,7 @@ class Inherited(Waiting, frozen=True):
 
 
 class Requeued(Waiting, frozen=True):
-    """A trader puts an order back because what there is of its item was granted to other traders."""
+    """A trader puts an order back because all units of its item are granted to other traders."""
 
 
 class TurnedAway(Event, frozen=True):
@@ -333,11 +333,11 @@ class Taken(OfOrder, frozen=True):
     """A trader took an order out of its queue, to have it answered."""
 
     to: Literal["cache", "warehouse"]
-    """Who answers it."""
+    """Who answers the order."""
     deposit_id: str = ""
-    """To the cache: what it is promised from."""
+    """If the cache answers: the deposit that the unit is promised from."""
     count: int = 0
-    """To the cache: how many units of that it believed to be left, this one among them."""
+    """If the cache answers: how many units of that deposit it believed to be left, this one included."""
 
 
 class Traded(OfOrder, frozen=True):
@@ -346,18 +346,18 @@ class Traded(OfOrder, frozen=True):
     seller: str
     price_cents: int
     by: Literal["cache", "warehouse"]
-    """Whether its cache had promised it."""
+    """`cache` if the trader's cache had promised the unit."""
 
 
 class Unavailable(OfOrder, frozen=True):
-    """An order is refused since there is none: noted by the warehouse that refuses it, then by the trader that was told."""
+    """An order is refused because the item is sold out. First the warehouse notes this, then the trader that was told."""
 
     buyer: str | None = None
-    """Noted by the warehouse only."""
+    """Only the warehouse notes the buyer."""
 
     @property
     def by(self) -> Literal["warehouse", "trader"]:
-        """Who notes it."""
+        """Who notes the event."""
         return "trader" if self.buyer is None else "warehouse"
 
 
@@ -369,42 +369,42 @@ class Asked(Event, frozen=True):
 
 
 class Pulled(Event, frozen=True):
-    """A trader asks, along with a question, for everything that the warehouse has, for its cache."""
+    """As part of a question, a trader asks the warehouse for its whole stock, to refresh the cache."""
 
 
 class Pushed(Event, frozen=True):
-    """A trader tells another what it sold, for its cache."""
+    """A trader tells another trader what it sold, for the other's cache."""
 
     to: str
     lots: Counts = ()
-    """How many are left, it says."""
+    """How many units are left, according to the sender."""
 
 
 class HeardPush(Event, frozen=True):
-    """A trader was told by another what that one sold."""
+    """A trader was told by another trader what the other one sold."""
 
     neighbor: str
     lots: Counts = ()
-    """How many are left, the other says."""
+    """How many units are left, according to the sender."""
 
 
 class Learned(Event, frozen=True):
-    """An answer of the warehouse changed what a trader's cache holds for true: what it read, sold, took in, or was granted."""
+    """An answer of the warehouse changed a trader's cache, after a read, a sale, a deposit or a grant."""
 
     position: int
-    """The ledger's, of the answer: what was decided later is not in it."""
+    """The ledger's position at the answer, which contains no later decision."""
     lots: Counts
-    """What may be promised now of each lot that it knows otherwise than before."""
+    """The lots whose count has changed, each with the number of units that may be promised now."""
 
 
 class Scarce(Event, frozen=True):
-    """A trader learnt that what there is of an item was granted to others; orders for it wait."""
+    """A trader learnt that all units of an item are granted to other traders. Orders for the item wait."""
 
     item: Item
 
 
 class Freed(Event, frozen=True):
-    """A trader learnt that an item may be had again; orders for it go on."""
+    """A trader learnt that it may ask for a scarce item again. Orders for the item are served again."""
 
     item: Item
 
@@ -414,7 +414,7 @@ class Connected(Event, frozen=True):
     """The warehouse has read its ledger, and answers from now on."""
 
     entries: int
-    """How many there are."""
+    """How many entries the ledger has."""
 
 
 class Appointed(Event, frozen=True):
@@ -432,16 +432,16 @@ class Deposed(Event, frozen=True):
 
 
 class Adopted(Event, frozen=True):
-    """The warehouse wrote down that the queue of a former tenure has found its heir."""
+    """The warehouse wrote into the ledger that a trader has taken over the queue of a former tenure."""
 
     peer: str
-    """Whose tenure it was."""
+    """The peer whose tenure it was."""
     by: str
-    """The heir."""
+    """The trader that has taken the queue over (the heir)."""
 
 
 class Fenced(Event, frozen=True):
-    """The warehouse did nothing of what somebody asked that is no trader any more."""
+    """The warehouse carried out no request of a question, because the peer that asked is no trader any more."""
 
     peer: str
     requests: int
@@ -461,13 +461,13 @@ class Shipped(OfOrder, frozen=True):
 
 
 class Oversold(OfOrder, frozen=True):
-    """The warehouse refused an order that a cache had promised, since there is none."""
+    """The warehouse refused an order that a cache had promised, because nothing of the promised lot is left."""
 
     buyer: str
     trader: str = ""
-    """Who asked: whose cache had promised it, or the heir of that one."""
+    """The trader that asked: the one whose cache had promised the unit, or its heir."""
     deposit_id: str = ""
-    """What it was promised from."""
+    """The deposit that the unit was promised from."""
 
 
 class Granted(Event, frozen=True):
@@ -479,7 +479,7 @@ class Granted(Event, frozen=True):
 
 
 class Returned(Event, frozen=True):
-    """The warehouse got back what it had granted to a trader of a deposit (escrow)."""
+    """The warehouse got back units of a deposit that it had granted to a trader (escrow)."""
 
     item: Item
     count: int
@@ -492,11 +492,11 @@ class Started(Event, frozen=True):
 
     name: str
     again: bool
-    """Whether it was there before in this run."""
+    """Whether the process had been started before in this run."""
 
 
 class Drawn(Event, frozen=True):
-    """The launcher has everybody ready; the graph of the bazaar can be shown."""
+    """All processes are ready; the launcher can show the graph of the bazaar."""
 
 
 class Fell(Event, frozen=True):
@@ -504,29 +504,29 @@ class Fell(Event, frozen=True):
 
     name: str
     how: str | None = None
-    """In words; left out if it can only have been killed."""
+    """How it ended, in words; left out if it can only have been killed."""
 
 
 class Fault(Event, frozen=True):
-    """The launcher did to a process what the settings ask for, or hit links (in a simulation)."""
+    """The launcher injected a fault that the settings ask for: into a process or, in a simulation, into links."""
 
     fault: str
-    """As it is written on the command line, `kill:trader1@5`."""
+    """The fault as it is written on the command line, `kill:trader1@5`."""
     fault_kind: str
     """`kill`, `pause`, `restart`, `resign`; in a simulation some others."""
     name: str
     """The process that was hit; the first of `names`."""
     for_s: float
-    """How long it lasts by itself; 0 for what is done once."""
+    """How long the fault lasts until it ends by itself; 0 for a fault that is done once."""
     names: tuple[str, ...] = ()
-    """In a simulation: all that were hit."""
+    """In a simulation: the names of all that were hit."""
 
 
 class Missed(Event, frozen=True):
-    """The launcher could not do what the settings ask for."""
+    """The launcher could not inject a fault that the settings ask for."""
 
     fault: str
-    """As it is written on the command line."""
+    """The fault as it is written on the command line."""
     reason: str
 
 
@@ -535,11 +535,11 @@ class Closing(Event, frozen=True):
 
 
 class Ended(Event, frozen=True):
-    """The launcher has brought the run to its end; without this last line it was killed itself."""
+    """The launcher has ended the run. If this last line is missing, the launcher itself was killed."""
 
 
 def _kinds(base: type[Event]) -> Iterator[type[Event]]:
-    """Those that no other is built on: the others are bases, and nobody notes them."""
+    """The event classes without subclasses. The other classes are bases and are never noted."""
     further = base.__subclasses__()
     if not further:
         yield base

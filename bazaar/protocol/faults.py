@@ -1,9 +1,9 @@
-"""Faults: what can be done to a running bazaar, and how a person says it (`--fault`, requirement H).
+"""Faults that can be injected into a running bazaar, and how the command line writes them (`--fault`, requirement H).
 
-`kill:trader1@5` kills -9 five seconds after trading began; `pause:buyer7@5+8` stops for eight seconds; `restart:NAME@AT`
-starts what was killed (the warehouse and mongod are restarted at once, by themselves); `resign:trader0@5` asks a trader to
-give up its seat; `random:N` stands for N of these, drawn from the run's seed. NAME is a peer, `traderI` (whoever was
-given that seat last), `warehouse` or `mongod`.
+`kill:trader1@5` kills a process with SIGKILL five seconds after trading began. `pause:buyer7@5+8` stops a process for eight
+seconds. `restart:NAME@AT` starts a killed process again; the warehouse and mongod are always restarted at once, by
+themselves. `resign:trader0@5` asks a trader to give up its seat. `random:N` stands for N faults, drawn from the run's seed.
+NAME is a peer, `traderI` (the peer that was given that seat last), `warehouse` or `mongod`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
-    """The faults in the order of their time. Raises `UsageError` for what cannot be done to this plan's bazaar."""
+    """The faults in the order of their time. Raises `UsageError` for a fault that is impossible in this plan's bazaar."""
     faults: list[Fault] = []
     for text in texts:
         if drawn := re.fullmatch(r"random:([0-9]{1,3})", text):
@@ -85,7 +85,7 @@ def _parse(text: str, plan: Plan) -> Fault:
 
 
 def _draw(count: int, plan: Plan) -> list[Fault]:
-    """Random faults: of traders mostly, spread over the run (over ten seconds, if it has no end)."""
+    """Random faults, mostly of traders, spread over the run (over ten seconds, if it has no end)."""
     rng = random.Random(f"faults/{plan.settings.seed}")
     end_s = plan.settings.duration_s or 10.0
     traders = [f"trader{seat}" for seat in range(plan.settings.traders)]

@@ -1,4 +1,4 @@
-"""What a process that is started again knows of its former lives."""
+"""What a restarted process knows of its former lives."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from bazaar.protocol.messages import Deposit
 
 
 class Unanswered(Record, frozen=True):
-    """An order that a buyer is to ask for once more. `in_doubt`: it was answered, and the answer does not count any more."""
+    """An order that a buyer has to send once more. `in_doubt`: it was answered, but the answer does not count any more."""
 
     item: Item
     in_doubt: bool
 
 
 class FormerLife(Record, frozen=True):
-    """What a process that is started again finds in its own history."""
+    """What a restarted process finds in its own history."""
 
     lives: int = 0
     """How often it was started before."""
     clock: int = 0
-    """Where its Lamport clock had come to; its names for orders and deposits go on from there."""
+    """The last value of its Lamport clock. The numbers in the names of its orders and deposits go on from there."""
     placed: int = 0
     """How many orders it had placed."""
     unanswered: dict[str, Unanswered] = {}  # noqa: RUF012  # msgspec copies it
-    """The orders that it waits for, by name, in the order in which they were placed."""
+    """The orders without an answer that counts, by name, in the order in which they were placed."""
     offered: tuple[Deposit, ...] = ()
     """The deposits that no trader has confirmed."""
     credited: frozenset[str] = frozenset()

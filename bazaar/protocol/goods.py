@@ -17,9 +17,9 @@ from msgspec import Meta
 Item = Literal["fish", "salt", "boar"]
 ITEMS: tuple[Item, ...] = ("fish", "salt", "boar")
 
-# What no honest process exceeds; a message that does is refused as it is decoded.
+# Bounds that no honest process exceeds. A message with a value outside of them is refused when it is decoded.
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
-"""Of a peer, an order or a deposit."""
+"""The name of a peer, an order or a deposit."""
 Number = Annotated[int, Meta(ge=-1, le=2**62)]
 """A clock, a position, a serial number; -1: before the first."""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -52,7 +52,7 @@ def buyer_of(order_id: str) -> str:
 
 
 def sellers_share(price_cents: int) -> int:
-    """What the seller earns of a sale, in cents; the trader keeps the rest, so no cent is lost by rounding."""
+    """The seller's share of a sale, in cents. The trader keeps the rest, so no cent is lost by rounding."""
     return price_cents * SELLER_SHARE_PERCENT // 100
 
 
@@ -61,26 +61,26 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Seat(Record, frozen=True):
-    """A trader's tenure: who, and since which ledger position. The same peer elected again has another one."""
+    """A trader's tenure: the peer, and the ledger position of its appointment. A peer elected again has a new tenure."""
 
     peer: Name
     since: Number
 
 
 class Bench(Record, frozen=True):
-    """Who trades, as of the ledger position of its newest change: a higher one is newer."""
+    """Who trades. `position` is the ledger position of the newest change: a bench with a higher position is newer."""
 
     seats: Annotated[tuple[Seat | None, ...], MANY] = ()
-    """trader0, trader1, …; nothing where one has died or resigned."""
+    """The tenures of trader0, trader1, …; None where a trader has died or resigned."""
     vacant: Count = 0
     """How many traders have yet to be elected before trading begins, or goes on."""
     position: Number = -1
     round: Number = -1
-    """The election that fills, or has filled, the vacant seats: the position of the bench that it began against."""
+    """The round of the election that fills, or has filled, the vacant seats: the position of the bench at its beginning."""
 
     @property
     def traders(self) -> tuple[str, ...]:
-        """Those who hold a seat, by seat."""
+        """The peers that hold a seat, by seat."""
         return tuple(seat.peer for seat in self.seats if seat is not None)
 
     def seat_of(self, peer: str) -> Seat | None:
@@ -88,17 +88,17 @@ class Bench(Record, frozen=True):
         return next((seat for seat in self.seats if seat is not None and seat.peer == peer), None)
 
     def free(self, seats: int) -> list[int]:
-        """The numbers of those of so many seats that nobody holds."""
+        """Of the first `seats` seats, the numbers of those that nobody holds."""
         taken = (*self.seats, *[None] * seats)[:seats]
         return [number for number, seat in enumerate(taken) if seat is None]
 
     def number_of(self, peer: str) -> int:
-        """The number in `traderI`. Raises `ValueError` if `peer` is no trader."""
+        """The seat number of `peer`, the I in `traderI`. Raises `ValueError` if `peer` is no trader."""
         return [seat.peer if seat is not None else None for seat in self.seats].index(peer)
 
 
 class Order(Record, frozen=True):
-    """A purchase request as a trader holds it; `clock` is that of the message that brought it."""
+    """A purchase request as a trader holds it; `clock` is the clock of the message that brought it."""
 
     order_id: Name
     buyer: Name

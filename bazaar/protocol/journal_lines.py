@@ -1,4 +1,4 @@
-"""The lines of a trader's journal: what it would owe if it died now."""
+"""The lines of a trader's journal, which tell a successor what the trader still owes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bazaar.protocol.goods import Lot, Order
 
 
 class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="opened"):
-    """A tenure begins; its journal is a file of its own, so that a successor finds just what it has to take over."""
+    """A tenure begins. Each tenure has a journal file of its own, so that a successor finds only what it has to take over."""
 
     since: int
 
@@ -42,6 +42,6 @@ class Recovered(NamedTuple):
     """What could be read of the journal of a tenure."""
 
     lines: Sequence[JournalLine] | None
-    """The sound ones; None if there is no such journal, or it cannot be read now: that is not an empty one."""
+    """The undamaged lines. None if the journal does not exist or cannot be read now; that is not an empty journal."""
     damage: Sequence[str] = ()
-    """What is wrong with it, each with the number of the line."""
+    """What is wrong with the journal, each damage with the number of its line."""

@@ -1,4 +1,4 @@
-"""Each message that one process sends to another, by who says it on which occasion."""
+"""All messages that processes send to each other, grouped by occasion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unk
 class Election(Message, frozen=True):
     """Bully: is anybody above me alive? (Garcia-Molina, "Elections in a Distributed Computing System", 1982)
 
-    `round`: see `Bench`; words of an earlier round do not count, here and in `Ok`.
+    `round`: see `Bench`. An `Election` or an `Ok` of an earlier round does not count.
     """
 
     round: Number
@@ -51,7 +51,7 @@ class Won(Message, frozen=True):
 
 
 class WhoTrades(Message, frozen=True):
-    """Who trades? A peer asks the warehouse when it has just started; and each trader, for a sign of life, at a run's end."""
+    """Who trades? A peer asks the warehouse when it starts. At a run's end it asks each trader, for a sign of life."""
 
 
 class Claim(Message, frozen=True):
@@ -62,7 +62,7 @@ class Claim(Message, frozen=True):
 
 
 class BenchIs(Message, frozen=True):
-    """Who holds the seats: the warehouse's answer to whoever asks, a peer's to an `Election` that is over."""
+    """Who holds the seats. The warehouse sends it to a peer that asks, a peer in answer to an `Election` that is over."""
 
     bench: Bench
 
@@ -73,20 +73,20 @@ class Heartbeat(Message, frozen=True):
 
 
 class Depose(Message, frozen=True):
-    """To the warehouse: this trader is silent (or, by itself, resigns); its seat is to be taken from it."""
+    """To the warehouse: take the seat from this trader, which is silent, or is the sender itself and resigns."""
 
     seat: Seat
 
 
 class Deposed(Message, frozen=True):
-    """From the warehouse, to whose `Depose` came first: it is done, tell the others."""
+    """From the warehouse to the peer whose `Depose` came first: the trader is deposed; tell the others."""
 
     seat: Seat
     bench: Bench
 
 
 class TraderDead(Message, frozen=True):
-    """To everybody: do not trade with this one any more."""
+    """To everybody: do not trade with this peer any more."""
 
     peer: Name
     bench: Bench
@@ -99,23 +99,23 @@ class TakeOver(Message, frozen=True):
 
 
 class Recall(Message, frozen=True):
-    """From the warehouse to a trader: others need what you were granted of this item and have not sold; give it back."""
+    """From the warehouse to a trader: give back your unsold granted units of this item; other traders need them."""
 
     item: Item
 
 
 class Freed(Message, frozen=True):
-    """From the warehouse to a trader that was told `Scarce`: ask again, the others have given back what they had."""
+    """From the warehouse to a trader that was told `Scarce`: ask again. The other traders have given back their units."""
 
     item: Item
 
 
 class Reopened(Message, frozen=True):
-    """The warehouse was started again: what it was asked and has not answered is to be asked again."""
+    """The warehouse was started again: repeat the questions that it has not answered."""
 
 
 class AskAgain(Message, frozen=True):
-    """A trader that lost its seat does not know what became of this order, of which the buyer was told."""
+    """To a buyer: send this order again. The trader that answered it lost its seat and does not know what became of it."""
 
     order_id: Name
     item: Item
@@ -156,7 +156,7 @@ class MarketOpen(Message, frozen=True):
 
 
 class Purchased(Message, frozen=True):
-    """The order is carried out. `final`: so says the ledger; else a cache has promised it."""
+    """The order is carried out. `final`: the sale is in the ledger; if not, a cache has promised the unit."""
 
     order_id: Name
     item: Item
@@ -182,7 +182,8 @@ class Oversold(Message, frozen=True):
 class Sold(Message, frozen=True):
     """To the seller: one unit is sold; `left` counts what remains of the product over all its lots.
 
-    `position`: that of the ledger when this was counted. Traders' letters overtake each other: a higher one is newer.
+    `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
+    with the higher position is newer.
     """
 
     order_id: Name
@@ -208,14 +209,14 @@ class CacheUpdate(Message, frozen=True):
 
 # ------------------------------------------------------------------------------------------- warehouse
 class Ship(Record, frozen=True, tag="ship"):
-    """Take one unit out: of the lot that a cache promised (`deposit_id`), or of the item's first lot (without one)."""
+    """Sell one unit: from the lot that a cache promised (`deposit_id`), or without `deposit_id` from the item's first lot."""
 
     order: Order
     deposit_id: Name | None
 
 
 class Stock(Record, frozen=True, tag="stock"):
-    """Put a deposit in."""
+    """Book this deposit."""
 
     lot: Lot
 
@@ -233,14 +234,14 @@ class Read(Record, frozen=True, tag="read"):
 
 
 class Acquire(Record, frozen=True, tag="acquire"):
-    """Grant me as much of the item as makes `count` units with what I hold already, or what can be had (escrow)."""
+    """Grant me units of the item until I hold `count`, or as many as can be granted (escrow)."""
 
     item: Item
     count: Count
 
 
 class GiveBack(Record, frozen=True, tag="give_back"):
-    """All that I hold of this item is free again (escrow)."""
+    """All units of this item that I was granted are free again (escrow)."""
 
     item: Item
 
@@ -249,7 +250,7 @@ Request = Ship | Stock | Adopt | Read | Acquire | GiveBack
 
 
 class Shipped(Record, frozen=True, tag="shipped"):
-    """The order was carried out from `lot`, as it is after the sale; `left` is the product's count over all its lots."""
+    """The order was carried out. `lot`: the lot after the sale. `left`: what remains of the product over all its lots."""
 
     lot: Lot
     left: Count
@@ -268,11 +269,11 @@ class Stocked(Record, frozen=True, tag="stocked"):
 
 
 class Scarce(Record, frozen=True, tag="scarce"):
-    """Of this item there is nothing free, but some that was granted; the order is to be asked again after `Freed`."""
+    """No unit of the item is free, but traders hold granted ones. Ask for the order again after `Freed`."""
 
 
 class Shelves(Record, frozen=True, tag="shelves"):
-    """Every lot with something left of the items that were asked for; of a `Acquire` or `GiveBack`, what the trader holds."""
+    """The lots of the requested items that are not sold out. After `Acquire` or `GiveBack`: the lots that the trader holds."""
 
     items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
     lots: Annotated[tuple[Lot, ...], MANY]
@@ -295,8 +296,8 @@ class Ask(Message, frozen=True):
 class Answer(Message, frozen=True):
     """The replies to one `Ask`, in the order of its requests.
 
-    `written`: it took an entry in the ledger, which a warehouse that was replaced could not have made. Such an answer
-    renews the trader's lease. `position`: that of the ledger after these.
+    `written`: the answer needed an entry in the ledger, which a warehouse that was replaced could not have written. Such an
+    answer renews the trader's lease. `position`: the ledger's position after these replies.
     """
 
     number: Number
@@ -306,7 +307,7 @@ class Answer(Message, frozen=True):
 
 
 BATCHABLE = (Sold,)
-"""Messages that nobody waits for: where there are many of them, they travel together."""
+"""Messages that nobody waits for. They may be held back briefly, so that many of them travel in one delivery."""
 
 AnyMessage = (
     Election

@@ -1,6 +1,6 @@
-"""Who is there: the names with their civil roles, what each begins with, and the graph.
+"""The plan of a run: the peers' names with their civil roles, the first item of each, and the graph.
 
-The plan is drawn (`bazaar/control/planning.py`) and written to `bazaar.json` before anything starts, and is all that a peer
+The plan is drawn (`bazaar/control/planning.py`) and written to `bazaar.json` before anything starts. It is all that a peer
 needs to know beforehand.
 """
 
@@ -30,7 +30,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the cache policy of this run promises, and is judged by."""
 
     def random_for(self, name: str) -> random.Random:
-        """The only source of chance for this peer: same seed, same choices."""
+        """The only source of randomness for this peer: same seed, same choices."""
         return random.Random(f"{self.settings.seed}/{name}")
 
 

@@ -1,7 +1,8 @@
-"""Everything that a run can be told, in one frozen record; the paces are presets of its waiting times.
+"""All settings of a run, in one frozen record. The paces are presets of its waiting times.
 
-A setting is declared once, as a field of `Settings` with its bounds, its docstring and the option that says it, if it has
-one. All times are seconds. `check` refuses values that make no sense, alone or together, in one line that says what to do.
+A setting is declared once, as a field of `Settings` with its bounds, its docstring and its command-line option, if it has
+one. All times are in seconds. `check` refuses values that make no sense, alone or together. Its message is one line that
+says what to do.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ Pace = Literal["lab", "demo", "fast"]
 LEAST_PEERS = 3  # a trader, a buyer, a seller
 MOST_PEERS = 1000  # each is a process, and connects to all others
 MOST_OUTSTANDING = 10_000
-MOST_GOODS = 10**9  # in a deposit: whatever is summed over a run stays far below 2^63
+MOST_GOODS = 10**9  # in a deposit: sums over a run stay far below 2^63
 MOST_ORDERS = 10**9
-LONGEST_S = 1_000_000  # some 11 days; what the system waits for in one piece is bounded by 2^31 ms
+LONGEST_S = 1_000_000  # some 11 days; the operating system limits a single wait to 2^31 ms
 
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 
 
 class UsageError(Exception):
-    """What the person at the terminal asked for cannot be done; the text says what to do instead."""
+    """The person at the terminal asked for something impossible. The text says what to do instead."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One run. The defaults are the command line's (requirement H) at the pace `demo`."""
 
     host: str = "localhost"
-    """The machine of the name server, this one: its name or address."""
+    """The name or address of this machine, on which the name server runs."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """The name server's port; 0 lets the operating system choose."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8
@@ -54,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     duration_s: Annotated[Seconds | None, Option("--duration", "S")] = None
     """Stop after so many seconds of trading."""
     requests: Annotated[Annotated[int, Meta(ge=1, le=MOST_ORDERS)] | None, Option("--requests", "N")] = None
-    """Stop after so many answered orders, of all buyers together; neither this nor a duration: until Ctrl-C."""
+    """Stop after so many answered orders, of all buyers together; without this and a duration, run until Ctrl-C."""
     window: Annotated[int, Meta(ge=1, le=MOST_OUTSTANDING), Option("--window", "W")] = 1
     """Orders that a buyer keeps outstanding."""
     buyers: Annotated[Annotated[int, Meta(ge=1, le=MOST_PEERS - 1)] | None, Option("--buyers", "B")] = None
@@ -69,14 +70,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     restock_every_s: Annotated[Seconds, Option("--restock-every", "T_g")] = 20.0
     """Seconds between two deposits of a seller, each of an item other than its last."""
     pull_every: Annotated[int, Meta(ge=0, le=MOST_ORDERS)] = 5
-    """Weak cache: a trader reads it anew after this many served orders; 0 for never."""
+    """Weak cache: a trader reads the stock anew after this many served orders; 0 for never."""
     push: bool = True
     """Weak cache: a trader tells the other traders the count after each sale."""
     lease_s: Seconds = 10.0
-    """Escrow: for so long after its last answered question to the warehouse a trader sells what it was granted."""
+    """Escrow: how long after its last answered question to the warehouse a trader may sell what it was granted."""
 
     election_delay_s: SecondsOrNone = 0.5
-    """From the moment that everybody is there to the first election."""
+    """From the moment that all processes are ready to the first election."""
     reelection_delay_s: SecondsOrNone = 0.5
     """From the end of one round of the election to the next."""
     registration_delay_s: SecondsOrNone = 0.0
@@ -87,11 +88,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A buyer's pause between an answer and its next order."""
 
     election_timeout_s: Seconds = 5.0
-    """Hearing neither `ok` nor `won` for so long, a candidate has won."""
+    """A candidate that hears neither `ok` nor `won` for so long has won."""
     heartbeat_s: Seconds = 1.0
-    """Between two heartbeats of a trader to the other traders; at most half of `suspect_after_s`."""
+    """The interval between two heartbeats of a trader to the other traders; at most half of `suspect_after_s`."""
     suspect_after_s: Seconds = 5.0
-    """A trader that is silent for so long is dead."""
+    """A trader that is silent for so long is taken for dead."""
     answer_timeout_s: Seconds = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
 
@@ -146,7 +147,7 @@ def check(settings: Settings) -> None:
 
 
 def _check_host(host: str) -> None:
-    """Whether it is an address, or can be a name: what nobody can look up is not even tried."""
+    """Refuses a host that is neither an address nor a possible name, so that no look-up of it is tried."""
     try:
         if ":" in host:
             ipaddress.IPv6Address(host)
@@ -159,7 +160,7 @@ def _check_host(host: str) -> None:
 
 
 def _check_roles(s: Settings) -> None:
-    """What the numbers of peers, traders, buyers and sellers allow each other."""
+    """Refuses numbers of peers, traders, buyers and sellers that do not fit together."""
     if s.peers < LEAST_PEERS:
         raise UsageError(
             f"a bazaar needs at least {LEAST_PEERS} peers (a trader, a buyer, a seller); you asked for {s.peers}"

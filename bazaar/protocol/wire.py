@@ -1,7 +1,7 @@
-"""What crosses the wire: letters, numbered, in deliveries.
+"""The wire format: numbered letters, packed into deliveries.
 
-Messages travel as msgpack arrays that begin with the message's name; what does not decode, or decodes with a field too
-many, is refused with `MalformedMessage` before any of it is believed.
+Messages travel as msgpack arrays that begin with the message's name. Bytes that do not decode, or that have a field too
+many, are refused with `MalformedMessage` before any of their contents is used.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ class MalformedMessage(Exception):
 
 
 class Letter(Record, frozen=True):
-    """One message with the sender's clock at its sending."""
+    """One message with the sender's Lamport clock when it was sent."""
 
     clock: Number
     body: AnyMessage
 
 
 class Delivery(Record, frozen=True):
-    """Consecutive letters of one sender to one receiver, and how much of the other's letters has arrived.
+    """Consecutive letters from one sender to one receiver, and an acknowledgement of the receiver's letters.
 
-    `life` tells two lives of a process apart.
+    `life` tells two lives of the sender apart.
     """
 
     source: Name
     target: Name
     life: Number
     number: Number
-    """That of the first letter; they are numbered 0, 1, 2, … in each life."""
+    """The number of the first letter. Letters are numbered 0, 1, 2, … in each life."""
     acked: Number
-    """The number of the first letter that the receiver was not heard to have taken."""
+    """The number of the first letter that the receiver has not acknowledged."""
     of: Number
-    """The receiver's life of which `taken` speaks; -1: of none."""
+    """The life of the receiver to which `taken` refers; -1: none."""
     taken: Number
     """How many of the receiver's letters the sender has taken."""
     letters: Annotated[tuple[Letter, ...], MANY]
