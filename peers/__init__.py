@@ -1,1 +1,1 @@
-"""Who takes part: one peer is one process, `python -m peers NAME RUN_FOLDER`."""
+"""The peers. Each peer is one process, `python -m peers NAME RUN_FOLDER NAME_SERVER_PORT`."""

@@ -1,9 +1,10 @@
 """A buyer: picks an item and a trader at random, orders, waits for the answer, thinks, goes on (requirements C3, C5, C6).
 
 An order keeps its name through every retry. The first answer ends the waiting; a later `Oversold` takes a purchase back.
-Once it was repeated only the ledger's word counts: a cache may promise what another trader was refused long ago.
+Once an order was repeated, only an answer from the ledger counts: another trader may have been refused the order long ago,
+and a cache may still promise it.
 
-An order put in by hand is one of this buyer's, for an item that somebody else picks: it takes the next free place of the
+An order placed by hand is an order of this buyer, for an item that somebody else picks. It takes the next free place of the
 window, without thinking, and comes on top of the quota.
 """
 
@@ -34,13 +35,13 @@ class Outstanding(msgspec.Struct):
 
 
 class ByHand(msgspec.Struct):
-    """An order put in by hand, and what has become of it."""
+    """An order placed by hand, and its outcome."""
 
     item: Item
     order_id: str = ""
-    """None yet: it waits for a place in the window."""
+    """Empty while the order waits for a place in the window."""
     outcome: str = ""
-    """None yet; "purchased", "unavailable", "oversold"; "not placed": the buyer orders nothing any more."""
+    """At first empty; "purchased", "unavailable" or "oversold"; "not placed" if the buyer orders nothing any more."""
     seller: str = ""
     price_cents: int = 0
 
@@ -60,21 +61,21 @@ class Buyer(Trading):
         self._me = me
         self._settings = settings
         self._rng = rng
-        self._quota = former.clock + quota - former.placed  # orders to place; infinity for no end
+        self._quota = former.clock + quota - former.placed  # the serial number to stop at; infinity for no end
         self._next_item = item
         self._traders: tuple[str, ...] = ()
         self._serial = former.clock
-        # In a further life, first of all what the former one waited for: as soon as there is a trader.
+        # In a further life the orders that the former one waited for come first, as soon as there is a trader.
         self._outstanding = {
             order_id: Outstanding(order.item, "", NEVER, True) for order_id, order in former.unanswered.items()
         }
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
         self._in_doubt = {order_id for order_id, order in former.unanswered.items() if order.in_doubt}
         """Orders that are asked again although they were answered."""
-        self._may_order = former != FIRST_LIFE  # from when a trader says that the market is open
+        self._may_order = former != FIRST_LIFE  # in a first life not until a trader says that the market is open
         self._has_begun = False
-        self._waiting: deque[ByHand] = deque()  # orders by hand, for a place in the window
-        self._placed: dict[str, ByHand] = {}  # orders by hand without an answer
+        self._waiting: deque[ByHand] = deque()  # orders by hand that wait for a place in the window
+        self._placed: dict[str, ByHand] = {}  # placed orders by hand without an answer
         self._finished = False
         self.answered = 0
         self.retired = False
@@ -98,9 +99,9 @@ class Buyer(Trading):
         return min(repeat_at, order_at)
 
     def order(self, item: Any) -> ByHand:
-        """Takes an order that is put in by hand, and will be placed as soon as there is room.
+        """Takes an order by hand. It is placed as soon as there is room in the window.
 
-        Raises `ValueError` for what nobody sells, and `RuntimeError` if this buyer orders nothing any more.
+        Raises `ValueError` for an item that nobody sells, and `RuntimeError` if this buyer orders nothing any more.
         """
         item = one_of_the_items(item)
         if self._finished:
@@ -111,7 +112,7 @@ class Buyer(Trading):
         return hand
 
     def _send_away(self) -> None:
-        """Nothing is ordered any more: whoever waits for a place will get none."""
+        """Drops the orders by hand that wait for a place, because this buyer orders nothing any more."""
         for hand in self._waiting:
             hand.outcome = "not placed"
         self._quota -= len(self._waiting)
@@ -123,11 +124,11 @@ class Buyer(Trading):
             self._send_away()
         self._begin(turn)
         for order_id, order in list(self._outstanding.items()):
-            if traders and order.trader not in traders:  # it will hardly answer
+            if traders and order.trader not in traders:  # a former trader will hardly answer
                 self._repeat(turn, order_id, order.item)
 
     def _begin(self, turn: Turn) -> None:
-        """Uses the free places of its window for the first time, as soon as it may."""
+        """Uses the free places of its window for the first time, as soon as it may order."""
         if self._traders and self._may_order and not self._has_begun:
             self._has_begun = True
             free = self._settings.window - len(self._outstanding.keys() - self._in_doubt)
@@ -188,7 +189,7 @@ class Buyer(Trading):
         return True
 
     def _tell(self, order_id: str, outcome: str, seller: str = "", price_cents: int = 0) -> None:
-        """Whoever has put this order in by hand, if anybody did, learns its first answer."""
+        """Records the first answer to an order, if it was placed by hand, for whoever placed it."""
         if (hand := self._placed.pop(order_id, None)) is not None:
             hand.outcome, hand.seller, hand.price_cents = outcome, seller, price_cents
 
@@ -202,7 +203,7 @@ class Buyer(Trading):
         if self._answered(turn, body.order_id):
             turn.note(events.FoundUnavailable(body.order_id, body.item))
             self._tell(body.order_id, "unavailable")
-            if self._next_item == body.item:  # it picks another
+            if self._next_item == body.item:  # it picks another item
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
@@ -213,11 +214,11 @@ class Buyer(Trading):
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
         if body.order_id in self._outstanding:
             return
-        self._in_doubt.add(body.order_id)  # answered before: what comes now takes the place of that answer
+        self._in_doubt.add(body.order_id)  # it was answered before; the next answer replaces that one
         turn.note(events.Doubted(body.order_id, body.item))
         if self._traders:
             self._repeat(turn, body.order_id, body.item)
-        else:  # as soon as there are traders again
+        else:  # it is sent as soon as there are traders again
             self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True)
 
     def on_market_open(self, turn: Turn, source: str, body: MarketOpen) -> None:

@@ -1,7 +1,8 @@
-"""What a process answers at its door (requirement N): Pyro4 methods, for people. All results are plain dicts, lists, numbers.
+"""The Pyro4 methods at the door of a process, for people (requirement N). All results are plain dicts, lists, numbers.
 
-Each call is done by the process's own loop, between two turns of the market: what is looked at is of one moment, and what is
-put in by hand goes through the same clocks, journals and audit as everything else. Prices are whole dollars, times seconds.
+Each call is carried out by the process's own loop, between two turns of the market. So a result shows one moment, and an
+order or a deposit by hand goes through the same clocks, journals and audit as any other. Prices are whole dollars, times
+seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bazaar.runtime.ledger_file import entries_of
 from peers.peer import Peer
 
 MOST_LINES = 1_000  # of a history, or of the ledger, at a time
-ANSWERS = 3  # times the patience of a buyer: so long somebody at the door waits for what was bought
+ANSWERS = 3  # times the timeout of a buyer: how long a call at the door waits for the answer to an order
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class Visited(Protocol):
     """`Visits.visit`."""
 
     def __call__(self, act: Callable[[Turn], T], is_there: Callable[[T], bool] = ..., s: float = ..., /) -> T:
-        """Has it done by the process's loop."""
+        """Runs `act` in the process's loop."""
 
 
 def _number(what: str, said: Any, least: int, most: int) -> int:
@@ -51,12 +52,13 @@ class PeerFace:
         self._visit = visit
 
     def ping(self) -> str:
-        """The peer's name: it is there, and its loop goes round."""
+        """The peer's name. The answer shows that the peer is there and its loop runs."""
         return self._visit(lambda turn: self._peer.name)
 
     def status(self) -> dict[str, Any]:
-        """`{name, role, answered, done, idle}`: role "buyer", "seller" or "trader"; how many of its orders have their answer;
-        whether it has none left to place and none without an answer; whether it waits for nothing and owes nothing."""
+        """`{name, role, answered, done, idle}`. role: "buyer", "seller" or "trader"; answered: how many of its orders have
+        their answer; done: whether it has no order left to place and none without an answer; idle: whether it waits for
+        nothing and owes nothing."""
         return self._visit(self._status)
 
     def _status(self, turn: Turn) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class PeerFace:
         return {"name": peer.name, "role": role, "answered": peer.answered, "done": peer.done, "idle": peer.idle}
 
     def clock(self) -> int:
-        """The peer's Lamport clock: how it stands now."""
+        """The current value of the peer's Lamport clock."""
         return self._visit(lambda turn: self._peer.clock.time)
 
     def neighbours(self) -> list[str]:
@@ -73,11 +75,11 @@ class PeerFace:
         return list(self._plan.neighbours[self._peer.name])
 
     def traders(self) -> list[str]:
-        """The names of those who it believes have the traders' seats, in the order of the seats; [] before the election."""
+        """The names of the peers that it believes to be traders, in the order of the seats; [] before the election."""
         return self._visit(lambda turn: list(self._peer.membership.bench.traders))
 
     def cache(self) -> list[dict[str, Any]]:
-        """What a trader's cache holds for true: `[{deposit, seller, item, count, price}]`; [] without one."""
+        """The contents of a trader's cache: `[{deposit, seller, item, count, price}]`; [] without a cache."""
         return self._visit(self._cache)
 
     def _cache(self, turn: Turn) -> list[dict[str, Any]]:
@@ -95,7 +97,7 @@ class PeerFace:
 
     def queue(self) -> list[dict[str, Any]]:
         """The orders that wait at a trader, the next one first: `[{order, buyer, item, clock}]`, clock: the Lamport time at
-        which it was sent. [] of others."""
+        which the order was sent. [] for a peer that is no trader."""
         return self._visit(self._queue)
 
     def _queue(self, turn: Turn) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ class PeerFace:
 
     def stock(self) -> dict[str, dict[str, int]]:
         """By item, how many units of this seller were booked, and how many sales it was credited for, since its process was
-        started: `{item: {deposited, sold}}`. {} of a buyer."""
+        started: `{item: {deposited, sold}}`. {} for a buyer."""
         return self._visit(
             lambda turn: {
                 item: {"deposited": booked, "sold": sold} for item, (booked, sold) in self._peer.stock.items()
@@ -124,11 +126,11 @@ class PeerFace:
         `{order, item, outcome, seller, price}`. Outcome: "purchased"; "unavailable" (nobody sells it) or "oversold" (the
         warehouse denied what a cache had promised), with seller "" and price 0.
 
-        The order is one of the buyer's, waits for a place in its window, and comes on top of its quota. What a weak cache has
-        promised may be revoked later, as any such purchase: the history tells.
-        Raises `ValueError` for another item; `RuntimeError` of a seller, of a trader (requirement B5), and
-        when the run ends; in these cases nothing is ordered. `TimeoutError` if there is no answer within three times the run's
-        answer_timeout_s: the order stays with the buyer, and its history tells what becomes of it."""
+        The order becomes one of the buyer's orders, waits for a place in its window, and comes on top of its quota. A purchase
+        that a weak cache has promised may be revoked later, like any such purchase; the history says so.
+        Raises `ValueError` for another item, and `RuntimeError` if the peer is a seller or a trader (requirement B5) or the
+        run ends. In these cases nothing is ordered. Raises `TimeoutError` if there is no answer within three times the run's
+        answer_timeout_s. The order then stays with the buyer, and its history tells what becomes of it."""
         within_s = ANSWERS * self._plan.settings.answer_timeout_s
         hand = self._visit(lambda turn: self._peer.order(turn, item), lambda hand: bool(hand.outcome), within_s)
         if not hand.order_id:
@@ -143,10 +145,10 @@ class PeerFace:
 
     def deposit(self, item: str, count: int, price: int) -> dict[str, Any]:
         """Has a seller deposit `count` units of "fish", "salt" or "boar" for `price` whole dollars (5 to 10) each:
-        `{deposit, item, count, price, trader}`. It is noted then, and repeated until it is booked.
+        `{deposit, item, count, price, trader}`. The deposit is then in the history, and is repeated until it is booked.
 
-        Raises `ValueError` for anything else; `RuntimeError` of a buyer, of a trader (requirement B5), without traders, and
-        when the run ends. In all these cases nothing is deposited."""
+        Raises `ValueError` for anything else, and `RuntimeError` if the peer is a buyer or a trader (requirement B5), if there
+        are no traders, or when the run ends. In all these cases nothing is deposited."""
         offered = self._visit(lambda turn: self._peer.deposit(turn, item, count, price))
         return {
             "deposit": offered.deposit_id,
@@ -159,7 +161,7 @@ class PeerFace:
 
 @exposed
 class WarehouseFace:
-    """The warehouse, which decides: what it has, and what it has decided."""
+    """The warehouse: its stock and its decisions."""
 
     def __init__(self, warehouse: Warehouse, run: Path, folder: Path, visit: Visited) -> None:
         self._warehouse = warehouse
@@ -168,12 +170,12 @@ class WarehouseFace:
         self._visit = visit
 
     def ping(self) -> str:
-        """Its name: it is there, and its loop goes round."""
+        """Its name. The answer shows that the warehouse is there and its loop runs."""
         return self._visit(lambda turn: self._warehouse.name)
 
     def status(self) -> dict[str, Any]:
-        """`{name, role, entries, traders, idle}`: how many entries the ledger has; who has the seats, in their order; whether
-        no queue of a dead trader waits for somebody to take it over."""
+        """`{name, role, entries, traders, idle}`. entries: how many entries the ledger has; traders: the names, in the
+        order of the seats; idle: whether no queue of a dead trader waits for a successor."""
         return self._visit(self._status)
 
     def _status(self, turn: Turn) -> dict[str, Any]:
@@ -187,15 +189,15 @@ class WarehouseFace:
         }
 
     def clock(self) -> int:
-        """Its Lamport clock: how it stands now."""
+        """The current value of its Lamport clock."""
         return self._visit(lambda turn: self._warehouse.clock.time)
 
     def history(self, n: int = 10) -> list[dict[str, Any]]:
-        """As of a peer."""
+        """See `PeerFace.history`."""
         return _history(self._folder, n)
 
     def stock(self) -> list[dict[str, Any]]:
-        """What it has, as in MongoDB: `[{seller_id, item, count, price}]`, the price that of the newest deposit."""
+        """Its stock, as in MongoDB: `[{seller_id, item, count, price}]`. price: that of the newest deposit."""
         return self._visit(self._stock)
 
     def _stock(self, turn: Turn) -> list[dict[str, Any]]:

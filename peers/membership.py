@@ -1,14 +1,15 @@
-"""Who trades: a peer's view of the bench, the elections that fill it, and the deaths (requirements B1 to B4, E1, E3 to E5).
+"""Membership: a peer's view of the bench, the elections that fill it, and the deaths (requirements B1 to B4, E1, E3 to E5).
 
-The warehouse's ledger says who holds a seat; a view is a copy of it with a position, and the higher position wins. A
-round of the election is held until no seat is free: `peer2` starts the first, `peer0` each further one, the lowest
-peer without a seat where there is none of that index. Should a starter be silent, the others start in its stead, the
-lowest first. Nobody takes part before the warehouse has told it who trades: a peer that is started again holds its old seat,
-and a seat is newly won if it is later than what was told first.
+The warehouse's ledger says who holds a seat. A view is a copy of that, with a ledger position; of two views the one with the
+higher position wins. Rounds of the election are held until no seat is free. The peer with index 2 starts the first round,
+the peer with index 0 each further one. If no peer without a seat has that index, the lowest peer without a seat starts the
+round. If a starter is silent, the other peers start in its place, the lowest first. No peer takes part before the warehouse
+has told it who trades, because a peer that is started again still holds its old seat. A seat is newly won if it is later
+than the bench that the warehouse told first.
 
-Traders send heartbeats to each other, and now and then to everybody. Whoever misses them suspects; whoever suspects asks
-the warehouse to depose; whose `Depose` comes first announces the death. A peer that is no trader waits longer before it
-suspects, so that it is the traders' business as long as there is one.
+Traders send heartbeats to each other, and now and then to everybody. A peer that misses a trader's heartbeats suspects the
+trader, and asks the warehouse to depose it. The peer whose `Depose` comes first announces the death. A peer that is no
+trader waits longer before it suspects, so that the traders do this as long as there is one.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from peers.role import Role
 FIRST_STARTER = 2
 FURTHER_STARTER = 0
 NOBODY = -1  # the position of the empty bench
-PATIENCE_OF_OTHERS = 3  # times a trader's
+PATIENCE_OF_OTHERS = 3  # the timeout of a peer that is no trader, in multiples of a trader's
 
 
 class Membership(Role):
-    """The part that every peer plays all the time."""
+    """The role that every peer has all the time."""
 
     def __init__(self, me: str, names: tuple[str, ...], settings: Settings) -> None:
         self._me = me
@@ -45,7 +46,7 @@ class Membership(Role):
         self._ask_at = NEVER
         self._told_first: int | None = None
         self._resigned = False
-        self._awaited: set[str] = set()  # traders of which a sign of life is wanted before the end
+        self._awaited: set[str] = set()  # traders that have to give a sign of life before the end
         self.bench = Bench(vacant=settings.traders)
 
     @property
@@ -69,7 +70,7 @@ class Membership(Role):
 
     @property
     def complete(self) -> bool:
-        """Whether no trader has yet to be elected."""
+        """Whether all traders are elected."""
         return self.bench.vacant == 0
 
     @property
@@ -77,13 +78,16 @@ class Membership(Role):
         return self._awaited.isdisjoint(self.bench.traders)
 
     def finish(self, turn: Turn) -> None:
-        """Who has died unnoticed may owe somebody an answer: waits until each trader has shown that it lives, or falls."""
+        """Asks each trader for a sign of life, and waits until each has given one or is deposed.
+
+        A trader that has died unnoticed may still owe an answer.
+        """
         self._awaited = {name for name in self.bench.traders if name != self._me}
         for name in sorted(self._awaited):
             turn.send(name, WhoTrades())
 
     def begin(self, turn: Turn) -> None:
-        """Asks who trades. What a warehouse heard and did not answer because it was killed is asked again."""
+        """Asks the warehouse who trades. `tick` repeats the question, since a warehouse that is killed does not answer."""
         turn.send(WAREHOUSE, WhoTrades())
         self._ask_at = turn.now + self._settings.election_timeout_s
 
@@ -111,7 +115,7 @@ class Membership(Role):
         self._detector.heard(source, turn.now)
 
     def resign(self, turn: Turn) -> None:
-        """Gives up the seat (requirement E5), and stands for no other one. Who has no seat has nothing to give up."""
+        """Gives up the seat (requirement E5), and stands for no other one. A peer without a seat has nothing to give up."""
         if self.seat is None:
             turn.note(events.NothingToResign())
             return
@@ -163,12 +167,12 @@ class Membership(Role):
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
         if self.bench.seat_of(source) is None:
-            turn.send(source, BenchIs(self.bench))  # it has slept through its deposal (or knows better)
+            turn.send(source, BenchIs(self.bench))  # it does not know that it was deposed (or has a newer view)
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
         turn.note(events.Called(by=source))
         if body.round < self.bench.round:
-            turn.send(source, BenchIs(self.bench))  # it holds an election that is over
+            turn.send(source, BenchIs(self.bench))  # its election is over
             return
         if self._resigned:
             return
@@ -192,10 +196,10 @@ class Membership(Role):
 
     # -------------------------------------------------------------------------------------- the rounds
     def _adopt(self, turn: Turn, source: str, bench: Bench) -> bool:
-        """Takes over a view if it is newer; True if by it this peer was elected.
+        """Takes over a view if it is newer. True if this peer was elected according to it.
 
-        A peer with an older view is told this one: else nobody might ever tell it. Of a seat of its own a peer believes the
-        warehouse alone, which has told it before what it held already.
+        A peer that sends an older view is told this one, because nobody else might ever tell it. About a seat of its own a
+        peer believes the warehouse alone, which has told it before which seat it held already.
         """
         if bench.position < self.bench.position and source != WAREHOUSE:
             turn.send(source, BenchIs(self.bench))
@@ -224,7 +228,7 @@ class Membership(Role):
         self._bully.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
     def _watch(self, turn: Turn) -> None:
-        """A trader watches over the other traders and beats for them; the others watch too, but with more patience."""
+        """A trader watches the other traders and sends them heartbeats. Others watch the traders with a longer timeout."""
         trader = self.seat is not None
         patience_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
         self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now, patience_s)
@@ -237,7 +241,7 @@ class Membership(Role):
                 turn.send(name, body)
 
     def _plan_start(self, turn: Turn) -> None:
-        """When to start the next round, if it comes to that: at once, or after those before have been silent for long."""
+        """Sets when this peer starts the next round: at once, or when the peers before it have been silent for long."""
         candidates = self._candidates()
         self._start_at = NEVER
         if self._me in candidates and not self.complete and not self._resigned:
@@ -247,7 +251,7 @@ class Membership(Role):
             self._start_at = turn.now + delay + rank * 2 * self._settings.election_timeout_s
 
     def _postpone(self, turn: Turn) -> None:
-        """An election is under way: start another only if it comes to nothing for very long."""
+        """An election is under way: this peer starts another one only if that has no result for very long."""
         if self._told_first is None or self._me not in self._candidates():
             return  # an election that this peer was called to, and whose outcome it does not know yet
         rank = 1 + self._candidates().index(self._me)
@@ -257,7 +261,7 @@ class Membership(Role):
         return tuple(name for name in self._names if name not in self.bench.traders)
 
     def _turns_to_wait(self, candidates: tuple[str, ...], starter: int) -> int:
-        """0 for the peer that starts the round; else how many would have to be silent before it is this one's turn."""
+        """How many peers have to be silent before it is this peer's turn to start the round; 0 for the starter."""
         chosen = next((name for name in candidates if index_of(name) == starter), candidates[0])
         order = [chosen, *(name for name in candidates if name != chosen)]
         return order.index(self._me)

@@ -1,7 +1,7 @@
 """A peer: a clock, a view of who trades, and the roles that follow from it.
 
-A pure object: letters and time go in, effects come out through the `Turn`. Becoming and ceasing to be a trader is one
-function of the membership view (`_follow`).
+A peer is a pure object: letters and time go in, effects come out through the `Turn`. One function, `_follow`, makes the peer
+a trader or ends that, according to its membership view.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Peer:
     """One participant."""
 
     def __init__(self, name: str, plan: Plan, former: FormerLife = FIRST_LIFE) -> None:
-        """`former`: if it is started again."""
+        """`former`: what it knows of its former lives, if it is started again."""
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings)
@@ -45,13 +45,13 @@ class Peer:
         self._position = NOBODY
         self._awaiting_seat: list[
             tuple[str, Letter]
-        ] = []  # for the trader that this peer may be without knowing it yet
+        ] = []  # letters for a trader; this peer does not know yet whether it is one
         self._begun = False
-        self._awaiting_begin: list[tuple[str, Letter]] = []  # came in before it has begun
+        self._awaiting_begin: list[tuple[str, Letter]] = []  # letters that came in before it has begun
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The parts that this peer plays now. Of a trader's civil role only what it had begun before is left."""
+        """The roles of this peer now. A trader's civil role only finishes what it had begun."""
         if self._trader is None:
             return (self.membership, self._civil)
         return (self.membership, self._trader, self._civil)
@@ -99,7 +99,7 @@ class Peer:
         self.membership.resign(turn)
 
     def order(self, turn: Turn, item: Any) -> ByHand:
-        """Puts in an order by hand. Raises `ValueError` or `RuntimeError`, having changed nothing."""
+        """Places an order by hand. If it raises `ValueError` or `RuntimeError`, it has changed nothing."""
         turn.unprompted()
         if not isinstance(self._civil, Buyer):
             raise RuntimeError(f"{self.name} is a seller, and does not buy; ask one of the buyers")
@@ -107,7 +107,7 @@ class Peer:
         return self._civil.order(item)
 
     def deposit(self, turn: Turn, item: Any, count: Any, price: Any) -> events.Offered:
-        """Deposits goods by hand. Raises `ValueError` or `RuntimeError`, having changed nothing."""
+        """Deposits goods by hand. If it raises `ValueError` or `RuntimeError`, it has changed nothing."""
         turn.unprompted()
         if not isinstance(self._civil, Seller):
             raise RuntimeError(f"{self.name} is a buyer, and deposits nothing; ask one of the sellers")
@@ -127,17 +127,17 @@ class Peer:
 
     @property
     def stock(self) -> dict[Item, list[int]]:
-        """See `Seller.stock`; nothing of a buyer's."""
+        """See `Seller.stock`; empty for a buyer."""
         return self._civil.stock if isinstance(self._civil, Seller) else {}
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
-        """The journal of a tenure, for the trader that asked for it."""
+        """Passes the journal of a tenure to the trader that asked for it."""
         turn.unprompted()
         if self._trader is not None:
             self._trader.inherit(turn, seat, found)
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
-        """Gives the message to the role that understands it."""
+        """Gives the message to the role that handles it."""
         if not self._begun:
             self._awaiting_begin.append((source, letter))
             return
@@ -164,7 +164,7 @@ class Peer:
         self._follow(turn)
 
     def _hand_over_awaiting_seat(self, turn: Turn) -> None:
-        """What came in for the trader that this peer may have been, as soon as it knows whether it is one."""
+        """Handles the letters for a trader that had to wait, once this peer knows whether it is a trader."""
         if self._awaiting_seat and not self.membership.unsure:
             letters, self._awaiting_seat = self._awaiting_seat, []
             for source, letter in letters:
@@ -192,10 +192,10 @@ class Peer:
 
 
 def _quota(name: str, plan: Plan) -> float:
-    """This buyer's share of the run's orders: equal shares, one more for the lowest where they do not divide."""
+    """This buyer's share of the run's orders. The shares are equal; a remainder goes to the lowest buyers, one order each."""
     if plan.settings.requests is None:
         return NEVER
-    # The peers that no live-and-well election makes traders; should one of them be elected, its share stays unasked.
+    # The peers that are not elected if no fault occurs. If one of them is elected after all, its share is not ordered.
     buyers = [n for n in plan.names[: plan.settings.peers - plan.settings.traders] if not is_seller(n)]
     if name not in buyers:
         return 0

@@ -1,4 +1,4 @@
-"""What a role is: a part that a peer plays, with the messages that it understands."""
+"""The base of all roles. A role is a part that a peer plays, with the messages that it handles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bazaar.protocol.goods import ITEMS, Item
 
 
 def one_of_the_items(said: Any) -> Item:
-    """What somebody has named, if it is sold in the bazaar at all. Raises `ValueError`."""
+    """The item of this name. Raises `ValueError` if the bazaar does not sell it."""
     for item in ITEMS:
         if said == item:
             return item
@@ -50,7 +50,7 @@ class Trading(Role):
     """A role that depends on who trades."""
 
     retired: bool = False
-    """A civil role whose peer is a trader: it brings to an end what it has begun, and begins nothing."""
+    """Whether the peer of this civil role is a trader. The role then finishes what it has begun, and begins nothing new."""
 
     def traders_changed(self, turn: Turn, traders: tuple[str, ...]) -> None:
-        """These hold the seats now; nobody, while traders are being elected. Called at each change."""
+        """`traders` hold the seats now. It is empty while traders are being elected. Called at each change."""

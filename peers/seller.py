@@ -29,7 +29,7 @@ class Handed(msgspec.Struct):
 
 
 class Seller(Trading):
-    """Every `restock_every_s`, and whenever a product is sold out, it picks an item other than its last one."""
+    """Brings goods of an item other than its last one, every `restock_every_s` and whenever a product is sold out."""
 
     def __init__(
         self, me: str, item: Item, settings: Settings, rng: random.Random, former: FormerLife = FIRST_LIFE
@@ -41,15 +41,15 @@ class Seller(Trading):
         self._traders: tuple[str, ...] = ()
         self._first_serial = self._serial = former.clock
         self._handed: dict[str, Handed] = {}
-        for deposit in former.offered:  # as soon as there is a trader
+        for deposit in former.offered:  # it is handed over as soon as there is a trader
             self._handed[deposit.deposit_id] = Handed(deposit, "", NEVER)
-        self._counted: dict[Item, int] = {}  # the ledger's position at the newest count that was heard of a product
+        self._counted: dict[Item, int] = {}  # by product, the ledger's position at the newest count that was heard
         self._restock_at = NEVER
         self._finished = False
         self.retired = False
         self.stock: dict[Item, list[int]] = {}
         """By item: how many units were booked in this life, and for how many it was credited."""
-        self._credited = IdSet(former.credited)  # the orders: a retry may be told by a second trader
+        self._credited = IdSet(former.credited)  # orders: after a retry a second trader may tell of the same sale
 
     @property
     def idle(self) -> bool:
@@ -106,9 +106,9 @@ class Seller(Trading):
         return offered
 
     def offer(self, turn: Turn, item: Any, count: Any, price: Any) -> events.Offered:
-        """Deposits what is offered by hand, for whole dollars; returns what was noted.
+        """Deposits goods that are offered by hand, for whole dollars. Returns the event that was noted.
 
-        Raises `ValueError` for what no seller offers, and `RuntimeError` if nothing is deposited now.
+        Raises `ValueError` for goods that no seller offers, and `RuntimeError` if nothing is deposited now.
         """
         item = one_of_the_items(item)
         if type(count) is not int or not 1 <= count <= MOST_UNITS:
@@ -122,7 +122,7 @@ class Seller(Trading):
         return self._deposit(turn, item, count, 100 * price, by_hand=True)
 
     def _hand_over(self, turn: Turn, deposit: Deposit) -> str:
-        """To a trader at random, whose name is returned."""
+        """Sends the deposit to a random trader. Returns the trader's name."""
         trader = self._rng.choice(self._traders)
         self._handed[deposit.deposit_id] = Handed(deposit, trader, turn.now + self._settings.answer_timeout_s)
         turn.send(trader, deposit)
@@ -142,11 +142,11 @@ class Seller(Trading):
         self._credited.add(body.order_id)
         self.stock.setdefault(body.item, [0, 0])[1] += 1
         turn.note(events.Sold(body.order_id, body.item, body.buyer, sellers_share(body.price_cents)))
-        if self._is_news(body):  # else another trader's word of a later sale has overtaken this one
+        if self._is_news(body):  # else another trader's message of a later sale has overtaken this one
             turn.note(events.Left(body.item, body.left))
 
     def _is_news(self, body: Sold | OutOfStock) -> bool:
-        """Whether nothing newer is known of how much is left of the product."""
+        """Whether no newer count of the product is known."""
         is_news = body.position >= self._counted.get(body.item, body.position)
         if is_news:
             self._counted[body.item] = body.position

@@ -1,1 +1,1 @@
-"""What is decided: the protocol cores. Pure: no input or output, no clock but the `now` that they are given."""
+"""The protocol cores, which make all decisions. They are pure: no input, no output, no clock but the `now` that is given."""

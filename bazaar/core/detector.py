@@ -1,8 +1,10 @@
-"""The failure detector: silence for `timeout_s` is suspicion (Chandra and Toueg, "Unreliable Failure Detectors for
-Reliable Distributed Systems", JACM 43(2), 1996: eventually strong, under the assumption that delays are bounded).
+"""The failure detector: it suspects a process that is silent for `timeout_s`.
 
-It goes by its own process's time alone. A process that was itself stopped cannot tell who was silent meanwhile: the time
-that it missed is not held against anybody.
+It is the eventually strong detector of Chandra and Toueg, "Unreliable Failure Detectors for Reliable Distributed Systems"
+(JACM 43(2), 1996), under the assumption that delays are bounded.
+
+The detector uses the clock of its own process alone. A process that was itself stopped cannot tell who was silent
+meanwhile, so the time for which it was stopped does not count as anybody's silence.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from bazaar.core.turn import NEVER
 
 
 class Detector:
-    """Watches over others."""
+    """Watches other processes for silence."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -21,10 +23,10 @@ class Detector:
         self._looked_at = NEVER
 
     def watch(self, names: Iterable[str], now: float, timeout_s: float | None = None) -> None:
-        """Watches over exactly these; newcomers count as heard of just now.
+        """Watches exactly these processes. New ones count as heard just now.
 
-        `timeout_s`: with this patience from now on. If it is less than before, all count as heard of just now: they have
-        spoken as often as the former patience asked for.
+        `timeout_s`: the timeout from now on. If it is shorter than before, all processes count as heard just now, because they
+        had only the former timeout to keep to.
         """
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         known = self._heard if timeout_s >= self.timeout_s else {}
@@ -37,10 +39,10 @@ class Detector:
             self._heard[name] = now
 
     def suspects(self, now: float) -> list[str]:
-        """Those who have been silent for too long. Each is named once in a timeout."""
+        """The processes that have been silent for too long. Each is named once in a timeout."""
         absence = now - self._looked_at
         self._looked_at = now
-        if absence > self.timeout_s / 2:  # this process was not there to hear them
+        if absence > self.timeout_s / 2:  # this process was stopped, and could not hear them
             self._heard = {name: min(now, at + absence) for name, at in self._heard.items()}
         silent = [name for name, at in self._heard.items() if now >= at + self.timeout_s]
         for name in silent:
@@ -49,7 +51,7 @@ class Detector:
 
     @property
     def deadline(self) -> float:
-        """When to look next, if nothing is heard until then: often enough to notice one's own absence."""
+        """When to check next, if nothing is heard until then: often enough to notice that this process itself was stopped."""
         if not self._heard:
             return NEVER
         return min(min(self._heard.values()) + self.timeout_s, self._looked_at + self.timeout_s / 4)

@@ -1,15 +1,15 @@
 """The Bully election (Garcia-Molina, "Elections in a Distributed Computing System", IEEE Trans. Comp. 31(1), 1982).
 
-Bully gives liveness, the ledger gives safety: whoever has won asks the warehouse for the seat, and only who was
-given it says `won`. So two winners of one seat are impossible, however late a message comes.
+Bully gives liveness, the ledger gives safety. The winner of an election asks the warehouse for the seat, and only the peer
+that is given the seat says `won`. So two winners of one seat are impossible, however late a message comes.
 
     idle --start/election--> calling --enough oks--> waiting --(not all won in time)--> calling
                                |
                                +--(too few above, or too few oks in time)--> claiming --(bench)--> idle
 
-With one seat to win this is the algorithm of the paper: one `ok` is enough to drop out. Electing several at once, a peer
-drops out when it has heard as many oks as there are seats: then so many are above it, and alive. The others have won, and
-how many are above each says which seat is whose.
+With one seat to win this is the algorithm of the paper: a peer drops out after one `ok`. If several seats are filled at
+once, a peer drops out after as many oks as there are seats: then so many peers above it are alive. The other peers have
+won. The number of live peers above a winner says which seat it gets.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Bully:
         self._candidates: tuple[str, ...] = ()
         self._seats: list[int] = []
         self._round = -1
-        self._called_for = NEVER_CALLED  # the newest round that somebody below has called for
+        self._called_for = NEVER_CALLED  # the newest round that a lower peer has called for
         self._oks: set[str] = set()
 
     def round(self, turn: Turn, number: int, candidates: tuple[str, ...], seats: list[int]) -> None:
-        """A new round: who stands, and the numbers of the seats to be won."""
+        """Begins a round: its candidates, and the numbers of the seats to be won."""
         self._round = number
         self._candidates = candidates
         self._seats = seats
@@ -46,7 +46,7 @@ class Bully:
         self._answer_call(turn)
 
     def start(self, turn: Turn) -> None:
-        """Calls everybody above; with nobody above the election is won."""
+        """Calls all higher candidates. If there are none, the election is won."""
         if self.phase in ("calling", "claiming"):
             return
         self._oks.clear()
@@ -56,22 +56,22 @@ class Bully:
         self._count(turn)
 
     def called(self, turn: Turn, source: str, number: int) -> None:
-        """Somebody below asks: tell it to drop out, and hold an election of one's own (as soon as the round is known)."""
+        """A lower peer calls: tells it to drop out, and holds an election of its own (as soon as the round is known)."""
         turn.send(source, Ok(number))
         self._called_for = max(self._called_for, number)
         self._answer_call(turn)
 
     def heard_ok(self, turn: Turn, source: str, number: int) -> None:
-        """Somebody above is alive."""
+        """A higher peer is alive."""
         if self.phase == "calling" and number == self._round:
             self._oks.add(source)
             self._count(turn)
 
     def tick(self, turn: Turn) -> None:
-        """Silence decides."""
+        """Decides when the time to answer has run out."""
         if turn.now < self.deadline:
             return
-        if self.phase == "waiting":  # whoever was above has not come forward
+        if self.phase == "waiting":  # no higher peer has announced that it won
             self._enter("idle", NEVER)
             self.start(turn)
         else:
@@ -81,7 +81,7 @@ class Bully:
         return [name for name in self._candidates if index_of(name) > index_of(self._me)]
 
     def _count(self, turn: Turn) -> None:
-        """Drops out, or wins, as soon as either is certain; until then the silent have time to speak."""
+        """Drops out, or wins, as soon as either is certain. Until then the silent peers have time to answer."""
         if len(self._oks) >= len(self._seats):
             self._enter("waiting", turn.now + 2 * self._timeout_s)
         elif len(self._oks) == len(self._above()):

@@ -1,10 +1,10 @@
-"""An actor's end of the market: who may say what to it, what its turns do to the world, and in which order they do it.
+"""The endpoint of an actor: which messages reach it, which effects its turns have, and in which order they are performed.
 
-The endpoint is pure. A driver hands it the deliveries that come in, and performs the effects that it gives back, one after
-the other; the next effect is decided only when the one before is done. So *what was kept is durable, and what was noted is
-written down, before anything that was sent leaves* is said here, and nowhere else. `bazaar/runtime/host.py` performs the
-effects with sockets and files, `tests/simulation/driver.py` with a simulated network and disk. (The shape is that of
-etcd-io/raft's `Ready`: persist, then send, then go on.)
+The endpoint is pure. A driver gives it the incoming deliveries, and performs the effects that it returns, one after the
+other. The next effect is decided only when the one before is done. This module alone sets the order: *kept records are
+durable and noted events are written before any message is sent*. `bazaar/runtime/host.py` performs the effects with sockets
+and files, `tests/simulation/driver.py` with a simulated network and disk. (The shape is that of etcd-io/raft's `Ready`:
+persist, then send, then go on.)
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.wire import MalformedMessage, decode
 
-FURTHER_LIFE = 10_000  # how far beyond its history a process starts its clock: it may have sent since its last line
+FURTHER_LIFE = 10_000  # how far after its history a process sets its clock: it may have sent after its last line
 
 
 class Read(NamedTuple):
-    """The driver reads the journal of this tenure now, and hands over by `Actor.inherit`, in a later turn, what it found."""
+    """The driver reads the journal of this tenure now, and passes what it found to `Actor.inherit` in a later turn."""
 
     seat: Seat
 
@@ -43,13 +43,13 @@ class Note(NamedTuple):
 
 
 class Send(NamedTuple):
-    """The driver sends what `channel.delivery` gives, as far as that goes without waiting for anybody."""
+    """The driver sends what `channel.delivery` returns, as far as that is possible without blocking."""
 
     channel: Channel
 
 
 class Silent(NamedTuple):
-    """The other side has acknowledged nothing for too long. What was sent there is lost: the driver calls `channel.again`."""
+    """The other side has acknowledged nothing for too long. The driver calls `channel.again`, as the letters are lost."""
 
     channel: Channel
 
@@ -58,10 +58,10 @@ Effect = Read | Persist | Note | Send | Silent
 
 
 class Endpoint:
-    """One life of one actor. All times are seconds of its driver's steady clock."""
+    """One life of one actor. All times are seconds of its driver's monotonic clock."""
 
     def __init__(self, actor: Actor, known: Collection[str], former: FormerLife, repeat_after_s: float) -> None:
-        """`known`: who may write to it. What is not acknowledged for `repeat_after_s` is sent again."""
+        """`known`: the processes that may write to it. A letter not acknowledged for `repeat_after_s` is sent again."""
         self._actor = actor
         self._known = frozenset(known)
         self._peers = self._known - {WAREHOUSE}
@@ -71,12 +71,12 @@ class Endpoint:
         if former.clock:
             actor.clock.witness(former.clock + FURTHER_LIFE)
         self._channels: dict[str, Channel] = {}
-        self._due: dict[Channel, float] = {}  # when there is something to do for it
-        self._touched: dict[Channel, None] = {}  # those of which that may have changed in this turn
+        self._due: dict[Channel, float] = {}  # when something is to be done for a channel
+        self._touched: dict[Channel, None] = {}  # channels whose due time may have changed in this turn
         self._afterwards = Afterwards()
 
     def born(self, turn: Turn) -> None:
-        """Begins the first turn of a life. It is performed before all others, so a life that was heard of is counted."""
+        """Begins the first turn of a life. It is performed before all others, so every known life is in the history."""
         turn.note(Born(self.life))
 
     @property
@@ -85,12 +85,12 @@ class Endpoint:
         return min((self._actor.deadline, *self._due.values()))
 
     def owes(self, gone: Collection[str] = ()) -> bool:
-        """Whether anybody, but those who are `gone`, has yet to take something that matters."""
+        """Whether a letter that matters is not acknowledged by a process, except those that are `gone`."""
         return any(channel.owes for name, channel in self._channels.items() if name not in gone)
 
     def take(self, turn: Turn, data: bytes) -> int:
-        """Hands the actor what is new in a delivery that has come in. Returns how much had to be refused: no honest process
-        says it."""
+        """Gives the actor the new letters of an incoming delivery. Returns how many of them were refused, because no honest
+        process sends them; 1 for a delivery that was refused as a whole."""
         try:
             delivery = decode(data)
             letters = self._channel(delivery.source).accept(delivery, turn.now)
@@ -105,17 +105,17 @@ class Endpoint:
         return refused
 
     def hold(self, channel: Channel, until: float) -> None:
-        """Nothing can be sent there before."""
+        """Nothing can be sent into this channel before `until`."""
         channel.held_until = until
         self._touched[channel] = None
 
     def perform(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
-        """Ends a turn. Its effects are for the driver, in this order; `clock` is read when what was kept is durable."""
+        """Ends a turn. The driver performs the effects in this order. `clock` is read when the kept records are durable."""
         self._actor.tick(turn)
         return self._effects(turn, clock)
 
     def _effects(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
-        for seat in turn.reads:  # first of all: its own journal, if there is none, is begun by what is kept
+        for seat in turn.reads:  # before `Persist`, which creates the actor's own journal if there is none
             yield Read(seat)
         kept = [*self._afterwards.due(), *turn.kept]
         if kept:
@@ -133,7 +133,7 @@ class Endpoint:
 
     def _put(self, turn: Turn, now: float) -> None:
         """Puts what the turn sends into the channels."""
-        channels: dict[Channel, None] = {}  # in an order of their own: a simulated run is the same everywhere
+        channels: dict[Channel, None] = {}  # a dict keeps their order, so a simulated run is the same everywhere
         for target, letter in turn.sends_at(now):
             channel = self._channel(target)
             channel.put(letter)
@@ -142,9 +142,9 @@ class Endpoint:
             self._afterwards.put(channels, turn.kept_afterwards)
 
     def _channel(self, name: str) -> Channel:
-        """By which what is for `name` goes next. Raises `ValueError` if there is nobody of this name.
+        """The channel to `name`. Raises `ValueError` if there is nobody of this name.
 
-        Whoever asks has something to do with it.
+        The channel counts as touched, because the caller is about to use it.
         """
         channel = self._channels.get(name)
         if channel is None:
@@ -157,18 +157,18 @@ class Endpoint:
 
 
 class Afterwards:
-    """What is to be kept only when the letters sent along with it have been taken.
+    """Records that are kept only when the letters sent along with them have been taken.
 
-    A trader closes an order in its journal when buyer and seller have been told, and not before: if it dies in between,
-    its successor finds the order open, and tells them.
+    A trader closes an order in its journal only after buyer and seller have been told. If it dies in between, its successor
+    finds the order open, and tells them.
     """
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[Channel, deque[tuple[int, _Batch]]] = defaultdict(deque)  # for which mark, what
+        self._waiting: defaultdict[Channel, deque[tuple[int, _Batch]]] = defaultdict(deque)  # mark and batch
         self._due: list[Any] = []
 
     def put(self, channels: Collection[Channel], records: Sequence[Any]) -> None:
-        """To be kept after all that these channels hold now has been taken. Who takes nothing holds up only what is for it."""
+        """Records to be kept after all letters now in these channels are taken. A silent receiver holds up only its own."""
         batch = _Batch(len(channels), records)
         if not channels:
             self._due += records
@@ -176,7 +176,7 @@ class Afterwards:
             self._waiting[channel].append((channel.mark, batch))
 
     def due(self) -> list[Any]:
-        """What can be kept now."""
+        """The records that can be kept now."""
         for channel, waiting in self._waiting.items():
             while waiting and waiting[0][0] <= channel.acked:
                 batch = waiting.popleft()[1]

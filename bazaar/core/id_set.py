@@ -1,14 +1,14 @@
-"""A set of names that end in a number, such as `buyer0-17`: it needs a bit for each number up to the highest."""
+"""A set of names that end in a number, such as `buyer0-17`: it needs one bit for each number up to the highest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-PAGE = 8192  # numbers; a name far from all others costs a page, one kibibyte
+PAGE = 8192  # numbers in a page; a name far from all others costs one page, a kibibyte
 
 
 class IdSet:
-    """Of each beginning (`buyer0-`) it keeps a bit for every number, in pages; names of another form as they are."""
+    """For each prefix (`buyer0-`) it keeps one bit per number, in pages. Names of another form are kept as they are."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._pages: dict[tuple[str, int], bytearray] = {}
@@ -24,7 +24,7 @@ class IdSet:
         return page is not None and bool(page[number % PAGE >> 3] & 1 << (number & 7))
 
     def add(self, name: str) -> None:
-        """Takes the name in."""
+        """Adds the name."""
         beginning, number = _split(name)
         if number is None:
             self._others.add(name)
@@ -36,7 +36,7 @@ class IdSet:
         page[number % PAGE >> 3] |= 1 << (number & 7)
 
     def discard(self, name: str) -> None:
-        """Takes the name out, if it is there."""
+        """Removes the name, if it is there."""
         beginning, number = _split(name)
         if number is None:
             self._others.discard(name)

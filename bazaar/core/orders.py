@@ -1,8 +1,8 @@
 """A trader's queue: of the orders that can be served now, the one with the lowest Lamport clock comes first.
 
-Orders wait in lanes. A trader that can serve anything opens all lanes and so takes the lowest clock of all; while the
-warehouse is busy with its last question it opens only the lanes of the items that its cache holds, and again takes
-the lowest clock among them (requirement C4).
+Orders wait in lanes. A trader that can serve any order opens all lanes, and takes the lowest clock of all. While the
+warehouse is busy with the trader's last question, the trader opens only the lanes of the items that its cache holds, and
+takes the lowest clock among them (requirement C4).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lots: dict[str, Lot] = {}
-        self._order: list[tuple[int, int, str]] = []  # a heap; a lot may stand in it with nothing left
+        self._order: list[tuple[int, int, str]] = []  # a heap; it may contain lots with nothing left
         self._standing: set[str] = set()
 
     def __iter__(self) -> Iterator[Lot]:

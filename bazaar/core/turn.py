@@ -1,8 +1,8 @@
 """One turn of an actor: the time now, and the effects decided so far.
 
-An actor (a peer, the warehouse) never acts on the world. It is handed a `Turn`, and writes down what is to be done.
-`endpoint.py` says in which order that happens: **what was kept is durable, and what was noted is written down, before
-anything that was sent leaves.** Sends to one destination leave in their order.
+An actor (a peer, the warehouse) performs no input or output. It is given a `Turn`, and records in it what is to be done.
+`endpoint.py` says in which order the effects are performed: **kept records are durable and noted events are written before
+any message is sent.** Messages to one destination are sent in their order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bazaar.protocol.messages import AnyMessage
 from bazaar.protocol.wire import Letter
 
 NEVER = float("inf")
-"""A time that does not come: of what is waited for by nobody."""
+"""A time that never comes: the deadline of something that nobody waits for."""
 
 
 class Noted(NamedTuple):
-    """An event of a process, at a time of its own Lamport clock. `source`, `sent`: who sent the message behind it, when."""
+    """An event and its Lamport time. `source`, `sent`: the sender and the Lamport time of the message that caused it."""
 
     clock: int
     event: Event
@@ -56,7 +56,7 @@ class Turn:
         self._clock = clock
         self._source: str | None = None
         self.sent = 0
-        """The clock at which the letter that is acted on was sent."""
+        """The Lamport time at which the current letter was sent."""
 
     def witness(self, source: str, letter: Letter) -> None:
         """From here on the turn acts on this letter."""
@@ -69,13 +69,13 @@ class Turn:
         self._source = None
 
     def send(self, to: str, body: AnyMessage, before: float | None = None) -> None:
-        """Sends `body`, stamped with the next time of the clock; only if it leaves `before` a time, if one is given."""
+        """Sends `body`, stamped with the next time of the Lamport clock. `before`: it is not sent at this time or later."""
         if before is not None:
             self._leave_before[len(self.sends)] = before
         self.sends.append((to, Letter(self._clock.tick(), body)))
 
     def sends_at(self, now: float) -> list[tuple[str, Letter]]:
-        """What may still be sent now that all is durable; `now` is read after that."""
+        """The messages that may still be sent at `now`, which is read after all kept records are durable."""
         if all(now < before for before in self._leave_before.values()):
             return self.sends
         return [send for number, send in enumerate(self.sends) if now < self._leave_before.get(number, NEVER)]
@@ -85,11 +85,11 @@ class Turn:
         self.kept.append(record)
 
     def keep_afterwards(self, record: Any) -> None:
-        """Keeps `record` when all that this turn sends has been delivered; a process that ends before has not kept it."""
+        """Keeps `record` once all that this turn sends has been delivered. If the process ends before that, it is not kept."""
         self.kept_afterwards.append(record)
 
     def read(self, seat: Seat) -> None:
-        """Asks for the journal of a tenure; what of it can be read comes back by `Actor.inherit`."""
+        """Asks for the journal of a tenure. The readable part of it comes back through `Actor.inherit`."""
         self.reads.append(seat)
 
     def note(self, event: Event) -> None:
@@ -98,7 +98,7 @@ class Turn:
 
 
 class Actor(Protocol):
-    """What an endpoint stands before, and a driver runs. All times are seconds of one steady clock."""
+    """What an endpoint connects to the others and a driver runs. All times are seconds of one monotonic clock."""
 
     name: str
     clock: LamportClock
@@ -132,7 +132,7 @@ class Actor(Protocol):
         """Give up the trader's seat, if there is one to give up."""
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
-        """The journal of a tenure, as it was asked for: what of it could be read."""
+        """Here is the readable part of a journal that was asked for, of the tenure `seat`."""
 
     def tick(self, turn: Turn) -> None:
-        """All letters that are here were received, or the deadline has passed: do what is due."""
+        """Do what is due. Called after all letters that are here were received, or when the deadline has passed."""

@@ -1,9 +1,9 @@
 """The warehouse: the one actor that decides (requirement D1). Its store is the ledger.
 
-An actor like the peers: letters in, effects out. All that arrives while the last entries are being made durable is
-decided in the next turn and appended in one go, so batches of several traders merge by themselves. A decision is
-believed here at once, but told to nobody before its entry is durable; if that fails the process ends, and its
-successor rebuilds the projection from what the ledger really holds.
+The warehouse is an actor like the peers: letters in, effects out. All requests that arrive while the last entries are
+being made durable are decided in the next turn and appended in one write, so batches of several traders merge by
+themselves. The projection contains a decision at once, but nobody is told of it before its entry is durable. If the write
+fails, the process ends, and its successor rebuilds the projection from what the ledger really holds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from bazaar.protocol.messages import Answer as AnswerMessage
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Letter
 
-LEAST_SHARE = 4  # of less, more would be lost by calling it back than is won by not asking for it
+LEAST_SHARE = 4  # units; recalling a smaller grant costs more than it saves in questions
 LEASE_MARGIN = 1.25  # the clocks of two processes may differ in speed by a fifth
 
 
@@ -74,9 +74,9 @@ class Warehouse:
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
-        self._began_at = NEVER  # letters may come before `begin`: no lease is over before it is known when it began
+        self._began_at = NEVER  # letters may come before `begin`; until then no lease counts as over
         self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
-        """Traders that were told `Scarce` and have not asked again; whether they were told `Freed`."""
+        """The traders that were told `Scarce` and have not asked again, each with whether it was told `Freed`."""
 
     @property
     def idle(self) -> bool:
@@ -89,7 +89,7 @@ class Warehouse:
         return min((self._over_at(seat) for seat in self._held_up), default=NEVER)
 
     def begin(self, turn: Turn) -> None:
-        """Says that it is there: whoever built it has connected it to its store. In a further life, also to the traders."""
+        """Notes that the warehouse is connected to its store, by its builder. In a further life, also tells the traders."""
         self._began_at = turn.now
         turn.note(events.Connected(self.ledger.position))
         for trader in self.ledger.seats.bench.traders:
@@ -145,9 +145,10 @@ class Warehouse:
         self._pass_on(turn, None)
 
     def _pass_on(self, turn: Turn, heir: str | None) -> None:
-        """Tells `heir` (None: all of them) whose queues are theirs to take over. Told twice, they do it once.
+        """Tells `heir` (None: all heirs) which queues to take over. An heir that is told twice takes a queue over once.
 
-        Not before whoever has fallen can no longer be selling what it was granted: its journal is read only then.
+        An heir is told only when the deposed trader can no longer be selling what it was granted. Only then may the heir read
+        its journal.
         """
         for seat, trader in self.ledger.seats.orphans.items():
             if trader is None or heir not in (None, trader):
@@ -158,11 +159,11 @@ class Warehouse:
                 self._held_up.add(seat)
 
     def _over_at(self, seat: Seat) -> float:
-        """When a tenure's lease has run out. What a former life of the warehouse granted began before this one."""
+        """When a tenure's lease has run out. A lease from a former life of the warehouse counts from this one's beginning."""
         return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.stock.holds(seat) else 0.0
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
-        if not self.ledger.seats.is_trader(source):  # it lost its seat and has yet to learn it: nothing of this is done
+        if not self.ledger.seats.is_trader(source):  # it lost its seat, and does not know that yet
             turn.note(events.Fenced(source, requests=len(body.requests)))
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
@@ -202,7 +203,7 @@ class Warehouse:
                 return Shelves((item,), ())
 
     def _grant(self, turn: Turn, trader: str, item: Item, count: int) -> Shelves:
-        """Grants what the trader lacks to `count` units: of what is free, its share. The last goods stay free for all."""
+        """Grants what the trader lacks to `count` units, up to its share of the free ones. The last goods stay free."""
         holds = sum(lot.count for lot in self.ledger.stock.holdings(trader, item))
         share = self.ledger.stock.free(item) // (2 * len(self.ledger.seats.bench.traders))
         spared = share >= LEAST_SHARE and self._waiting[item].keys() <= {trader}
@@ -214,7 +215,7 @@ class Warehouse:
         return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
     def _relieve(self, turn: Turn) -> None:
-        """Tells those who wait for an item that there is some, or that there will be none; else calls back what is held."""
+        """Tells the traders that wait for an item to ask again, if units are free or all are sold. Else recalls the grants."""
         for item, waiting in self._waiting.items():
             if all(waiting.values()):
                 continue

@@ -123,7 +123,7 @@ class TraderDied(Event, frozen=True):
 
     peer: str
     traders: tuple[str, ...]
-    """Those who still hold a seat, by seat."""
+    """The peers that still hold a seat, by seat."""
     left: Literal["none", "alone", "several"]
     """How many traders are left: none, only the peer that notes this event, or several."""
 

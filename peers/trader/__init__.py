@@ -1,18 +1,18 @@
 """A trader: takes deposits and orders, lowest clock first, and settles them with the warehouse (requirement C, D).
 
-Two questions (`Ask`) may be under way to the warehouse; what waits meanwhile is the next one, so batches form by
-themselves. An order that the cache can answer is answered at once and confirmed with the next question; one that waits
-for goods which other traders hold (escrow) waits in the queue.
+Two questions (`Ask`) may be under way to the warehouse. The requests that wait meanwhile form the next question, so batches
+form by themselves. An order that the cache can answer is answered at once, and confirmed with the next question. An order
+for goods that other traders hold (escrow) waits in the queue.
 
     Buy --> journal --> queue --+-- hit:  Purchased to the buyer, promise to the warehouse --+--> Sold to the seller
                                 |                                                            +--> Oversold to the buyer
                                 +-- miss: to the warehouse ----------------------------------+--> Purchased, Sold
                                                                                              +--> Unavailable
 
-opening.py    when it opens                         questions.py    what it has asked the warehouse
-promises.py   what its cache has told buyers        succession.py   the queues of former tenures
-waiting.py    the orders that wait                  beliefs.py      what its cache holds for true
-others.py     what it tells the other traders       outcomes.py     what becomes of an order
+opening.py    when it opens                         questions.py    its questions to the warehouse
+promises.py   its cache's promises to buyers        succession.py   the queues of former tenures
+waiting.py    the orders that wait                  beliefs.py      the counts in its cache
+others.py     its messages to the other traders     outcomes.py     the outcome of an order
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ from peers.trader.succession import Succession, still_open
 from peers.trader.waiting import Waiting
 
 MOST_IN_ASK = 500
-MOST_ASKED = 2  # questions under way: while the ledger takes the one, the next is there to go with others' ones
-MOST_ASKED_LEASED = 1  # nobody waits for most of what is asked under a lease, and so more of it goes together
-MOST_PROMISED = 5_000  # orders promised and not yet confirmed: beyond that buyers wait
+MOST_ASKED = 2  # questions under way: while the ledger writes one, the next can join other traders' questions
+MOST_ASKED_LEASED = 1  # under a lease nobody waits for most requests, so larger batches form
+MOST_PROMISED = 5_000  # orders promised and not yet confirmed; with more than that, buyers wait
 
 
 class Trader(Trading):
@@ -77,7 +77,7 @@ class Trader(Trading):
         self, seat: Seat, names: tuple[str, ...], settings: Settings, first_number: int = 0, begun: bool = True
     ) -> None:
         """`first_number`: where to begin numbering questions, beyond those of a former life. `begun`: whether the tenure
-        may have begun before. If not, there is no journal to be missed."""
+        may have begun before. If it has not, a missing journal is no loss."""
         self.seat = seat
         self._begun = begun
         self._me = seat.peer
@@ -89,7 +89,7 @@ class Trader(Trading):
         self._is_restored = False  # after a restart in the middle of the tenure
         self._opening = Opening(names, settings, further=seat.since >= settings.traders)
         self._deposits: list[Stock] = []
-        self._lease_until = 0.0  # until then what the cache offers is ours to promise
+        self._lease_until = 0.0  # until then the trader may promise what the cache offers
         self._waiting = Waiting()
         self._promises = Promises(self._cache.leased)
         self._outcomes = Outcomes(self._cache, self._waiting, self._promises)
@@ -97,10 +97,10 @@ class Trader(Trading):
         self._questions = Questions(first_number, settings.answer_timeout_s)
 
     def start(self, turn: Turn, elected: bool) -> None:
-        """The seat is this peer's. It goes on with its own journal, which is empty if it was `elected` in this life."""
+        """Begins the tenure. The trader goes on with its own journal, which is empty if it was `elected` in this life."""
         turn.keep(Opened(self.seat.since))
         turn.note(events.Seated(self.seat.since))
-        turn.send(WAREHOUSE, WhoTrades())  # it answers with the queues that are to be taken over, too
+        turn.send(WAREHOUSE, WhoTrades())  # the answer also names the queues to take over
         if elected:
             turn.note(events.ReadyForRegistration())
         else:
@@ -110,7 +110,7 @@ class Trader(Trading):
 
     @property
     def cache(self) -> tuple[Lot, ...]:
-        """What its cache holds for true now."""
+        """The current contents of its cache."""
         return self._cache.lots()
 
     @property
@@ -119,10 +119,10 @@ class Trader(Trading):
         return self._waiting.orders
 
     def step_down(self, turn: Turn) -> None:
-        """The seat is lost. The queue is the successor's, who has read it from the journal.
+        """Ends the tenure. The queue belongs to the successor, which has read it from the journal.
 
-        Of what the cache promised, the successor may have seen nothing: the buyers are to ask again, and be told what
-        the ledger says. (Not so under a lease: the successor has waited for its end.)
+        The successor may not have seen the latest promises of the cache. So the buyers are told to ask again, and then get
+        the ledger's answer. (This is not needed under a lease: the successor has waited for its end.)
         """
         turn.note(events.SteppedDown(promised=len(self._promises)))
         for promised in () if self._cache.leased else self._promises:
@@ -165,7 +165,10 @@ class Trader(Trading):
 
     @property
     def _may_ask(self) -> bool:
-        """Not before its own journal is read: else it might give back what it has promised in a former life."""
+        """Whether the trader may put a further question to the warehouse.
+
+        It may not before its own journal is read: else it might give back units that it has promised in a former life.
+        """
         most = MOST_ASKED_LEASED if self._cache.leased else MOST_ASKED
         return self._succession.own_is_read and len(self._questions) < most
 
@@ -197,7 +200,7 @@ class Trader(Trading):
 
     # ------------------------------------------------------------------------------- serving the queue
     def _serve(self, turn: Turn) -> None:
-        """Takes orders lowest clock first: all that wait if another question may be asked, else what is cached."""
+        """Takes orders, lowest clock first: any order if a further question may be asked, else those in the cache."""
         free = self._may_ask
         misses: list[Ship] = []
         missed: list[Item] = []
@@ -226,7 +229,7 @@ class Trader(Trading):
         turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count))
         promised = Promised(order, lot)
         turn.keep(promised)
-        # Journal first, lease second, buyer third: whoever takes over reads the journal after the lease, and finds it.
+        # First the journal, then the lease, then the buyer: a successor reads the journal after the lease, and finds it.
         before = self._lease_until if self._cache.leased else None
         told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
         turn.send(order.buyer, told, before)
@@ -241,7 +244,7 @@ class Trader(Trading):
         urgent: list[Request] = [*misses, *wanted]
         if not (adoptions or self._deposits or urgent or turn.now >= self._promises.settle_at):
             return
-        # All promises go along, so that nothing is given back that was promised.
+        # All promises go into the question, so that no promised unit is given back.
         requests = (*adoptions, *self._deposits, *self._promises.untold, *urgent)
         self._deposits.clear()
         self._promises.told()

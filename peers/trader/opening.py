@@ -10,7 +10,7 @@ from bazaar.protocol.settings import Settings
 
 
 class Opening:
-    """The sellers whose goods a trader waits for, and for how long."""
+    """The sellers whose goods a trader waits for, and how long it waits."""
 
     def __init__(self, names: Iterable[str], settings: Settings, further: bool) -> None:
         """`further`: this is not one of the first traders of all, so the market is open already."""
@@ -27,7 +27,7 @@ class Opening:
         self._delay_s = 0.0
 
     def traders_are(self, now: float, traders: Iterable[str]) -> None:
-        """Traders sell nothing of their own. From the first time on that they are known, the time counts."""
+        """Waits for no goods of traders, as they sell nothing of their own. The waiting time begins with the first call."""
         self._missing.difference_update(traders)
         if self._at == NEVER:
             self._at = now + self._delay_s
@@ -38,7 +38,7 @@ class Opening:
         self._missing.discard(seller)
 
     def due(self, now: float) -> bool:
-        """Whether the trader opens now; once it has, it does not again."""
+        """Whether the trader opens now. It opens only once."""
         self._awaits_sellers = now >= self._at and bool(self._missing)
         if self.done or now < (self._by if self._missing else self._at):
             return False

@@ -1,4 +1,4 @@
-"""What a trader tells the other traders: whose goods are on sale, and what its cache has learnt from its own sales."""
+"""A trader's messages to the other traders: whose goods are on sale, and the counts in its cache after its own sales."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Others:
         self._sellers: list[str] = []
 
     def are(self, turn: Turn, names: tuple[str, ...]) -> None:
-        """All of them are told of all sellers: there may be new ones among them."""
+        """Sets who the other traders are. All of them are told of all sellers, as some traders may be new."""
         self._names = names
         self._announce(turn, self._sellers)
 

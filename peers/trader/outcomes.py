@@ -1,4 +1,4 @@
-"""What becomes of an order: buyer and seller are told what the ledger says, and the journal that it is done."""
+"""The outcome of an order: buyer and seller are told what the ledger says, and the order is closed in the journal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from peers.trader.waiting import Waiting
 
 
 class Outcomes:
-    """Carries out what the warehouse has decided of orders: those that it was asked for, and those promised by the cache."""
+    """Carries out the warehouse's decisions on orders, both on missed ones and on those that the cache has promised."""
 
     def __init__(self, cache: Cache, waiting: Waiting, promises: Promises) -> None:
         self._cache = cache
@@ -34,7 +34,7 @@ class Outcomes:
         self._promises = promises
 
     def decided(self, turn: Turn, ship: Ship, reply: Shipped | Denied | Scarce, position: int) -> None:
-        """`ship` was answered by `reply`; `position`: that of the ledger then."""
+        """The warehouse answered `ship` with `reply`. `position`: the ledger's position then."""
         match ship, reply:
             case Ship(order, None), Shipped(lot, left):
                 self._cache.sold(lot)
@@ -57,7 +57,7 @@ class Outcomes:
                 self._close_sale(turn, order, lot, left, position, "cache")
             case Ship(order, _), Denied(reason):
                 self._cache.settled(self._promises.decided(order.order_id), shipped=False)
-                # Refused before, to another trader: the buyer knows it, or is to ask.
+                # Another trader was refused this order before. The buyer has asked again and is told so, or is to ask again.
                 refused = Unavailable if self._promises.was_asked_again(order.order_id) else AskAgain
                 turn.send(order.buyer, (Oversold if reason == "oversold" else refused)(order.order_id, order.item))
                 self._close(turn, order)
@@ -65,9 +65,9 @@ class Outcomes:
                 raise RuntimeError(f"the warehouse answered {ship} with {reply}")
 
     def _settle(self, turn: Turn, order: Order, lot: Lot) -> None:
-        """A promise is kept; but if the order had its answer already, from another lot, the buyer is told that one.
+        """Keeps a promise: the order is sold. If it had been sold before, from another lot, the buyer is told that answer.
 
-        Where the lease has ended meanwhile, the promise may have been too late to leave: then the buyer is told now.
+        If the lease has ended meanwhile, the promise may have been too late to be sent. Then the buyer is told now.
         """
         promised = self._promises.decided(order.order_id)
         self._cache.settled(promised, shipped=promised.deposit_id == lot.deposit_id)

@@ -10,7 +10,7 @@ from bazaar.protocol.messages import Answer, Ask, Request
 
 
 class Questions:
-    """What is under way, in its order."""
+    """The questions under way, in the order in which they were asked."""
 
     def __init__(self, number: int, repeat_after_s: float) -> None:
         """`number`: where to begin numbering, beyond the questions of a former life."""
@@ -32,19 +32,19 @@ class Questions:
         turn.send(WAREHOUSE, ask)
 
     def repeat(self, turn: Turn) -> None:
-        """Repeats all that is under way."""
+        """Repeats all questions under way."""
         for ask, _ in self._asked.values():
             turn.send(WAREHOUSE, ask)
         self.repeat_at = turn.now + self._repeat_after_s if self._asked else NEVER
 
     def under_way(self, request: Request) -> bool:
-        """Whether this request is in one of them."""
+        """Whether this request is in a question under way."""
         return any(request in ask.requests for ask, _ in self._asked.values())
 
     def answered(self, turn: Turn, answer: Answer) -> tuple[tuple[Request, ...], float] | None:
-        """What this answers, and when it was asked; None if it answers nothing, or answers it in no way that fits."""
+        """The answered requests, and when they were asked. None if no such question is under way or its replies do not fit."""
         if answer.number not in self._asked:
-            return None  # the answer to a question that was repeated
+            return None  # a second answer, as the question was repeated
         ask, asked_at = self._asked[answer.number]
         if not fits(ask.requests, answer.replies):
             turn.note(events.Unexpected("Answer"))

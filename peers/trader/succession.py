@@ -1,4 +1,4 @@
-"""The queues of former tenures that a trader takes over: their journals are read, then the ledger is told (requirement E2)."""
+"""How a trader takes over the queues of former tenures: it reads their journals, then tells the ledger (requirement E2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Succession:
         self._reading: dict[Seat, float] = {}  # journals that have been asked for, and when to ask for them again
         self._attempts: Counter[Seat] = Counter()  # how often one could not be read
         self.adoptions: dict[Seat, Adopt] = {}
-        """Of queues that are in our own journal, and not yet in the ledger."""
+        """Requests for the queues that are in this trader's journal, but whose adoption is not in the ledger yet."""
 
     def __bool__(self) -> bool:
         return bool(self._reading or self.adoptions)
@@ -44,21 +44,22 @@ class Succession:
         turn.read(seat)
 
     def take_over(self, turn: Turn, seat: Seat) -> None:
-        """The queue of this tenure is ours to carry out."""
+        """Begins to take over the queue of this tenure, unless that is under way."""
         if seat not in self.adoptions and seat not in self._reading:
             self.read(turn, seat)
 
     def read_again(self, turn: Turn) -> None:
-        """Has those read that could not be, and whose time has come."""
+        """Asks again for the journals that could not be read, when their time has come."""
         for seat in [seat for seat, at in self._reading.items() if at <= turn.now]:
             self.read(turn, seat)
 
     def found(self, turn: Turn, seat: Seat, found: Recovered, may_be_missing: bool) -> Recovered | None:
-        """What is to be believed of a journal that was read; None: it is tried again.
+        """The part of a journal that is to be believed. None if the journal is to be read again.
 
-        A journal that is not there, or cannot be read, is not an empty one: it is tried again for a while. Then the market
-        goes on without, and it stands in the history that nobody knows what was in it. Its own, after a restart, is tried
-        once: by now a new one has taken its place. A tenure that has just begun has none (`may_be_missing`).
+        A journal that does not exist, or cannot be read, is not an empty one, so reading is tried again for a while. Then the
+        market goes on without the journal, and the history says that its contents are unknown. The trader's own journal is
+        tried only once after a restart, because by now a new one has taken its place. A tenure that has just begun has no
+        journal (`may_be_missing`).
         """
         if seat == self._own and may_be_missing:
             found = Recovered(found.lines or ())
@@ -74,7 +75,7 @@ class Succession:
 
 
 def still_open(lines: Iterable[JournalLine]) -> tuple[dict[str, Order], dict[str, Promised]]:
-    """Of a journal: the orders that are not closed, and the promises made for some of them."""
+    """The orders of a journal that are not closed, and the promises made for some of them."""
     orders: dict[str, Order] = {}
     promises: dict[str, Promised] = {}
     for line in lines:

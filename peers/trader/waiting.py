@@ -1,4 +1,4 @@
-"""The orders that wait at a trader, in their lanes; those for goods that other traders hold (escrow) wait longer."""
+"""The orders that wait at a trader, in lanes. Orders for goods that other traders hold (escrow) wait longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bazaar.protocol.goods import ITEMS, Item, Order
 
 MOST_QUEUED = 50_000  # orders; a buyer whose order is turned away repeats it
 SURE = {item: f"sure {item}" for item in ITEMS}
-"""The lanes of orders that only the warehouse may answer: retries, those of a former life, and what escrow has missed."""
+"""The lanes of orders that only the warehouse may answer: retries, inherited orders, and orders that escrow has missed."""
 
 
 class Waiting:
@@ -20,7 +20,7 @@ class Waiting:
     def __init__(self) -> None:
         self._queue = TradeQueue()
         self._undecided: set[str] = set()
-        self._scarce: set[Item] = set()  # what others hold and are to give back
+        self._scarce: set[Item] = set()  # items that other traders hold and are to give back
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -35,11 +35,11 @@ class Waiting:
 
     @property
     def orders(self) -> list[Order]:
-        """Those that wait, the lowest clock first."""
+        """The orders that wait, the lowest clock first."""
         return self._queue.waiting()
 
     def take_in(self, order_id: str) -> None:
-        """This order is ours to answer, until `close`."""
+        """This trader has to answer the order, until `close`."""
         self._undecided.add(order_id)
 
     def close(self, order_id: str) -> None:
@@ -47,28 +47,28 @@ class Waiting:
         self._undecided.discard(order_id)
 
     def put(self, turn: Turn, how: type[events.Waiting], order: Order, sure: bool = True) -> None:
-        """The order waits. `sure`: only the warehouse may answer it."""
+        """Queues the order. `sure`: only the warehouse may answer it."""
         lane = SURE[order.item] if sure else order.item
         turn.note(how(order.order_id, order.item, order.buyer, order.clock, lane))
         self._queue.put(lane, order)
 
     def next(self, may_be_served: Callable[[str], bool]) -> tuple[str, Order] | None:
-        """Takes the order with the lowest clock out of the lanes that may be served, and are not scarce, with its lane."""
+        """Takes out, with its lane, the order with the lowest clock in the lanes that may be served and are not scarce."""
         shut = {lane for item in self._scarce for lane in (item, SURE[item])}
         return self._queue.pop(lane for lane in self._queue.lanes() if lane not in shut and may_be_served(lane))
 
     def scarce(self, turn: Turn, item: Item) -> None:
-        """Orders for this wait until there is some again."""
+        """Orders for this item wait until it is freed."""
         if item not in self._scarce:
             self._scarce.add(item)
             turn.note(events.Scarce(item))
 
     def freed(self, turn: Turn, item: Item) -> None:
-        """Orders for this may be served again."""
+        """Orders for this item may be served again."""
         turn.note(events.Freed(item))
         self._scarce.discard(item)
 
     def all_freed(self, turn: Turn) -> None:
-        """Nobody knows any more who waits for what."""
+        """Orders for all items may be served again. The warehouse does not know any more who waits for what."""
         for item in sorted(self._scarce):
             self.freed(turn, item)

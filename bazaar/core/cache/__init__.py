@@ -1,7 +1,7 @@
 """Cache policies: *may I answer this order from what I know?* and *whom do I tell?*
 
-Each is a class in a file of its own. `POLICIES` names the classes: the command line, the plan, the simulator, the
-experiments and the audit (through `bazaar.json`) know no other list.
+Each policy is a class in a file of its own. `POLICIES` names the classes. The command line, the plan, the simulator, the
+experiments and the audit (through `bazaar.json`) use this list alone.
 """
 
 from __future__ import annotations

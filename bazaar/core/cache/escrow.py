@@ -1,4 +1,4 @@
-"""A cache that is as fast, and never wrong."""
+"""The escrow cache: as fast as the weak cache, and never wrong."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class EscrowCache(Cache):
     """As fast as `weak`, and never wrong: it offers only what the ledger has granted to this trader.
 
     After O'Neil, "The Escrow Transactional Method" (TODS 11(4), 1986), and Balegas et al., "Extending Eventually
-    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). It wants to hold what it has sold in the
-    time of a lease, so that it can go on for about as long without the warehouse. Having asked, or given back, it
-    asks again only when there is new demand.
+    Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015). The cache tries to hold as many units as
+    it sells in the time of a lease, so that it can go on for about as long without the warehouse. After it has asked for
+    units or given them back, it asks again only when there is new demand.
     """
 
     leased = True
@@ -34,8 +34,8 @@ class EscrowCache(Cache):
         self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
         self._demand = {item: Demand(lease_s) for item in ITEMS}
         self._look: set[Item] = set()  # items of which it may hold more than it knows
-        self._called: set[Item] = set()  # to be given back
-        self._wanted: set[Item] = set()  # items that somebody ordered since they were asked for, or called back
+        self._called: set[Item] = set()  # items to be given back
+        self._wanted: set[Item] = set()  # items ordered since the last request for them, or since their recall
 
     def offer(self, item: Item) -> Lot | None:
         return self._shelves[item].first()
@@ -95,17 +95,17 @@ class EscrowCache(Cache):
 
 
 class Demand:
-    """How many units of an item are sold in the time of a lease, going by this period of time and the one before."""
+    """How many units of an item are sold in the time of a lease, estimated from this period and the one before."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
         self._until = 0.0
         self._before = 0
         self.units = 0
-        """Those of this period."""
+        """The units of this period."""
 
     def in_a_lease(self, now: float) -> int:
-        """At the beginning, when the future is unknown, twice what it was so far."""
+        """At the beginning of a period, when the rest of it is unknown, the estimate is twice the units so far."""
         if now >= self._until:
             self._before = self.units if now < self._until + self._period_s else 0
             self._until = now + self._period_s

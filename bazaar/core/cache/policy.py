@@ -1,7 +1,7 @@
-"""What a cache policy is, and the simplest one.
+"""The interface of cache policies, and the simplest policy.
 
-A policy is an object with the methods of `Cache`. It is asked by the trader alone, and knows no peer and no clock of
-its own: units in, units out. Its class says how it is built and what it promises.
+A policy is an object with the methods of `Cache`. Only the trader calls it. It knows no peer and has no clock of its own:
+units in, units out. Its class says how it is built and what it promises.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Cache:
     """`none`: knows nothing, so the warehouse answers every order (requirement D2). The base of all other policies."""
 
     promises: ClassVar[Promise] = "strong"
-    """`strong`: what a buyer is told is never taken back, and nothing is refused that is in stock. `weak`: now and then."""
+    """`strong`: no answer to a buyer is taken back, and no item in stock is refused. `weak`: both happen now and then."""
     leased: ClassVar[bool] = False
-    """Whether what it offers is this trader's own, for as long as its lease lasts, so that no promise is taken back."""
+    """Whether the offered units are this trader's own, for as long as its lease lasts, so that no promise is taken back."""
 
     @classmethod
     def of(cls, settings: Settings) -> Cache:
-        """As a trader has it in a run with these settings."""
+        """The cache of a trader in a run with these settings."""
         return cls()
 
     def offer(self, item: Item) -> Lot | None:
@@ -39,7 +39,7 @@ class Cache:
         """The warehouse has decided a promise made from `lot`."""
 
     def sold(self, lot: Lot) -> None:
-        """The warehouse sold a unit without a promise; `lot` is as it is since."""
+        """The warehouse sold a unit that was not promised. `lot`: the lot after the sale."""
 
     def served(self) -> None:
         """One more order has its answer."""
@@ -51,19 +51,19 @@ class Cache:
         """Another trader says that this much of `lot` is left."""
 
     def recalled(self, item: Item) -> None:
-        """The warehouse wants back what was granted of the item and not promised."""
+        """The warehouse recalls the granted units of the item that are not promised."""
 
     def inherited(self) -> None:
-        """What was granted to a dead trader is this one's now."""
+        """The units granted to a dead trader belong to this trader now."""
 
     def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
-        """What to ask the warehouse along with the next question, given the items that were missed."""
+        """The requests to add to the next question to the warehouse, given the items that were missed."""
         return ()
 
     def lots(self) -> tuple[Lot, ...]:
-        """What it holds for true now, to be looked at."""
+        """The current contents of the cache, for inspection."""
         return ()
 
     def news(self) -> tuple[Lot, ...]:
-        """What the other traders are to be told since this was last asked."""
+        """The changes since the last call that the other traders are to be told."""
         return ()

@@ -1,4 +1,4 @@
-"""A cache that is fast, and now and then wrong."""
+"""The weak cache: fast, and now and then wrong."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from bazaar.protocol.settings import Settings
 
 
 class WeakCache(Cache):
-    """The original's (requirements D3 to D6): fast, and now and then wrong, in either direction.
+    """The cache of the original system (requirements D3 to D6): fast, and now and then wrong, in either direction.
 
-    A count above zero answers; a zero or an unknown lot is a miss, and a miss refreshes the item. Every `pull_every`
-    served orders all is read anew; after each sale the others are told the count, and of two counts the lower is kept.
+    A lot with a count above zero answers an order. A count of zero or an unknown lot is a miss, and a miss refreshes the item.
+    After every `pull_every` served orders the whole stock is read anew. After each sale the other traders are told the count.
+    Of two counts the lower is kept.
     """
 
     promises = "weak"

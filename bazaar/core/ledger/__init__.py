@@ -1,8 +1,8 @@
-"""The rules of the ledger: it is the truth, and everything here is a projection of it.
+"""The rules of the ledger. The ledger is the truth; everything here is a projection of it.
 
-`decide_*` looks at a projection and says what is to be appended; `apply` folds an appended entry in. A projection
-that is thrown away and rebuilt from the same entries is the same projection. There are two, which need not know each
-other: `seats.py` (who trades) and `stock.py` (what is there). Each is shown every entry.
+`decide_*` reads a projection and returns the entry to append. `apply` folds an appended entry in. A projection that is
+thrown away and rebuilt from the same entries is the same projection. There are two projections, independent of each
+other: `seats.py` (who trades) and `stock.py` (what is in stock). Each of them is given every entry.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Ledger:
         one_round: bool = False,
         entry_of: Callable[[str], Sale | Denial] = nowhere,
     ) -> None:
-        """A market of these peers, who elect so many traders: one in each round of an election, or all in `one_round`.
+        """A market of these peers, who elect `seats` traders: one in each round of an election, or all in `one_round`.
 
         `entry_of` finds, in the store, the entry by which an order was answered.
         """
@@ -33,7 +33,7 @@ class Ledger:
 
     @property
     def position(self) -> int:
-        """Where the next entry goes."""
+        """The position of the next entry."""
         return self.seats.position
 
     def apply(self, entry: AnyEntry) -> None:

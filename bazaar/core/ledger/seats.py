@@ -1,4 +1,4 @@
-"""Who trades, according to the ledger, and whose task the queues of those are who do not trade any more."""
+"""Who trades according to the ledger, and which trader has to take over the queue of a former trader."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from bazaar.protocol.goods import Bench, Seat, is_seller
 
 
 class Seats:
-    """The projection of appointments, falls and adoptions."""
+    """The projection of appointments, deposals and adoptions."""
 
     def __init__(self, names: tuple[str, ...], seats: int, one_round: bool) -> None:
         """See `Ledger`."""
         self.position = 0
-        """Where the next entry goes."""
+        """The position of the next entry."""
         self.bench = Bench(vacant=seats)
         self.orphans: dict[Seat, str | None] = {}
-        """Tenures that have ended and whose queue nobody has taken over yet, with the trader whose task it is."""
+        """Ended tenures whose queue nobody has taken over yet, each with the trader that has to do so (None: nobody yet)."""
         self._names = names
         self._seats = seats
         self._one_round = one_round
@@ -26,20 +26,20 @@ class Seats:
         return peer in self.bench.traders
 
     def decide_seat(self, peer: str, election: int, seat: int) -> Appoint | None:
-        """This seat, or if it is taken the lowest, for a winner of this round of an election; None if that is over."""
+        """Gives a winner of this round this seat, or the lowest free one if it is taken. None if the round is over."""
         if election != self.bench.round or self.is_trader(peer) or not self.bench.vacant:
             return None
         free = self.bench.free(self._seats)
         return Appoint(self.position, peer, seat if seat in free else free[0])
 
     def decide_fall(self, seat: Seat, by: str) -> DeposeEntry | None:
-        """None if that tenure is over already."""
+        """The entry that ends this tenure. None if the tenure is over already."""
         if seat not in self.bench.seats:
             return None
         return DeposeEntry(self.position, seat.peer, self.bench.seats.index(seat), seat.since, by)
 
     def decide_adoption(self, seat: Seat, trader: str) -> AdoptEntry | None:
-        """None if it is done, or somebody else's task."""
+        """The entry for taking over this queue. None if that is done already, or another trader's task."""
         if self.orphans.get(seat) != trader:
             return None
         return AdoptEntry(self.position, seat.peer, seat.since, trader)
@@ -70,7 +70,10 @@ class Seats:
         self.bench = Bench(tuple(seats), vacant, self.position, election)
 
     def _seats_to_refill(self) -> int:
-        """Nobody is left: elect as many as at first, as far as a buyer and a seller remain below them; one at least."""
+        """How many traders to elect when none is left: as many as at first.
+
+        Fewer if else no buyer or no seller would remain below them; at least one.
+        """
         names = [name for name in self._names if name not in self._fallen]
         for seats in range(self._seats, 1, -1):
             remaining = {is_seller(name) for name in names[: max(0, len(names) - seats)]}
@@ -79,7 +82,7 @@ class Seats:
         return 1
 
     def _hand_on(self, former: str | None, heir: str | None) -> None:
-        """What was the task of `former` (None: nobody's) is the heir's."""
+        """Gives `heir` the queues that `former` had to take over (None: those that nobody had to)."""
         for seat, trader in self.orphans.items():
             if trader == former:
                 self.orphans[seat] = heir

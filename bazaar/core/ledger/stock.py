@@ -1,6 +1,7 @@
-"""What is there to be sold, and which orders have their answer, according to the ledger.
+"""The stock and the answered orders, according to the ledger.
 
-The decision is final: nothing is shipped that is not there, and an order asked again gets the same answer (requirement D1).
+Each decision is final. Nothing is shipped that is not in stock. An order that is asked again gets the same answer
+(requirement D1).
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from bazaar.protocol.entries import (
 from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
 from bazaar.protocol.messages import Denied, Shelves, Shipped
 
-MOST_ANSWERS = 50_000  # seconds of full load; who asks again does so sooner
+MOST_ANSWERS = 50_000  # those of some seconds at full load; a buyer asks again sooner
 
 
 def nowhere(order_id: str) -> Sale | Denial:
-    """For a ledger that is asked for nothing old."""
+    """The `entry_of` of a ledger without a store, which is asked for no old answer."""
     raise LookupError(f"the answer to {order_id} was forgotten, and there is no store to look it up in")
 
 
 class Stock:
     """The projection of deposits, grants, sales and refusals.
 
-    Of the orders that were answered it remembers all names, and the newest answers; an older one, should somebody ask for
-    it after all, is looked up where the entries are.
+    It remembers the names of all answered orders, but only the newest answers. An older answer, should anybody ask for it, is
+    looked up in the store.
     """
 
     def __init__(self, entry_of: Callable[[str], Sale | Denial]) -> None:
         """See `Ledger`."""
         self.position = 0
-        """Where the next entry goes."""
-        self._tenures: dict[str, Seat] = {}  # of those who trade
+        """The position of the next entry."""
+        self._tenures: dict[str, Seat] = {}  # of the current traders
         self._shelves = {item: Shelf() for item in ITEMS}  # what is free
         self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
@@ -55,16 +56,16 @@ class Stock:
         self._entry_of = entry_of
 
     def shelves(self, items: tuple[Item, ...]) -> Shelves:
-        """What is left of these items."""
+        """The free lots of these items."""
         return Shelves(items, tuple(lot for item in items for lot in self._shelves[item]))
 
     def holdings(self, trader: str, item: Item) -> tuple[Lot, ...]:
-        """What the ledger has granted to this trader of the item, and not yet seen sold."""
+        """The units of the item that were granted to this trader and are not sold yet."""
         seat = self._tenures.get(trader)
         return tuple(self._granted.get(seat, {}).get(item, ())) if seat is not None else ()
 
     def holders(self, item: Item) -> list[Seat]:
-        """The tenures, of the living and the dead, that hold granted units of the item."""
+        """The tenures, current and former, that hold granted units of the item."""
         return [seat for seat, shelves in self._granted.items() if item in shelves]
 
     def holds(self, seat: Seat) -> bool:
@@ -80,7 +81,7 @@ class Stock:
         return {product: (self._left[product], price) for product, price in self._prices.items()}
 
     def decide_deposit(self, lot: Lot, trader: str) -> DepositEntry | None:
-        """None if this deposit is in already."""
+        """The entry that books this deposit. None if it is booked already."""
         if lot.deposit_id in self._deposits:
             return None
         return DepositEntry(
@@ -88,7 +89,7 @@ class Stock:
         )
 
     def decide_order(self, order: Order, deposit_id: str | None, trader: str) -> Sale | Denial | None:
-        """Sells from the lot that a cache promised, or else from the item's first; None if the order has its answer."""
+        """Sells from the lot that a cache promised, or else from the item's first. None if the order is answered already."""
         if order.order_id in self._answered:
             return None
         shelf = self._shelves[order.item]
@@ -102,12 +103,12 @@ class Stock:
         )  # fmt: skip
 
     def decide_grant(self, item: Item, count: int, trader: str) -> Grant | None:
-        """Of the lot to be sold next, up to `count` units; None if nothing is free."""
+        """Grants up to `count` units of the lot to be sold next. None if nothing is free."""
         lot = self._shelves[item].first()
         return Grant(self.position, lot.deposit_id, item, min(count, lot.count), trader) if lot is not None else None
 
     def decide_return(self, item: Item, trader: str) -> Return | None:
-        """All that is held of one lot of the item; None if the trader holds nothing of it."""
+        """Returns all units that the trader holds of one lot of the item. None if it holds none."""
         for lot in self.holdings(trader, item):
             return Return(self.position, lot.deposit_id, item, lot.count, trader)
         return None
@@ -169,7 +170,7 @@ class Stock:
             self._answers.popitem(last=False)
 
     def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
-        """Where a promise is redeemed: from what the trader was granted of the lot, else (weak) from what is free."""
+        """The shelf for a promised unit: the trader's granted units of the lot or else, with a weak cache, the free units."""
         seat = self._tenures.get(trader)
         held = self._granted.get(seat, {}).get(item) if seat is not None else None
         return held if held is not None and held.get(deposit_id) is not None else self._shelves[item]
@@ -181,7 +182,7 @@ class Stock:
         return self._granted.setdefault(seat, {}).setdefault(item, Shelf())
 
     def _tidy(self) -> None:
-        """Forgets who holds nothing."""
+        """Forgets the tenures that hold nothing."""
         for seat, shelves in list(self._granted.items()):
             for item, shelf in list(shelves.items()):
                 if not any(shelf):
