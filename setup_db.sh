@@ -230,6 +230,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback
 import os
 import socket
 import sys
+import threading
 import time
 
 from pymongo import MongoClient
@@ -246,7 +247,7 @@ def secret(name):
 
 def login(user, password, database):
     return MongoClient(
-        "127.0.0.1", port, directConnection=True, connect=False, socketTimeoutMS=5000,
+        "127.0.0.1", port, directConnection=True, connect=False, socketTimeoutMS=5000, serverSelectionTimeoutMS=5000,
         username=user, password=password, authSource=database,
     ).admin  # fmt: skip
 
@@ -284,9 +285,16 @@ def has_ended():
         return False
 
 
+def give_up_with_it():  # also while the main thread waits for an answer of another program, which has the port
+    while not has_ended():
+        time.sleep(0.01)
+    os._exit(1)
+
+
+threading.Thread(target=give_up_with_it, daemon=True).start()
 problem = ""
 deadline = time.monotonic() + 30
-while time.monotonic() < deadline and not has_ended():
+while time.monotonic() < deadline:
     try:
         socket.create_connection(("127.0.0.1", port), 5).close()  # if refused, the driver itself would pause for 0.5 s
         if is_primary():
@@ -298,8 +306,7 @@ while time.monotonic() < deadline and not has_ended():
             caller = member
         problem = str(error).partition(" (")[0].partition(", full error")[0]
     time.sleep(0.01)
-if not has_ended():
-    print(f"No answer within 30 s. {problem}", file=sys.stderr)
+print(f"No answer within 30 s. {problem}", file=sys.stderr)
 os._exit(1)
 PYTHON
 }

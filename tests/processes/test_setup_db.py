@@ -419,6 +419,22 @@ def test_an_old_database_whose_port_is_taken_says_so(folder: Path) -> None:
     assert start(folder) == uri
 
 
+def test_a_server_that_ends_while_another_program_on_its_port_is_asked_in_vain_is_noticed_at_once(
+    folder: Path, machine: Machine, tmp_path: Path
+) -> None:
+    """The other takes connections, and says nothing. Of four servers each was waited for until the driver gave up."""
+    machine.add("mongod", f'echo >>"{tmp_path}/tries"; sleep 0.5; echo "Address already in use"; exit 48')
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        folder.mkdir()
+        (folder / "mongod.log").touch()  # by this the folder is known as one of ours
+        (folder / "mongod.port").write_text(f"{port}\n")
+        message = machine.run(refused, folder)
+    assert "Address already in use" in message
+    assert (tmp_path / "tries").read_text().count("\n") == 4
+    assert processes_of(folder) == []
+
+
 def test_another_server_on_the_port_is_not_taken_for_ours(folder: Path, tmp_path: Path) -> None:
     start(folder)
     other = tmp_path / "other"
