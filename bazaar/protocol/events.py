@@ -62,6 +62,44 @@ class Unexpected(Event, frozen=True):
     """The name of the message's class."""
 
 
+# ------------------------------------------------------------ every peer and the warehouse: the graph's edges
+class Neighbours(Event, frozen=True):
+    """With `--routing neighbours`: from now on this process has links to exactly these others."""
+
+    names: tuple[str, ...]
+    call: tuple[str, ...] = ()
+    """The two ends of the edge that is only tried at present, because one of them was missed; empty if there is none."""
+
+
+class LostNeighbour(Event, frozen=True):
+    """A neighbour is silent for too long."""
+
+    name: str
+
+
+class FoundNeighbour(Event, frozen=True):
+    """A neighbour that was missed, or was started again, is heard."""
+
+    name: str
+
+
+class Carried(Event, frozen=True):
+    """How many deliveries this process has routed in this life so far; noted now and then."""
+
+    sent: int
+    """Deliveries of its own."""
+    arrived: int
+    """Deliveries for itself."""
+    hops: int
+    """The edges that these have crossed, together."""
+    relayed: int
+    """Deliveries of others that it has passed on."""
+    dropped: int
+    """Deliveries that it has not passed on: there was no way, or no room. They are sent again."""
+    bundles: Counts = ()
+    """How many bundles of frames it has sent to each neighbour."""
+
+
 # ----------------------------------------------------------------------------- every peer: who trades
 class Joined(Event, frozen=True):
     """A peer takes part from now on."""

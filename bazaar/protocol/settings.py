@@ -18,6 +18,7 @@ from msgspec import Meta
 from bazaar.protocol.declaration import Option, declarations
 
 ElectionMode = Literal["rounds", "simultaneous"]
+Routing = Literal["direct", "neighbours"]
 Pace = Literal["lab", "demo", "fast"]
 
 LEAST_PEERS = 3  # a trader, a buyer, a seller
@@ -52,6 +53,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Waiting times: `lab` = those of the lab document, `demo` = readable by a person, `fast` = none."""
     election: Annotated[ElectionMode, Option("--election")] = "rounds"
     """One trader in each round of the Bully election (as in the lab document), or all of them in one."""
+    routing: Annotated[Routing, Option("--routing")] = "direct"
+    """Who has connections to whom: `direct` = everybody to everybody (as the lab's program), `neighbours` = each peer to its
+    neighbours in the graph only (as the lab's problem statement says); what is for others is relayed along the edges."""
     duration_s: Annotated[Seconds | None, Option("--duration", "S")] = None
     """Stop after so many seconds of trading."""
     requests: Annotated[Annotated[int, Meta(ge=1, le=MOST_ORDERS)] | None, Option("--requests", "N")] = None

@@ -131,7 +131,7 @@ class Stage:
         self.actor = Notebook()
         self.happened = self.actor.happened
         self.host = Host(
-            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN,
+            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN, None,
             self._journal_of,
         )  # fmt: skip
         self._launcher = launcher
