@@ -113,8 +113,7 @@ def _reach(graph: Graph, start: str) -> set[str]:
 def _join(graph: Graph, one: set[str], other: set[str], state: LinkState, doubted: set[str]) -> None:
     """Adds an edge between two parts: between two peers that have not missed each other yet, if there are such."""
     a, b = _best(_with_place(graph, one, doubted), _with_place(graph, other, doubted), state.failures)
-    graph[a].add(b)
-    graph[b].add(a)
+    _tie(graph, a, b, doubted)
 
 
 def _call(
@@ -141,6 +140,7 @@ def _call(
     target = min(lost, key=lambda name: (tried[name], _index(name)), default="")
     if target and joined and (least is None or tried[target] <= least[0]):
         caller, _ = _best(_with_place(graph, joined, doubted), [target], state.failures)
+        _free_place(graph, caller, doubted)
         return frozenset((caller, target))
     return frozenset() if least is None else frozenset(least[3:])
 
@@ -159,12 +159,39 @@ def _best(ones: Iterable[str], others: Collection[str], failures: Callable[[str,
 
 
 def _with_place(graph: Graph, part: set[str], doubted: set[str]) -> list[str]:
-    """The peers of a part that have a place left: first those that nobody doubts, and the loneliest of them."""
-    places = [name for name in part if len(graph[name]) < MOST_NEIGHBOURS]
-    if not places:
+    """The peers of a part that can have one more neighbour, the best first: those that nobody doubts, and the loneliest.
+
+    A peer that nobody doubts can give up an edge to one that is doubted. Else a part would not be found to be lost if only
+    such peers miss each other in it that nobody tries to reach.
+    """
+
+    def rank(name: str) -> tuple[bool, bool, int, int]:
+        return name in doubted, not _has_place(graph, name), len(graph[name]), _index(name)
+
+    able = [name for name in part if _has_place(graph, name) or (name not in doubted and graph[name] & doubted)]
+    if not able:
         _make_place(graph, part)
-        places = [name for name in part if len(graph[name]) < MOST_NEIGHBOURS]
-    return sorted(places, key=lambda name: (name in doubted, len(graph[name]), _index(name)))
+        able = [name for name in part if _has_place(graph, name)]
+    return sorted(able, key=rank)
+
+
+def _has_place(graph: Graph, name: str) -> bool:
+    return len(graph[name]) < MOST_NEIGHBOURS
+
+
+def _tie(graph: Graph, one: str, other: str, doubted: set[str]) -> None:
+    _free_place(graph, one, doubted)
+    _free_place(graph, other, doubted)
+    graph[one].add(other)
+    graph[other].add(one)
+
+
+def _free_place(graph: Graph, name: str, doubted: set[str]) -> None:
+    """If a peer has no place left it gives up its edge to a peer that is doubted."""
+    if not _has_place(graph, name):
+        given_up = min(graph[name] & doubted, key=_index)
+        graph[name].remove(given_up)
+        graph[given_up].remove(name)
 
 
 def _make_place(graph: Graph, part: set[str]) -> None:
