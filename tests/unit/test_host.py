@@ -131,8 +131,8 @@ class Stage:
         self.actor = Notebook()
         self.happened = self.actor.happened
         self.host = Host(
-            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN, None,
-            self._journal_of,
+            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN,
+            journal_of=self._journal_of,
         )  # fmt: skip
         self._launcher = launcher
         self.statuses: list[Status] = []

@@ -127,7 +127,7 @@ class GraphChecks:
                 continue
             parted_since = change.at if parted_since is None else parted_since
             if self._undisturbed_s(parted_since, until) > patience_s:
-                smallest = ", ".join(sorted(min(parts, key=len)))
+                smallest = ", ".join(sorted(min(parts, key=lambda part: len(part))))
                 story = f"the graph was in {len(parts)} parts from {parted_since:.3f} to {until:.3f} s, one of them {smallest}"
                 self._case.findings.violated("the_graph_heals", story)
                 return
