@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     routing: Annotated[Routing, Option("--routing")] = "direct"
     """Who has connections to whom: `direct` = everybody to everybody (as the lab's program), `neighbours` = each peer to its
     neighbours in the graph only (as the lab's problem statement says); what is for others is relayed along the edges."""
+    graph: Annotated[str | None, Option("--graph", "FILE")] = None
+    """A file with the graph, in place of a drawn one: a line a peer, with its number and those of its neighbours."""
     duration_s: Annotated[Seconds | None, Option("--duration", "S")] = None
     """Stop after so many seconds of trading."""
     requests: Annotated[Annotated[int, Meta(ge=1, le=MOST_ORDERS)] | None, Option("--requests", "N")] = None

@@ -19,6 +19,7 @@ from bazaar.core.routing.overlay import Overlay
 from bazaar.core.routing.router import Router
 from bazaar.protocol import events
 from bazaar.protocol.frames import Bundle, Busy, Relay
+from bazaar.protocol.plan import MOST_NEIGHBOURS
 from bazaar.protocol.wire import decode, encode
 from bazaar.runtime.history import only
 from tests.simulation import draw_world, replay_command, run
@@ -111,7 +112,7 @@ def a_healing_that_gives_a_fourth_neighbour(patch: Patch) -> None:
 
     def generous(plan: Mapping[str, Collection[str]], state: LinkState, me: str, doors: int) -> Overlay:
         graph = honest(plan, state, me, doors)
-        full = [name for name in plan if len(plan[name]) == overlays.MOST_NEIGHBOURS]
+        full = [name for name in plan if len(plan[name]) == MOST_NEIGHBOURS]
         ties = {name: set(near) for name, near in graph.ties.items()}
         for one in full[:1]:
             other = next(name for name in plan if name != one and name not in ties[one])

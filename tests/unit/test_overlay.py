@@ -9,9 +9,10 @@ import pytest
 
 from bazaar.control.planning import draw_plan
 from bazaar.core.routing.linkstate import LinkState
-from bazaar.core.routing.overlay import MOST_NEIGHBOURS, Overlay, overlay
+from bazaar.core.routing.overlay import Overlay, overlay
 from bazaar.protocol.frames import Report
 from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.plan import MOST_NEIGHBOURS
 from bazaar.protocol.settings import with_pace
 
 DOORS = 2

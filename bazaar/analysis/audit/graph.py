@@ -127,8 +127,11 @@ class GraphChecks:
                 continue
             parted_since = change.at if parted_since is None else parted_since
             if self._undisturbed_s(parted_since, until) > patience_s:
-                smallest = ", ".join(sorted(min(parts, key=lambda part: len(part))))
-                story = f"the graph was in {len(parts)} parts from {parted_since:.3f} to {until:.3f} s, one of them {smallest}"
+                smallest: set[str] = min(parts, key=len)
+                names = ", ".join(sorted(smallest))
+                story = (
+                    f"the graph was in {len(parts)} parts from {parted_since:.3f} to {until:.3f} s, one of them {names}"
+                )
                 self._case.findings.violated("the_graph_heals", story)
                 return
 

@@ -28,8 +28,7 @@ from typing import NamedTuple
 
 from bazaar.core.routing.linkstate import LinkState
 from bazaar.protocol.goods import WAREHOUSE, index_of
-
-MOST_NEIGHBOURS = 3
+from bazaar.protocol.plan import MOST_NEIGHBOURS
 
 Graph = dict[str, set[str]]
 
