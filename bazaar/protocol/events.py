@@ -67,8 +67,8 @@ class Neighbours(Event, frozen=True):
     """With `--routing neighbours`: from now on this process has links to exactly these others."""
 
     names: tuple[str, ...]
-    call: tuple[str, ...] = ()
-    """The two ends of the edge that is only tried at present, because one of them was missed; empty if there is none."""
+    trying: str = ""
+    """The one of them that is only tried at present, because it was missed; empty if there is none."""
 
 
 class LostNeighbour(Event, frozen=True):

@@ -54,7 +54,7 @@ def test_the_worlds_have_relays_healing_and_calls() -> None:
         for history in evidence.histories.values():
             relayed += sum(line.event.relayed for line in only(history, events.Carried))
             lost += len(list(only(history, events.LostNeighbour)))
-            calls += sum(bool(line.event.call) for line in only(history, events.Neighbours))
+            calls += sum(bool(line.event.trying) for line in only(history, events.Neighbours))
     assert relayed > 1_000
     assert lost > 30
     assert calls > 30

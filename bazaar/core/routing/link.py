@@ -76,8 +76,7 @@ class Link:
         self.digest = -1
         self.repeated += 1
 
-    def close(self) -> list[Relay | Busy]:
-        """Gives the link up. Returns the frames that were on their way to somebody else."""
-        self.closed = True
+    def take_back(self) -> list[Relay | Busy]:
+        """Returns the frames that were on their way to somebody else: they have to take another way."""
         rest, self._waiting = [*self._waiting], deque()
         return rest

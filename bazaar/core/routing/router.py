@@ -71,6 +71,7 @@ class Router:
         self._overlay = Overlay({}, frozenset())
         self._next: dict[str, str] = {}  # by target: the neighbour on the way to it
         self._waiting: dict[Channel, None] = {}  # for room in a link, or for a way
+        self._noted: events.Neighbours | None = None
         self._carried = events.Carried(0, 0, 0, 0, 0)
         self._told = self._carried
         self._bundles: Counter[str] = Counter()  # by neighbour: how many were sent to it
@@ -166,20 +167,29 @@ class Router:
         self._changed = self._changed or before.ties != self._overlay.ties
         self._next = self._overlay.next_hops(self._me)
         neighbours = self._overlay.neighbours(self._me)
-        if neighbours == self.links.keys() and before.ties:
-            return
-        left = [self.links.pop(name) for name in [*self.links] if name not in neighbours]
+        if neighbours != self.links.keys():
+            self._relink(turn, neighbours)
+        trying = min(neighbours - set(self._overlay.ties.get(self._me, ())), default="")
+        now = events.Neighbours(tuple(sorted(neighbours)), trying)
+        if now != self._noted:
+            turn.note(now)
+            self._noted = now
+        ties = self._overlay.ties.get(self._me, ())
+        stranded = [link for link in (*self._given_up, *self.links.values()) if link.closed or link.other not in ties]
+        for frame in [frame for link in stranded for frame in link.take_back()]:
+            self._pass_on(frame)
+
+    def _relink(self, turn: Turn, neighbours: frozenset[str]) -> None:
+        """Gives up the links to former neighbours, and makes those to new ones."""
+        for name in [name for name in self.links if name not in neighbours]:
+            self._given_up.append(self.links.pop(name))
+            self._given_up[-1].closed = True
         for name in sorted(neighbours - self.links.keys()):
             self.links[name] = Link(self._me, name, self._bundles)
             if self._hello_at < NEVER:
                 self._greet(self.links[name])
         if self._hello_at < NEVER:
             self._detector.watch(self.links, turn.now)
-        turn.note(events.Neighbours(tuple(sorted(neighbours)), tuple(sorted(self._overlay.call))))
-        for link in left:
-            for frame in link.close():
-                self._pass_on(frame)
-        self._given_up += left
 
     # ------------------------------------------------------------------------ what the endpoint asks for, each once
     def arrived_now(self) -> list[bytes]:
