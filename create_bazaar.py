@@ -30,6 +30,7 @@ from bazaar.setup.doctor import files_needed
 from bazaar.views import explaining
 from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
+from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
@@ -191,7 +192,20 @@ def report(arguments: list[str], terminal: Terminal) -> int:
     return HELD
 
 
-VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "explain": explain, "report": report}
+def trace(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh trace --to shiviz|perfetto [RUN]`: writes a space-time trace, and says what is in it."""
+    request = tracing.parse(arguments)
+    run = _from_here(request.run or RUNS / "latest")
+    terminal.say(tracing.trace(request, run, lambda share: terminal.at_work("tracing", share)))
+    return HELD
+
+
+VERBS: dict[str, Callable[[list[str], Terminal], int]] = {
+    "judge": judge,
+    "explain": explain,
+    "report": report,
+    "trace": trace,
+}
 """What the first word can be instead of a host."""
 
 

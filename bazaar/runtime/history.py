@@ -167,6 +167,10 @@ class HistoryFile:
                         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                             yield _decoder.decode(line)
 
+    def length(self) -> int:
+        """The number of lines, counted in a small part of the time that it takes to read them."""
+        return sum(1 + block.count(b"\n") for block in self._blocks())
+
     def sound(self) -> Iterator[Recorded[Event]]:
         """The events that can be read; damaged lines between them are skipped."""
         for line in self._lines():

@@ -159,8 +159,12 @@ class Terminal:
     def judging(self, run: Path, share: float) -> None:
         """Shows the progress of the judging of a run's folder."""
         self._out = run
+        self.at_work("judging", share)
+
+    def at_work(self, what: str, share: float) -> None:
+        """Shows how much of a longer work is done; nothing if this is no terminal."""
         self._progress.start()
-        self._progress.update(self._task, description="judging", total=1.0, completed=share)
+        self._progress.update(self._task, description=what, total=1.0, completed=share)
 
     def conclude(self, run: Path, judgement: Judgement) -> None:
         """Prints the summary table, the story of each violation, and the files that could not be made."""
@@ -205,6 +209,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Prints one line on standard output."""
+        self._progress.stop()
         self._console.print(line)
 
     def complain(self, line: str) -> None:
