@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ import msgspec
 from bazaar.analysis.audit import MOST_STORIES, Evidence, NoRun, Report, judge_run
 from bazaar.analysis.order_table import ORDERS_FILE, table_of
 from bazaar.analysis.seal import SEAL_FILE, broken, seal
-from bazaar.analysis.stories import Run as Explicable
+from bazaar.analysis.stories import Run
 from bazaar.analysis.summary import Summary, summarize
 from bazaar.protocol.events import Event
 from bazaar.protocol.plan import Plan, load
@@ -63,8 +64,16 @@ def plan_of(run: Path) -> Plan:
     raise UsageError(f"{run} is no run's folder ({reason}); give one, such as runs/latest")
 
 
-def judged(run: Path) -> Judgement:
+def run_in(folder: str | os.PathLike[str]) -> Run:
+    """The records of the run in this folder. Raises `UsageError` if there is none."""
+    folder = Path(folder)
+    plan = plan_of(folder)
+    return Run(plan, KeptLedger(folder), histories_of(folder, plan.names))
+
+
+def judged(folder: str | os.PathLike[str]) -> Judgement:
     """Judges a run and writes its files. Raises `UsageError`, in one line, and changes nothing if it cannot be judged."""
+    run = Path(folder)
     plan = plan_of(run)
     if (change := broken(run)) is not None:
         raise UsageError(
@@ -82,7 +91,7 @@ def judged(run: Path) -> Judgement:
         readable = {name: Sound(history) for name, history in histories.items()}
     evidence = Evidence(plan, KeptLedger(run), readable, None)
     summary = summarize(evidence, report, launch_of(run, readable))
-    unmade = tuple(_written(run, report, summary, Explicable(plan, evidence.entries, readable)))
+    unmade = tuple(_written(run, report, summary, Run(plan, evidence.entries, readable)))
     seal(run)
     return Judgement(summary, report, unmade)
 
@@ -124,7 +133,7 @@ def _say(share: float) -> None:
     print(f"{share:.3f}", flush=True)
 
 
-def _written(run: Path, report: Report, summary: Summary, orders: Explicable) -> Iterator[str]:
+def _written(run: Path, report: Report, summary: Summary, orders: Run) -> Iterator[str]:
     """Writes each file atomically. Yields a sentence for each file that could not be written."""
 
     def json(record: msgspec.Struct) -> Iterator[bytes]:

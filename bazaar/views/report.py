@@ -7,6 +7,7 @@ input says that all histories are complete. A second line says that the run is j
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -131,8 +132,9 @@ def write(run: Path, data: dict[str, Any]) -> Path:
     return run / REPORT_FILE
 
 
-def make_report(run: Path) -> Path:
+def make_report(folder: str | os.PathLike[str]) -> Path:
     """Makes the report of a finished run, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
+    run = Path(folder)
     if run_folder.is_going_on(run):
         raise UsageError(f"{run} is a run that is still going on; stop it (Ctrl-C), and the page is made")
     try:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from bazaar.analysis.causality import Line, NotOrdered, sends_of
-from bazaar.analysis.judgement import launch_of, plan_of
+from bazaar.analysis.judgement import launch_of, run_in
 from bazaar.analysis.stories import Run, names_like
 from bazaar.control.options import Parser
 from bazaar.control.spelling import did_you_mean
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import run_folder
-from bazaar.runtime.history import HistoryFile, histories_of
-from bazaar.runtime.ledger_file import KeptLedger
+from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.run_folder import in_one_piece
 from bazaar.views.traces import perfetto, shiviz
 from bazaar.views.traces.choosing import ELECTION, TAKE_OVER, Choice, Wanted, by_default, choose
@@ -77,11 +76,10 @@ def trace(request: Request, run: Path, look: Look) -> str:
 
     Raises `UsageError`, in one line, if the run does not exist, still goes on, or cannot be traced.
     """
-    plan = plan_of(run)
+    about = run_in(run)
     if run_folder.is_going_on(run):
         raise UsageError(f"{run} is a run that is still going on; stop it (Ctrl-C), then it can be traced")
     file = request.out if request.out is not None else run / FILES[request.tool]
-    about = Run(plan, KeptLedger(run), histories_of(run, plan.names))
     try:
         with in_one_piece(file) as draft:
             words = (_for_shiviz if request.tool == "shiviz" else _for_perfetto)(request, run, about, draft, look)
