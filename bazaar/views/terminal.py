@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from bazaar.runtime.history import HISTORY_FILE, Recorded, decode_line
 from bazaar.views.narration import Narrator
 from bazaar.views.screen import Screen
 
+ORDER = re.compile(r"\bbuyer\d+-\d+\b")
+"""The name of an order in a sentence."""
 NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
 READING_PATIENCE_S = 3.0  # the wait, at the end, for a reader that is behind
 MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a second
@@ -204,6 +207,10 @@ class Terminal:
             self._console.print(f"violated: {check}")
             for story in stories:
                 self._console.print(f"  {story}")
+            if named := next(filter(None, map(ORDER.search, stories)), None):
+                self._console.print(
+                    f"  bash run.sh explain {named[0]} {run} tells the story of the first of these orders"
+                )
         for unmade in judgement.unmade:
             self.complain(unmade)
 

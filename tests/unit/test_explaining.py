@@ -324,6 +324,16 @@ def test_the_same_order_is_picked_each_time() -> None:
     }
 
 
+def test_an_order_that_only_the_ledger_knows_is_told() -> None:
+    market = Market()
+    a_stale_pull(market)
+    market.note(WAREHOUSE, 60, "shipped", order="buyer0-0", item="salt")
+    story = market.story("buyer0-0")
+    assert (story.item, story.outcome, story.cause) == ("salt", "unanswered", None)
+    assert story.why == ("No history says that anybody placed it.",)
+    assert any(moment.text.startswith("the warehouse sells it") for moment in story.moments)
+
+
 def test_each_cause_has_words() -> None:
     assert set(WORDS) == set(get_args(Cause))
 
