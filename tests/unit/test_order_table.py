@@ -13,9 +13,10 @@ from bazaar.analysis.audit import Evidence
 from bazaar.analysis.judgement import judged
 from bazaar.analysis.order_table import COLUMNS, ORDERS_FILE, table_of
 from bazaar.analysis.stories import Run
+from bazaar.protocol.entries import Denial
 from bazaar.runtime.history import Recorded
-from tests.builders import a_line, leave_behind
-from tests.trial import NAMES, TRADER, a_market
+from tests.builders import a_line, a_sale, an_order, leave_behind
+from tests.trial import NAMES, SECOND, TRADER, a_market, changed
 
 
 def table(evidence: Evidence, **histories: list[Recorded[Any]]) -> list[dict[str, str]]:
@@ -56,6 +57,14 @@ def test_refused_orders_have_no_seller() -> None:
         ("oversold", "oversold", "true", "true"),  # seller2-d0 has a unit, promised was one of seller1-d0
     ]
     assert {row["seller"] + row["deposit"] + row["price_cents"] for row in rows[2:]} == {""}
+
+
+def test_what_is_sold_is_not_in_stock_any_more() -> None:
+    market = a_market()
+    more = a_sale(6, an_order("buyer0-9"), SECOND, TRADER)
+    last = Denial(7, "buyer0-3", "buyer0", "salt", "oversold", 81, TRADER)
+    rows = table(changed(market, entries=[*market.entries[:6], more, last]))
+    assert [row["undersold"] for row in rows if row["order"] == "buyer0-3"] == ["false"]
 
 
 def test_the_wait_ends_with_the_first_answer_and_the_outcome_is_the_last() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bazaar.runtime import run_folder
-from bazaar.views.traces.choosing import MOST_POINTS, Wanted, choose
+from bazaar.views.traces.choosing import MOST_POINTS, TAKE_OVER, Wanted, choose
 from create_bazaar import HELD, WRONG_USAGE, main
 from tests.builders import a_line, leave_behind
 from tests.trial import NAMES, TRADER, a_market, histories
@@ -101,6 +101,13 @@ def test_the_earliest_are_kept_if_too_many_are_wanted() -> None:
     assert first.points["seller1", 9_995] == "buyer0"
 
 
+def test_an_event_that_is_wanted_twice_is_one() -> None:
+    inherited = a_line(2.0, TRADER, 9, "inherited", {"order": "buyer0-3"})
+    lines = [a_line(1.0, TRADER, 8, "queued", {"order": "buyer0-3"}), inherited]
+    choice = choose({TRADER: lines}, Wanted(("buyer0-3",), TAKE_OVER), 0.0)
+    assert (choice.points, choice.events) == ({(TRADER, 8): "", (TRADER, 9): ""}, 2)
+
+
 def test_a_long_run_is_shown_by_its_elections_take_overs_and_orders(tmp_path: Path, capsys: Said) -> None:
     lines = histories()
     lines["buyer3"] = [a_line(float(n), "buyer3", n, "seller_loop") for n in range(3000)]
@@ -133,6 +140,14 @@ def test_perfetto_gets_every_event_as_a_slice_that_meets_no_other(out: Path) -> 
         assert all(event["dur"] > 0 for event in each)
         for one, other in itertools.pairwise(each):
             assert one["ts"] + one["dur"] <= other["ts"] + 1e-9
+
+
+def test_events_of_one_moment_are_kept_apart_in_their_order(tmp_path: Path) -> None:
+    lines = [a_line(5.0, "buyer0", clock, "seller_loop") for clock in (7, 8, 9)]
+    folder = leave_behind(tmp_path, a_market().plan, (), {"buyer0": [*lines, a_line(5.5, "buyer0", 10, "seller_loop")]})
+    (track,) = slices(perfetto(folder)).values()
+    assert [event["args"]["lamport"] for event in track] == [7, 8, 9, 10]
+    assert [(event["ts"], event["dur"]) for event in track] == [(1, 1), (2, 1), (3, 1000), (500_000, 1000)]
 
 
 def test_perfetto_gets_every_message_as_an_arrow_between_two_slices(out: Path) -> None:
