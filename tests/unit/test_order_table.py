@@ -16,7 +16,7 @@ from bazaar.analysis.stories import Run
 from bazaar.protocol.entries import Denial
 from bazaar.runtime.history import Recorded
 from tests.builders import a_line, a_sale, an_order, leave_behind
-from tests.trial import NAMES, SECOND, TRADER, a_market, changed
+from tests.trial import ENTRIES, NAMES, SECOND, TRADER, a_market, changed
 
 
 def table(evidence: Evidence, **histories: list[Recorded[Any]]) -> list[dict[str, str]]:
@@ -60,10 +60,9 @@ def test_refused_orders_have_no_seller() -> None:
 
 
 def test_what_is_sold_is_not_in_stock_any_more() -> None:
-    market = a_market()
     more = a_sale(6, an_order("buyer0-9"), SECOND, TRADER)
     last = Denial(7, "buyer0-3", "buyer0", "salt", "oversold", 81, TRADER)
-    rows = table(changed(market, entries=[*market.entries[:6], more, last]))
+    rows = table(changed(a_market(), entries=[*ENTRIES[:6], more, last]))
     assert [row["undersold"] for row in rows if row["order"] == "buyer0-3"] == ["false"]
 
 

@@ -137,9 +137,9 @@ def test_perfetto_gets_every_event_as_a_slice_that_meets_no_other(out: Path) -> 
         names[track].partition("(")[2].rstrip(")") or names[track]: len(each) for track, each in tracks.items()
     } == {name: len(history) for name, history in histories().items()}
     for each in tracks.values():
-        assert all(event["dur"] > 0 for event in each)
+        assert all(event["dur"] > 0 and event["ts"] == int(event["ts"]) for event in each)
         for one, other in itertools.pairwise(each):
-            assert one["ts"] + one["dur"] <= other["ts"] + 1e-9
+            assert one["ts"] + one["dur"] <= other["ts"]
 
 
 def test_events_of_one_moment_are_kept_apart_in_their_order(tmp_path: Path) -> None:

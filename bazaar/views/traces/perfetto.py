@@ -5,7 +5,8 @@ is a span (`b`, `e`) from its placing to its first answer. A message is an arrow
 the last event that its sender had noted; the sender may have sent it later.
 
 Events of one turn have the same time. Perfetto cannot tell which of two slices with the same time is the inner one, so each
-begins at least `STEP_US` after the one before. The trace is written while the histories are read, one after the other.
+begins at least `STEP_US` after the one before. All times are whole microseconds, or half ones, which survive their way through
+JSON: Perfetto drops slices that overlap by a rounding. The trace is written while the histories are read, one after the other.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import msgspec
 from bazaar.analysis.causality import Line, Sends
 from bazaar.protocol import events
 
-STEP_US = 1.0
-LONGEST_US = 1_000.0
+STEP_US = 1
+LONGEST_US = 1_000
 EVENTS, ORDERS = "event", "order"
 
 
@@ -57,7 +58,7 @@ def _records(
         yield {"ph": "M", "name": "thread_name", **place, "args": {"name": "events"}}
         track = _Track(place, sends.get(process, ()) if process in numbers else (), numbers.get(process, 0))
         for line in history:
-            yield from track.next(line, (line.at - started_at) * 1e6)
+            yield from track.next(line, round((line.at - started_at) * 1e6))
             if line.source in numbers and line.sent is not None and track.is_new(line.source, line.sent):
                 track.receive(numbers[line.source] + bisect_left(sends[line.source], line.sent))
         yield from track.end()
@@ -71,7 +72,7 @@ class _Track:
         self._sent = enumerate(sent, first_id)
         self._leaving = next(self._sent, None)
         self._held: Line | None = None
-        self._at = 0.0  # of the held event
+        self._at = 0  # of the held event
         self._received: int | None = None
         self._newest: dict[str, int] = {}
         self._open: set[str] = set()  # the buyer's orders without an answer
@@ -86,7 +87,7 @@ class _Track:
         """The held event was caused by this message."""
         self._received = message
 
-    def next(self, line: Line, at_us: float) -> Iterator[dict[str, Any]]:
+    def next(self, line: Line, at_us: int) -> Iterator[dict[str, Any]]:
         """Holds the next event, and yields the one before."""
         at_us = max(at_us, self._at + STEP_US)
         yield from self._finish(line.clock, at_us)
@@ -96,15 +97,15 @@ class _Track:
         """Yields the last event."""
         yield from self._finish(None, self._at + LONGEST_US)
 
-    def _finish(self, next_clock: int | None, next_at: float) -> Iterator[dict[str, Any]]:
+    def _finish(self, next_clock: int | None, next_at: int) -> Iterator[dict[str, Any]]:
         line = self._held
         if line is None:
             return
         event, length = line.event, min(next_at - self._at, LONGEST_US)
         facts = {"lamport": line.clock, **msgspec.to_builtins(event)}
-        yield {**self._slice("X", event.kind, EVENTS, self._at), "dur": round(length, 3), "args": facts}
+        yield {**self._slice("X", event.kind, EVENTS, self._at), "dur": length, "args": facts}
         yield from self._span(event)
-        inside = self._at + length / 2
+        inside = self._at + STEP_US / 2  # early in the slice: an arrow that seems to go back in time is not drawn
         if self._received is not None:
             yield {**self._slice("f", "message", "message", inside), "id": self._received, "bp": "e"}
             self._received = None
@@ -121,4 +122,4 @@ class _Track:
             yield {**self._slice("e", event.order_id, ORDERS, self._at), "id": event.order_id}
 
     def _slice(self, phase: str, name: str, category: str, at_us: float) -> dict[str, Any]:
-        return {"ph": phase, "name": name, "cat": category, **self._place, "ts": round(at_us, 3)}
+        return {"ph": phase, "name": name, "cat": category, **self._place, "ts": at_us}
