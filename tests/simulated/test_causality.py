@@ -55,7 +55,7 @@ def pasts(histories: Histories) -> dict[Key, set[Key]]:
 
 
 def a_world(seed: int) -> Histories:
-    _, evidence, _ = run("any", seed, peers=5, traders=2, requests=12, duration_s=None)
+    _, evidence, _ = run("any", seed, peers=5, traders=2, requests=30, duration_s=None)
     return {name: list(history) for name, history in evidence.histories.items()}
 
 
