@@ -270,7 +270,7 @@ def _draw_lanes(axes: Axes, traders: Sequence[Lane], total: int, opening: float)
                 annotation_clip=True,
             )  # fmt: skip
         for begin, until in lane.pauses:
-            axes.barh(row, until - begin, 0.62, begin - opening, zorder=3, **STYLES[PAUSE])
+            axes.barh(row, until - begin, 0.62, begin - opening, zorder=3, **{**STYLES[PAUSE], "facecolor": "none"})
         axes.plot([at - opening for at in lane.deaths], [row] * len(lane.deaths), "X", color="black",
                   markeredgecolor="white", markersize=9, zorder=5)  # fmt: skip
         axes.plot([at - opening for at, _ in lane.took_over], [row] * len(lane.took_over), "^", color="white",

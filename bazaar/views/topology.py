@@ -83,6 +83,8 @@ def draw(plan: Plan, path: Path, marked: Mapping[str, str] | None = None) -> Non
     handles = [_handle(style["shape"], style["colour"], OTHER, style["meaning"]) for style in (BUYERS, SELLERS)]
     if marked:
         handles.append(_handle("o", "#ffffff", TRADER, "a trader at the end of the run"))
+    if any(words.startswith("was ") for words in marked.values()):
+        handles.append(_handle("o", "#ffffff", FORMER, "was a trader"))
     if any("died" in words for words in marked.values()):
         handles.append(_handle("o", "#d0d0d0", OTHER, "not alive any more"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
