@@ -13,7 +13,7 @@ import itertools
 import operator
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, Union, cast
 
@@ -30,6 +30,7 @@ from bazaar.protocol.messages import Deposit
 HISTORY_FILE = "history.jsonl"
 LAUNCHER = "launcher"
 BLOCK_BYTES = 16_384  # of each history that are held in memory at a time
+FEW_WORDS = 16  # up to so many, a search for one after the other is faster than one for all
 
 
 E = TypeVar("E", bound=Event)
@@ -80,6 +81,7 @@ _LINES = {kind: _lines_of(kind) for kind in KINDS.values()}
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Recorded[Event]] = msgspec.json.Decoder(Union[tuple(_LINES.values())])  # noqa: UP007
 _kinds = msgspec.json.Decoder(_Kind)
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"')  # also of one that contains escaped quotes
 _ORDER = re.compile(rb'"order":"([^"]+)"')
 
 
@@ -153,9 +155,9 @@ class HistoryFile:
 
     def mentioning(self, words: Sequence[str]) -> Iterator[Recorded[Event]]:
         """The events that contain one of these names. Most of a long history is not even decoded."""
-        wanted = _quoted(words)
+        mentioned = _finder(words)
         for block in self._blocks(words):
-            yield from (_decoder.decode(line) for line in block.split(b"\n") if any(word in line for word in wanted))
+            yield from (_decoder.decode(line) for line in block.split(b"\n") if mentioned(line))
 
     def about(self, orders: Collection[str]) -> Iterator[Recorded[Event]]:
         """The events that name one of these orders. Other lines, and lines that cannot be read, are skipped."""
@@ -191,22 +193,26 @@ class HistoryFile:
     def _lines(self) -> Iterator[bytes]:
         return itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks())
 
-    def _blocks(self, words: Iterable[str] = ()) -> Iterator[bytes]:
+    def _blocks(self, words: Collection[str] = ()) -> Iterator[bytes]:
         """The file in blocks of whole lines; with `words`, only the blocks that contain one of them."""
-        wanted = _quoted(words)
+        wanted = _finder(words)
         rest = b""
         if self._path.exists():
             with self._path.open("rb") as file:
                 # The file may grow while it is read: the next data then complete an unfinished line.
                 while data := file.read(BLOCK_BYTES):
                     block, newline, rest = (rest + data).rpartition(b"\n")
-                    if newline and (not wanted or any(word in block for word in wanted)):
+                    if newline and (not words or wanted(block)):
                         yield block
 
 
-def _quoted(words: Iterable[str]) -> list[bytes]:
-    """The words as JSON strings, as a line contains them."""
-    return [f'"{word}"'.encode() for word in words]
+def _finder(words: Collection[str]) -> Callable[[bytes], bool]:
+    """Whether some lines contain one of these words as a JSON string. Many words are searched for all at once."""
+    if len(words) > FEW_WORDS:
+        wanted = {word.encode() for word in words}
+        return lambda lines: not wanted.isdisjoint(_STRING.findall(lines))
+    quoted = [f'"{word}"'.encode() for word in words]
+    return lambda lines: any(word in lines for word in quoted)
 
 
 def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
@@ -278,13 +284,8 @@ def mentioning(history: Iterable[Recorded[Event]], *words: str) -> Iterator[Reco
     """The events that contain one of these names."""
     if isinstance(history, HistoryFile):
         return history.mentioning(words)
-    wanted = _quoted(words)
-
-    def mentioned(line: Recorded[Event]) -> bool:
-        text = encode_line(line)
-        return any(word in text for word in wanted)
-
-    return filter(mentioned, history)
+    mentioned = _finder(words)
+    return (line for line in history if mentioned(encode_line(line)))
 
 
 def by_time(histories: Iterable[Iterable[Recorded[E]]]) -> Iterator[Recorded[E]]:
