@@ -38,7 +38,7 @@ VICTIMS = {
     "a buyer": "-m peers buyer",
     "the artist": "bazaar.views.pictures",
     "the judge": "bazaar.analysis.judgement",
-    "the narrator": "bazaar.views.narration",
+    "the narrator": "bazaar.views.texts",
 }
 
 
