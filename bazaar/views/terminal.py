@@ -144,13 +144,7 @@ class Terminal:
             auto_refresh=False,
         )
         self._task = self._progress.add_task("starting", total=None, count="")
-        self._board = Live(
-            Cropped(self._pinned, lambda: room(self._screen.fileno())),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            vertical_overflow="crop",
-        )
+        self._board: Live | None = None
         self._refresh_at = 0.0
 
     def show(self, bazaar: Bazaar) -> None:
@@ -192,8 +186,17 @@ class Terminal:
         self._progress.update(self._task, description=phase, completed=completed, total=total, count=count)
         if self._console.is_interactive and time.monotonic() >= self._refresh_at:
             self._refresh_at = time.monotonic() + REFRESH_S
-            self._board.start()
+            if self._board is None:
+                pinned = Cropped(self._pinned, lambda: room(self._screen.fileno()))
+                self._board = Live(pinned, console=self._console, auto_refresh=False, transient=True)
+                self._board.start()
             self._board.refresh()
+
+    def _unpin(self) -> None:
+        """Takes the board away, so that something else can be printed, on standard error too."""
+        if self._board is not None:
+            self._board.stop()
+            self._board = None
 
     def _pinned(self) -> Group:
         above: list[Text] = []
@@ -214,7 +217,7 @@ class Terminal:
         If it is quiet: one line instead of table and stories.
         """
         summary, report = judgement.summary, judgement.report
-        self._board.stop()
+        self._unpin()
         for unmade in judgement.unmade if self.quiet else ():
             self.complain(unmade)
         if self.quiet:
@@ -263,12 +266,12 @@ class Terminal:
 
     def complain(self, line: str) -> None:
         """Prints one line on standard error."""
-        self._board.stop()
+        self._unpin()
         self._errors.print(f"bazaar: {line}")
 
     def close(self) -> None:
         """Waits a moment for the reader, and reports on standard error what could not be shown."""
-        self._board.stop()
+        self._unpin()
         where = f"; all of it is in {self._out}" if self._out is not None else ""
         for problem in (self._screen.unshown(READING_PATIENCE_S), self._blind):
             if problem:
