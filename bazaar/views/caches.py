@@ -4,7 +4,9 @@ The original printed a trader's cache after each order that it had served: `Trad
 Here a cache is printed when a promise was made from it, and when an answer of the warehouse has changed it. At full speed this
 would be most of the text, so a trader's cache is printed at most `MOST_A_SECOND` times in one second of the run.
 
-An event names a deposit and the number of units that are left. Its item and its price are in the seller's `offered`.
+An event names a deposit and the number of units that are left. Its item and its price are in the seller's `offered`. No event
+says which sold-out lots a trader has forgotten. So a lot is missing here if the trader had forgotten that it is sold out, and
+then heard an older count of it from another trader.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def shown(columns: int, most: int, *lines: str, width: int = 80) -> list[str]:
 def test_the_lowest_rows_are_kept_and_each_is_cut_off() -> None:
     assert shown(5, 2, "one", "two", "three four") == ["two", "three"]
     assert shown(50, 20, "one", "two", "three four") == ["one", "two", "three four"]
-    assert shown(200, 5, "a" * 100, width=40) == ["a" * 100]  # no row is wrapped, whatever rich takes for its width
+    assert shown(200, 5, "a" * 100, width=40) == ["a" * 40]  # no row is wrapped, whatever rich takes for its width
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,11 @@ def test_a_terminal_that_shrinks_gets_a_smaller_board() -> None:
 # ---------------------------------------------------------------------------------------- where it comes from
 def test_of_what_is_too_much_to_tell_the_board_misses_nothing(tmp_path: Path) -> None:
     start_clock(tmp_path)
-    histories = {"warehouse": [STOCKED, SHIPPED], "seller6": [*ELECTED[1:], *QUEUED], "launcher": [FELL, BACK]}
+    histories = {
+        "warehouse": [STOCKED, SHIPPED],
+        "seller6": [*ELECTED[1:], *QUEUED],
+        "launcher": [event(2.7, "closing", "launcher")],
+    }
     for name, lines in histories.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, lines)))
@@ -139,6 +143,6 @@ def test_of_what_is_too_much_to_tell_the_board_misses_nothing(tmp_path: Path) ->
             "trader1    seller6          3 waiting",
             "stock fish 0, salt 9, boar 0 | shipped 1 | over-sold 0",
         ]
-        assert sum(map(len, told)) + skipped == 8
-    assert skipped == 7  # elections are always told
+        assert sum(map(len, told)) + skipped == 7
+    assert skipped == 6  # elections are always told
     assert follower.new(10) == ([[], [], [], []], 0)

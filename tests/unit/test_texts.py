@@ -365,10 +365,11 @@ def test_the_process_finishes_when_it_is_told_to_and_not_when_the_launcher_is_go
     waited = Launcher.wait
 
     def wait(launcher: Launcher, patience_s: float) -> None:
-        if patience_s > 0 and (tmp_path / UNFINISHED).exists():
+        if patience_s > 0 and not launcher.said:
+            assert (tmp_path / UNFINISHED).exists()
             os.write(outside, said)
             os.close(outside)
-        waited(launcher, 5.0 if patience_s else 0.0)
+        waited(launcher, patience_s)
 
     monkeypatch.setattr(Launcher, "wait", wait)
     assert main() == 0
