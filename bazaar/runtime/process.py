@@ -21,7 +21,6 @@ LAUNCHER = "BAZAAR_LAUNCHER"  # an environment variable: the pid of the process 
 CANNOT_WRITE = 74  # EX_IOERR: the line on standard error may be lost too, on the same full disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 PR_SET_PDEATHSIG = 1
-NICE = 10  # a tenth of the others' share of a busy processor
 CLOSING_S = 2.0  # for a process to end after it has closed its output; then it is killed
 
 
@@ -56,14 +55,6 @@ def end_with_launcher() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.environ.get(LAUNCHER) not in (None, str(os.getppid())):  # the launcher ended before the call
             os._exit(1)
-
-
-def step_back() -> None:
-    """The system prefers the other processes of the run to the calling one, which only shows what they do."""
-    os.nice(NICE)
-    # With autogroups Linux compares only processes of the same session by their own priority. Each of ours has a session.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 def run(main: Callable[[], int]) -> NoReturn:

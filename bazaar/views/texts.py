@@ -1,7 +1,9 @@
 """Writes the texts of a run while it goes on (requirements A7, I1): `python -m bazaar.views.texts RUN`.
 
 `output.txt` has all sentences, `trader0.txt`, … those of each seat, `warehouse.txt` those of the warehouse. This process reads
-only the histories, at a low priority, so it cannot delay the run. At full speed it lags, and finishes after the end.
+only the histories, and while the run goes on it takes at most a tenth of one processor (`Throttle`). At full speed it lags, and
+finishes after the end. (A low priority instead could not be taken back then, and the end of a run would be late on a busy
+machine.)
 
 The lines must be in the order of time, but the processes write their histories side by side. So a sentence is written when all
 histories are read to a later time. A history without new lines is taken to be complete up to `SETTLED_S` ago, and a `Mark`
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import select
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
@@ -47,6 +50,8 @@ UNFINISHED = "texts.unfinished"
 SETTLED_S = 0.3
 LOOK_EVERY_S = 0.2
 EVENTS_A_PIECE = 2_000
+SHARE = 0.1  # of one processor, while the run goes on
+CREDIT_S = 1.0  # a process that has rested may use the share of so long a time at once
 BEFORE_ALL = -1  # the clock of a mark: it comes before all events of its time
 
 
@@ -164,23 +169,46 @@ class Following:
                 yield Mark(complete)
 
 
+class Throttle:
+    """Keeps the processor time of this process below `SHARE` of one processor (a token bucket)."""
+
+    def __init__(
+        self, used: Callable[[], float] = time.process_time, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`used`: the processor time so far, in seconds."""
+        self._used, self._now = used, now
+        self._before = used()
+        self._paid_at = now()  # by then the time that was used before is paid for
+
+    def rest_s(self) -> float:
+        """How long to rest now; 0 or less: not at all."""
+        used, now = self._used(), self._now()
+        self._paid_at = max(self._paid_at, now - CREDIT_S) + (used - self._before) / SHARE
+        self._before = used
+        return self._paid_at - now
+
+
 def follow(
     run: Path,
     peers: Iterable[str],
     now: Callable[[], float],
     over: Callable[[], bool],
     wait: Callable[[float], object],
+    rest_s: Callable[[], float],
 ) -> bool:
     """Writes the texts until the histories are complete (`over`) and told. `wait` waits some seconds, or until they are.
 
-    Returns whether the texts are as `narrate` would write them.
+    `rest_s`: how long to rest now. Returns whether the texts are as `narrate` would write them.
     """
     peers = tuple(peers)
     following = Following(run, peers, now, over)
     narrator, texts, owners = Narrator(Caches()), Texts(run, draft=False), {WAREHOUSE: WAREHOUSE}
     in_place = True
     try:
-        for line in following:
+        for number, line in enumerate(following):
+            if number % EVENTS_A_PIECE == 0 and (rest := rest_s()) > 0:
+                texts.write()
+                wait(rest)
             if isinstance(line, Mark):
                 ahead_s = line.at + SETTLED_S + LOOK_EVERY_S - now()
                 if ahead_s > 0:  # all that has come is told
@@ -242,9 +270,8 @@ def main() -> int:
     if launcher.over():
         narrate(run, peers)
     else:
-        process.step_back()
         (run / UNFINISHED).touch()
-        whole = follow(run, peers, clock_of(run).now, launcher.over, launcher.wait)
+        whole = follow(run, peers, clock_of(run).now, launcher.over, launcher.wait, Throttle().rest_s)
         if launcher.gone:
             return 0
         if not whole:

@@ -54,7 +54,7 @@ def test_they_grow_while_the_run_goes_on_and_stay_when_the_launcher_is_killed(tm
         assert len(text) >= len(left[name])
 
 
-@pytest.mark.parametrize("more", [(), ("--fault", "pause:buyer1@0.5+1", "--fault", "kill:trader1@1")])
+@pytest.mark.parametrize("more", [(), ("--fault", "pause:trader0@0.5+1", "--fault", "kill:trader1@1.8")])
 def test_at_the_end_they_have_the_bytes_of_what_is_told_afterwards(
     more: tuple[str, ...], tmp_path: Path, mongo_uri: str
 ) -> None:

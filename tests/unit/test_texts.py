@@ -19,12 +19,24 @@ import bazaar.views.texts
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.plan import save
-from bazaar.runtime import process
 from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line, only
 from bazaar.runtime.runclock import start_clock
 from bazaar.views.caches import MOST_A_SECOND
 from bazaar.views.narration import SENTENCES, VARIANTS, Told
-from bazaar.views.texts import LOOK_EVERY_S, SETTLED_S, UNFINISHED, Following, Launcher, Mark, follow, main, narrate
+from bazaar.views.texts import (
+    CREDIT_S,
+    LOOK_EVERY_S,
+    SETTLED_S,
+    SHARE,
+    UNFINISHED,
+    Following,
+    Launcher,
+    Mark,
+    Throttle,
+    follow,
+    main,
+    narrate,
+)
 from tests.builders import a_line, a_plan
 from tests.simulation import draw_world
 
@@ -202,7 +214,7 @@ class Meanwhile:
                     file.write(encode_line(lines.pop(0)[1]))
 
     def follow(self) -> bool:
-        return follow(self.run, self.peers, self.now, self.over, self.wait)
+        return follow(self.run, self.peers, self.now, self.over, self.wait, rest_s=lambda: LOOK_EVERY_S / 2)
 
 
 def test_what_is_told_meanwhile_has_the_bytes_of_what_is_told_at_the_end(
@@ -304,6 +316,25 @@ def test_a_history_that_is_behind_is_waited_for(tmp_path: Path) -> None:
     assert [line.at for line in told] == sorted([*range(1, 200), 150])
 
 
+def test_it_takes_only_its_share_of_a_processor_but_what_it_saved_it_may_use() -> None:
+    clock = {"used": 0.0, "now": 100.0}
+    throttle = Throttle(lambda: clock["used"], lambda: clock["now"])
+
+    def works(seconds: float) -> None:
+        clock["used"] += seconds
+        clock["now"] += seconds
+
+    works(0.01)
+    assert throttle.rest_s() == pytest.approx(0.01 / SHARE - 0.01)
+    clock["now"] += throttle.rest_s()
+    assert throttle.rest_s() == pytest.approx(0.0)
+    clock["now"] += 1000.0  # nothing to do for a long time
+    works(CREDIT_S * SHARE)
+    assert throttle.rest_s() <= 0
+    works(CREDIT_S * SHARE)
+    assert throttle.rest_s() > CREDIT_S / 2
+
+
 # ---------------------------------------------------------------------------------------------- the process
 class Disk:
     """A disk that is full from some moment on."""
@@ -332,7 +363,7 @@ def test_no_text_stays_that_was_cut_off(
         disk.full = len(texts_in(meanwhile.run).get("trader0.txt", "")) > 1000
 
     with pytest.raises(OSError, match="No space"):
-        follow(meanwhile.run, meanwhile.peers, meanwhile.now, meanwhile.over, wait_until_full)
+        follow(meanwhile.run, meanwhile.peers, meanwhile.now, meanwhile.over, wait_until_full, rest_s=lambda: 0.0)
     assert texts_in(meanwhile.run) == {}
     write_down(told_histories, meanwhile.run)
     with pytest.raises(OSError, match="No space"):
@@ -361,7 +392,6 @@ def test_the_process_finishes_when_it_is_told_to_and_not_when_the_launcher_is_go
     inside, outside = os.pipe()
     monkeypatch.setattr(sys, "stdin", os.fdopen(inside))
     monkeypatch.setattr(sys, "argv", ["texts", str(tmp_path)])
-    monkeypatch.setattr(process, "step_back", lambda: None)
     waited = Launcher.wait
 
     def wait(launcher: Launcher, patience_s: float) -> None:
