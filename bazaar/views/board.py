@@ -34,10 +34,11 @@ def rows(course: Course, traders: int, now: float) -> list[Text]:
         last = states.get(peer)
         gone = last is not None and last.now != "up" and (last.until is None or now < last.until)
         state = last.now if gone and last is not None else ""
-        style = "bold red" if state else ""
+        style = "bold red" if state else "bold"
         found.append(Text(f"trader{seat:<4} {peer:<11} {course.queue.get(peer, 0):>6} waiting  {state}", style=style))
     stock = ", ".join(f"{item} {max(0, course.stock.get(item, 0))}" for item in ITEMS)
-    found.append(Text(f"stock {stock} | shipped {course.seen['shipped']} | over-sold {course.seen['oversold']}"))
+    sold = f"shipped {course.seen['shipped']} | over-sold {course.seen['oversold']}"
+    found.append(Text(f"stock {stock} | {sold}", style="bold"))
     return found
 
 

@@ -47,6 +47,7 @@ COLOURS: dict[str, tuple[type[Event], ...]] = {
         events.Elected,
         events.Recognized,
         events.ReadyForRegistration,
+        events.WarmingUp,
         events.Opened,
     ),
     "green": (events.Purchased, events.Sold),

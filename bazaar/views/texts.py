@@ -1,7 +1,7 @@
 """Writes the texts of a run while it goes on (requirements A7, I1): `python -m bazaar.views.texts RUN`.
 
 `output.txt` has all sentences, `trader0.txt`, … those of each seat, `warehouse.txt` those of the warehouse. This process reads
-only the histories, and while the run goes on it takes at most a tenth of one processor (`Throttle`). At full speed it lags, and
+only the histories. While the run goes on it takes at most a tenth of one processor (`Throttle`). At full speed it lags, and
 finishes after the end. (A low priority instead could not be taken back then, and the end of a run would be late on a busy
 machine.)
 
