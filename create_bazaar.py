@@ -30,6 +30,7 @@ from bazaar.setup.doctor import files_needed
 from bazaar.views import explaining
 from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
+from bazaar.views.texts import UNFINISHED
 from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -38,8 +39,8 @@ RUNS = Path("runs")
 PRIVATE = 0o077  # only the user can read the run's files, whatever the shell's umask
 
 
-def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
-    """The settings, the folder for the run, and the faults. Raises `UsageError`."""
+def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool]:
+    """The settings, the folder for the run, the faults, and whether to be quiet. Raises `UsageError`."""
     parser = Parser(
         prog="bash run.sh",
         description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
@@ -55,15 +56,17 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)"
     )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the verdict, in one line, and errors")
     parser.add_argument("--version", action="version", version=f"bazaar {__version__}")
     options = parser.read(arguments)
     out: Path | None = options.pop("out")
     faults: list[str] = options.pop("fault")
+    quiet: bool = options.pop("quiet")
     options["host"], options["port"] = options["host"] or (None, None)
     given = {"seed": random.SystemRandom().randrange(10_000), **take_settings(options)}
     settings = with_pace(**given)
     out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
-    return settings, out, parse_faults(faults, draw_plan(settings))
+    return settings, out, parse_faults(faults, draw_plan(settings)), quiet
 
 
 def _from_here(path: Path) -> Path:
@@ -121,7 +124,7 @@ def main(arguments: list[str]) -> int:
 
 def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
     """Runs a bazaar and judges it."""
-    settings, out, faults = parse(arguments)
+    settings, out, faults, terminal.quiet = parse(arguments)
     _allow_files(files_needed(settings.peers))
     with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI", "").strip() or None, terminal.show) as bazaar:
         bazaar.injector.schedule(faults)
@@ -168,7 +171,8 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
     out = _run_of("judge", arguments)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
-    tells, draws = not (out / "output.txt").exists(), not (out / "timeline.png").exists()
+    tells = not (out / "output.txt").exists() or (out / UNFINISHED).exists()
+    draws = not (out / "timeline.png").exists()
     judging = Judging(out, tells, draws)
     try:
         judgement = judging.run(lambda share: terminal.judging(out, share))

@@ -261,6 +261,13 @@ class ReadyForRegistration(Event, frozen=True):
     """A newly elected trader takes deposits from now on."""
 
 
+class WarmingUp(Event, frozen=True):
+    """The traders are elected, and one of them waits before it opens, while the sellers bring their first goods."""
+
+    for_s: float
+    """How long it waits. It waits longer for a seller that is late."""
+
+
 class Opened(Event, frozen=True):
     """A trader serves orders from now on."""
 

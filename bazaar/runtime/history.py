@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar, Union, cast
+from typing import Any, Generic, Protocol, TypeVar, Union, cast
 
 import msgspec
 
@@ -224,6 +224,31 @@ def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
     return ()
 
 
+class Tail:
+    """The end of a history that grows: the lines that have come since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        """The file may not exist yet."""
+        self._path = path
+        self._read = 0
+
+    def new(self, most_bytes: int) -> list[bytes]:
+        """The next whole lines: at most so many bytes, but at least one line if there is one. The next look has the rest.
+
+        Raises `OSError` if the file is gone, or cannot be read.
+        """
+        if not self._read and not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read(most_bytes)
+            while b"\n" not in data and (more := file.read(most_bytes)):
+                data += more
+        data = data[: data.rfind(b"\n") + 1]
+        self._read += len(data)
+        return data.splitlines()
+
+
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     """What a process can know of its former life."""
     lives, clock, placed, credited, seated = 0, 0, 0, set(), set()
@@ -288,6 +313,21 @@ def mentioning(history: Iterable[Recorded[Event]], *words: str) -> Iterator[Reco
     return (line for line in history if mentioned(encode_line(line)))
 
 
-def by_time(histories: Iterable[Iterable[Recorded[E]]]) -> Iterator[Recorded[E]]:
+class Timed(Protocol):
+    """What has its place in the order of time."""
+
+    @property
+    def at(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def clock(self) -> int:
+        """The Lamport clock, which orders what has the same time."""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+def by_time(histories: Iterable[Iterable[T]]) -> Iterator[T]:
     """All histories merged in order of time. Each is sorted already, so only one event of each is held in memory."""
     return heapq.merge(*histories, key=operator.attrgetter("at", "clock"))
