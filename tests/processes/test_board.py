@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from bazaar.views.board import ECHO
 from tests.processes.command import environment, processes_of, run
 from tests.processes.market import ROOT
 from tests.waiting import wait_until
@@ -84,7 +85,8 @@ def on_terminal(out: Path, mongo_uri: str, columns: int, rows: int, **more: str)
 
 TRADES = re.compile(r"trader0 +\w+\d+ +\d+ waiting")
 GOODS = re.compile(r"stock fish \d+, salt \d+, boar \d+ \| shipped [1-9]\d* \| over-sold \d+")
-SMALL_GOODS = re.compile(r"stock [^\n|]{11}\r\n")  # cut off
+CUT_GOODS = r"stock [^\n|\x1b]{%d}(?:\x1b\[0m)?\r\n"  # the row of the goods, with so many columns behind its first word
+SMALL_GOODS = re.compile(CUT_GOODS % (20 - ECHO - 6))
 PURCHASED = re.compile("purchased")
 
 
@@ -136,7 +138,7 @@ def test_it_follows_the_size_of_the_terminal(tmp_path: Path, mongo_uri: str) -> 
     with on_terminal(out, mongo_uri, 100, 30) as terminal:
         wait_until(lambda: GOODS.search(terminal.said), 60)
         terminal.resize(24, 6)
-        wait_until(lambda: re.search(r"stock [^\n|]{15}\r\n", terminal.said), 20)
+        wait_until(lambda: re.search(CUT_GOODS % (24 - ECHO - 6), terminal.said), 20)
         is_sane(terminal, out)
 
 
