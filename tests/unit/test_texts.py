@@ -365,7 +365,10 @@ def test_no_text_stays_that_was_cut_off(
     with pytest.raises(OSError, match="No space"):
         follow(meanwhile.run, meanwhile.peers, meanwhile.now, meanwhile.over, wait_until_full, rest_s=lambda: 0.0)
     assert texts_in(meanwhile.run) == {}
+    disk.full = False
     write_down(told_histories, meanwhile.run)
+    (meanwhile.run / "output.txt").write_text("cut off")
+    disk.full = True
     with pytest.raises(OSError, match="No space"):
         narrate(meanwhile.run, meanwhile.peers)
     assert [path for path in meanwhile.run.iterdir() if path.is_file()] == []
