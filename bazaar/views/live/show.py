@@ -132,7 +132,8 @@ class Show:
             if self._feed is not None:
                 data |= {"state": state(self._feed.course, changes, happenings), "blind": self._feed.blind}
             if self._over:
-                data |= outcome(self._run)
+                report = self.report()  # all of it: the server may be gone in a moment
+                data |= {**outcome(self._run), "report": report.decode() if report is not None else None}
             self._encoded[key] = msgspec.json.encode(data)
         return self._encoded[key]
 

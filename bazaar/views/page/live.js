@@ -25,7 +25,7 @@ function listen() {
     if (news.over) end(news);
   });
   stream.addEventListener("error", () => { // the browser tries again by itself
-    if (!over && !silence) silence = setTimeout(() => say("the run does not answer any more", "violated"), SILENCE_MS);
+    if (!over && !silence) silence = setTimeout(() => say(`the run does not answer any more; at its end it makes ${DATA.live.folder}/report.html`, "unknown"), SILENCE_MS);
   });
 }
 
@@ -44,14 +44,13 @@ function tellState({ blind, missed }) {
   else say(`live${slow}`, "going");
 }
 
-async function end(news) {
+function end(news) {
   over = true;
   $("acts").hidden = $("follow").hidden = true;
   tellResult(news);
   say(news.summary ? `this run has ended. ${verdictOf(news.summary)}` : "this run has ended, and was not judged", news.summary?.verdict);
-  const report = await fetch("report.html").then((answer) => answer.ok ? answer.blob() : null, () => null);
-  hush(); // not before: the server stays until the last viewer has gone
-  offerReport(report && URL.createObjectURL(report));
+  hush();
+  offerReport(news.report && URL.createObjectURL(new Blob([news.report], { type: "text/html" }))); // the server goes now
 }
 
 function offerReport(href) {
