@@ -85,11 +85,9 @@ class Address:
         try:
             family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self.listening = socket.create_server(where[:2], family=family, backlog=64)
-        except OSError as error:
-            reason = error.strerror or error
-            raise UsageError(
-                f"{option} {text}: cannot listen at {host}:{port} ({reason}); give another port, or none"
-            ) from None
+        except (OSError, UnicodeError) as error:
+            reason = _words(error)
+            raise UsageError(f"{option} {text}: cannot listen at {host}:{port} ({reason}); give another, or none") from None
         self.name = socket.gethostname() if host in EVERYWHERE else host
         """The host's name or address, as it stands in the page's address."""
         self.token = secrets.token_urlsafe(18)
@@ -100,6 +98,13 @@ class Address:
         """The page's address."""
         name = f"[{self.name}]" if ":" in self.name else self.name
         return f"http://{name}:{self.listening.getsockname()[1]}/{self.token}/"
+
+
+def _words(error: OSError | UnicodeError) -> str:
+    """The reason in the system's words, to which Python may have added the address once more."""
+    if isinstance(error, UnicodeError):
+        return "that is no name"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 class LivePage:

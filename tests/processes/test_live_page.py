@@ -207,7 +207,12 @@ def test_a_page_that_cannot_be_started_is_told_at_the_end(tmp_path: Path) -> Non
     start_clock(tmp_path)  # but there is no plan to show
     complaints: list[str] = []
     with LivePage(Address("0", "--serve"), complaints.append) as page:
-        wait_until(lambda: (page.look(Shown(tmp_path)), page._problem)[1], 20.0)
+
+        def told() -> str:
+            page.look(Shown(tmp_path))
+            return page._problem
+
+        wait_until(told, 20.0)
     assert len(complaints) == 1
     assert complaints[0].startswith("the live page has ended before the run: ")
     assert "bazaar.json" in complaints[0]

@@ -47,7 +47,8 @@ class Site:
     def asks(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, str, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection(*self.address, timeout=10)
+        host, port = self.address
+        connection = http.client.HTTPConnection(host, port, timeout=10)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         said = response.read().decode()
@@ -104,7 +105,7 @@ PLACES = ["", "events", "story?order=buyer0-0", "report.html", "fault"]
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
-    "prefix", ["/", "/wrong/", "/a-toke/", "/a-token2/", "//a-token/", "/%61-token/", "/a-token\xff/"]
+    "prefix", ["/", "/wrong/", "/a-toke/", "/a-token2/", "/x/a-token/", "/%61-token/", "/a-token\xff/"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_without_the_token_there_is_nothing(method: str, prefix: str, place: str, site: Site) -> None:

@@ -13,17 +13,27 @@ from tests.waiting import wait_until
 KILL = Wish("kill", "buyer0")
 
 
+def said_by(capsys: pytest.CaptureFixture[str], count: int) -> list[str]:
+    """Waits for so many lines on standard output."""
+    lines: list[str] = []
+
+    def there() -> bool:
+        lines.extend(capsys.readouterr().out.splitlines())
+        return len(lines) == count
+
+    wait_until(there)
+    return lines
+
+
 def test_a_wish_is_a_line_and_its_answer_reaches_the_one_who_asked(capsys: pytest.CaptureFixture[str]) -> None:
     wishes, said = Wishes(), {}
     asking = [
-        threading.Thread(target=lambda wish=wish: said.update({wish.name: wishes.ask(wish)}))  # type: ignore[misc]
+        threading.Thread(target=lambda wish=wish: said.update({wish.name: wishes.ask(wish)}))
         for wish in (KILL, Wish("pause", "buyer1", 2.0))
     ]
     for one in asking:
         one.start()
-    lines: list[str] = []
-    wait_until(lambda: lines.extend(capsys.readouterr().out.splitlines()) or len(lines) == 2)
-    for line in lines:
+    for line in said_by(capsys, 2):
         asked = json.loads(line)
         wishes.hear(Answer(asked["number"], f"no {asked['wish']['do']} today"))
     for one in asking:
@@ -44,8 +54,7 @@ def test_only_few_can_ask_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     asking = [threading.Thread(target=wishes.ask, args=(KILL,)) for _ in range(MOST_AT_A_TIME)]
     for one in asking:
         one.start()
-    lines: list[str] = []
-    wait_until(lambda: lines.extend(capsys.readouterr().out.splitlines()) or len(lines) == MOST_AT_A_TIME)
+    said_by(capsys, MOST_AT_A_TIME)
     assert wishes.ask(KILL) == "too much is asked for at a time"
     for number in range(MOST_AT_A_TIME):
         wishes.hear(Answer(number, ""))
