@@ -87,7 +87,9 @@ class Address:
             self.listening = socket.create_server(where[:2], family=family, backlog=64)
         except (OSError, UnicodeError) as error:
             reason = _words(error)
-            raise UsageError(f"{option} {text}: cannot listen at {host}:{port} ({reason}); give another, or none") from None
+            raise UsageError(
+                f"{option} {text}: cannot listen at {host}:{port} ({reason}); give another, or none"
+            ) from None
         self.name = socket.gethostname() if host in EVERYWHERE else host
         """The host's name or address, as it stands in the page's address."""
         self.token = secrets.token_urlsafe(18)

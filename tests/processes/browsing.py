@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.needs import need
 
@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 SIZE = (1360, 860)
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -41,9 +43,11 @@ class Visit:
         self.complaints: list[str] = []
         context.on("request", lambda request: self.asked.append(request.url))
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on(
-            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
-        )
+        context.on("console", self._hear)
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self.complaints.append(f"{said.text} ({said.location['url']})")
 
     def open(self, url: str) -> Page:
         """Opens a page in a window of its own."""
@@ -56,6 +60,6 @@ class Visit:
 def visit(browser: Browser) -> Iterator[Visit]:
     """A person with a fresh browser."""
     context = browser.new_context(viewport={"width": SIZE[0], "height": SIZE[1]})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield Visit(context)
     context.close()

@@ -17,7 +17,7 @@ import pytest
 
 from bazaar.control.live_page import Address, LivePage
 from bazaar.runtime.runclock import start_clock
-from tests.processes.command import Command, ended, launch, processes_of
+from tests.processes.command import Command, ended, launched, processes_of
 from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
@@ -68,7 +68,7 @@ def test_a_trader_that_is_killed_from_the_page_falls_and_the_run_is_judged_all_t
     tmp_path: Path, mongo_uri: str
 ) -> None:
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
+    with launched(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
         url = address_of(command)
         assert "id=" in asks(url)[1]
         assert (
@@ -107,7 +107,7 @@ def test_a_trader_that_is_killed_from_the_page_falls_and_the_run_is_judged_all_t
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_run_goes_on_without_its_page(number: signal.Signals, tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *ARGUMENTS, "--requests", 300, "--serve", "--out", out) as command:
+    with launched(tmp_path, mongo_uri, *ARGUMENTS, "--requests", 300, "--serve", "--out", out) as command:
         url = address_of(command)
         asks(url)  # it is there
         (pid,) = [pid for pid, line in processes_of(out).items() if "bazaar.views.live" in line]
@@ -122,7 +122,7 @@ def test_a_run_goes_on_without_its_page(number: signal.Signals, tmp_path: Path, 
 def test_ctrl_c_ends_the_page_with_the_run_whoever_looks(tmp_path: Path, mongo_uri: str) -> None:
     """One viewer reads, another has stopped reading."""
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
+    with launched(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
         url = address_of(command)
         deaf = socket.create_connection(("127.0.0.1", int(url.split("/")[2].rpartition(":")[2])))
         deaf.sendall(f"GET /{url.split('/')[3]}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_the_page_with_the_run_whoever_looks(tmp_path: Path, mongo_u
 
 def test_a_launcher_that_is_killed_takes_the_page_with_it(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
+    with launched(tmp_path, mongo_uri, *ARGUMENTS, "--serve", "--out", out) as command:
         url = address_of(command)
         asks(url)
         command.kill()
@@ -150,9 +150,9 @@ def test_a_run_that_goes_on_can_be_viewed_from_elsewhere_and_so_can_one_that_is_
     tmp_path: Path, mongo_uri: str
 ) -> None:
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *ARGUMENTS, "--out", out) as run:
+    with launched(tmp_path, mongo_uri, *ARGUMENTS, "--out", out) as run:
         wait_until(lambda: (out / "warehouse" / "history.jsonl").exists(), PATIENCE_S)
-        with launch(tmp_path, None, "view", out) as view:
+        with launched(tmp_path, None, "view", out) as view:
             url = address_of(view)
             assert asks_for(url, do="kill", name="trader0")[0] == 403
             last: dict[str, Any] = {}
@@ -165,7 +165,7 @@ def test_a_run_that_goes_on_can_be_viewed_from_elsewhere_and_so_can_one_that_is_
             view.send_signal(signal.SIGINT)
             assert ended(view)[::2] == (0, "")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    with launch(tmp_path, None, "view", out) as view:
+    with launched(tmp_path, None, "view", out) as view:
         url = address_of(view)
         assert '"verdict":"held"' in asks(url)[1]
         view.send_signal(signal.SIGINT)
@@ -189,7 +189,7 @@ def test_a_view_of_nothing_is_one_line_and_status_2(arguments: list[str], compla
 
     (tmp_path / "run").mkdir()
     save(a_plan(peers=4, traders=1), tmp_path / "run" / "bazaar.json")
-    with launch(tmp_path, None, "view", *arguments) as command:
+    with launched(tmp_path, None, "view", *arguments) as command:
         status, said, complained = ended(command)
     assert (status, said, complained.count("\n")) == (2, "", 1)
     assert complaint in complained
