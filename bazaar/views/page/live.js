@@ -108,6 +108,7 @@ async function act(what) {
 // ------------------------------------------------------------------------------------------------ all of it
 function beLive() {
   $("ask").hidden = false;
+  $("order").placeholder = `${SCENE.peers.find((peer) => peer.role === "buyer").name}-0`;
   $("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     askFor($("order").value.trim());
