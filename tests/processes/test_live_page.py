@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 
 from bazaar.control.live_page import Address, LivePage
+from bazaar.protocol.plan import save
 from bazaar.runtime.runclock import start_clock
+from tests.builders import a_plan
 from tests.processes.command import Command, ended, launched, processes_of
 from tests.waiting import wait_until
 
@@ -55,8 +58,14 @@ def asks_for(url: str, **wish: object) -> tuple[int, str]:
 def assert_nothing_left(tmp_path: Path, url: str) -> None:
     wait_until(lambda: not processes_of(tmp_path), 20.0)
     port = int(url.split("/")[2].rpartition(":")[2])
-    with socket.create_server(("127.0.0.1", port)):
-        pass  # it is free
+
+    def free() -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            return True
+        return False
+
+    wait_until(free, 20.0)
 
 
 def verdict(out: Path) -> str:
@@ -156,9 +165,11 @@ def test_a_run_that_goes_on_can_be_viewed_from_elsewhere_and_so_can_one_that_is_
             url = address_of(view)
             assert asks_for(url, do="kill", name="trader0")[0] == 403
             last: dict[str, Any] = {}
+            stopped = False
             for last in news_of(url):
-                if not last["over"] and last["state"]["opening"] is not None:
+                if not stopped and last["state"]["opening"] is not None:
                     run.send_signal(signal.SIGINT)
+                    stopped = True
             assert (last["over"], last["summary"]["verdict"]) == (True, "held")
             assert ended(run)[0] == 0
             assert asks(f"{url}report.html")[1] == (out / "report.html").read_text(encoding="utf-8")
@@ -184,9 +195,6 @@ def test_a_run_that_goes_on_can_be_viewed_from_elsewhere_and_so_can_one_that_is_
     ],
 )
 def test_a_view_of_nothing_is_one_line_and_status_2(arguments: list[str], complaint: str, tmp_path: Path) -> None:
-    from bazaar.protocol.plan import save
-    from tests.builders import a_plan
-
     (tmp_path / "run").mkdir()
     save(a_plan(peers=4, traders=1), tmp_path / "run" / "bazaar.json")
     with launched(tmp_path, None, "view", *arguments) as command:
