@@ -139,7 +139,9 @@ def test_one_kills_a_trader_and_sees_it_fall_its_seat_change_and_the_verdict_hol
         trader.click()
         expect(page.locator("#chosen")).to_contain_text(f"{name}: a ")
         page.get_by_role("button", name=f"kill: {name}").click()
-        expect(page.locator("#answer")).to_have_text(f"kill {name}: done")
+        expect(page.locator("#answer")).to_have_text(
+            f"kill {name}: done. The others notice after 2 s without a sign of life."
+        )
         fallen = page.locator("g.peer.dead")
         expect(fallen.locator(".name")).to_have_text(name)
         expect(page.locator("#feed")).to_contain_text(f"Fault: kill:{name}@")

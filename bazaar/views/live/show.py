@@ -53,7 +53,8 @@ class Show:
         self._encoded: dict[tuple[int, ...], bytes] = {}  # of this version
         self._viewers: list[_Viewer] = []
         self._telling = threading.Lock()  # a story reads all histories: one at a time
-        live = {"acts": acts, "pause_s": PAUSE_FOR * plan.settings.suspect_after_s, "folder": str(run)}
+        suspect_s = plan.settings.suspect_after_s
+        live = {"acts": acts, "suspect_s": suspect_s, "pause_s": PAUSE_FOR * suspect_s, "folder": str(run)}
         data: Mapping[str, Any] = {"scene": scene(plan)} if not over else {**content(run, plan), **outcome(run)}
         self.page = page({**data, "live": live}).encode()
         """The page, as HTML."""

@@ -82,15 +82,16 @@ function drawActs() {
     const words = what === "pause" ? `pause ${DATA.live.pause_s} s` : what;
     buttons.set(what, html("button", { type: "button", title: why, disabled: "", onclick: () => act(what) }, words));
   }
-  $("acts").append(html("p", {}, "Do something to it:"), ...buttons.values(), html("p", { id: "answer", role: "status" }),
-    html("p", { class: "key" }, "These are no peers, but can be hit, too: ", ...OTHERS.flatMap((name) => [html("button", { type: "button", onclick: () => choosePeer(name) }, name), " "])));
+  $("acts").append(html("p", { id: "whom" }), ...buttons.values(), html("p", { id: "answer", role: "status" }),
+    html("p", { class: "key" }, "Not in the graph, but you can choose them, too: ", ...OTHERS.flatMap((name) => [html("button", { type: "button", onclick: () => choosePeer(name) }, name), " "])));
   $("acts").hidden = false;
-  $("chosen").textContent = "Choose a peer in the graph: then you can kill it, stop it, and see how the others get along.";
+  $("chosen").textContent = "Choose a peer in the graph: then you can kill or pause it, and see how the others get along. Try a trader.";
 }
 
 // What can be done depends on the state now, whatever moment is shown.
 function offerActs() {
   const now = standing(run.end).get(chosenPeer) ?? { seat: null, life: "up" };
+  if (buttons.size) $("whom").textContent = `Do to ${chosenPeer}:`;
   for (const [what, button] of buttons) {
     const can = ACTS[what].can(now) && !(OTHERS.includes(chosenPeer) && what === "restart");
     button.disabled = !can;
@@ -99,10 +100,11 @@ function offerActs() {
 }
 
 async function act(what) {
-  const name = chosenPeer;
+  const name = chosenPeer, isTrader = standing(run.end).get(name)?.seat;
   const wish = { do: what, name, ...(what === "pause" ? { for_s: DATA.live.pause_s } : {}) };
   const said = await fetch("fault", { method: "POST", body: JSON.stringify(wish) }).then((answer) => answer.text(), () => "the run does not answer any more");
-  $("answer").textContent = `${what} ${name}: ${said}`;
+  const then = said === "done" && isTrader && (what === "kill" || what === "pause") ? `. The others notice after ${DATA.live.suspect_s} s without a sign of life.` : "";
+  $("answer").textContent = `${what} ${name}: ${said}${then}`;
 }
 
 // ------------------------------------------------------------------------------------------------ all of it
