@@ -515,12 +515,13 @@ class Fell(Event, frozen=True):
 
 
 class Fault(Event, frozen=True):
-    """The launcher injected a fault that the settings ask for: into a process or, in a simulation, into links."""
+    """The launcher injected a fault that the settings, or somebody at the live page, asked for. A simulation also has faults
+    of links."""
 
     fault: str
     """The fault as it is written on the command line, `kill:trader1@5`."""
     fault_kind: str
-    """`kill`, `pause`, `restart`, `resign`; in a simulation some others."""
+    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; in a simulation some others."""
     name: str
     """The process that was hit; the first of `names`."""
     for_s: float

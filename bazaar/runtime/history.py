@@ -224,31 +224,6 @@ def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
     return ()
 
 
-class Tail:
-    """The end of a history that grows: the lines that have come since the last look."""
-
-    def __init__(self, path: Path) -> None:
-        """The file may not exist yet."""
-        self._path = path
-        self._read = 0
-
-    def new(self, most_bytes: int) -> list[bytes]:
-        """The next whole lines: at most so many bytes, but at least one line if there is one. The next look has the rest.
-
-        Raises `OSError` if the file is gone, or cannot be read.
-        """
-        if not self._read and not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            data = file.read(most_bytes)
-            while b"\n" not in data and (more := file.read(most_bytes)):
-                data += more
-        data = data[: data.rfind(b"\n") + 1]
-        self._read += len(data)
-        return data.splitlines()
-
-
 def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     """What a process can know of its former life."""
     lives, clock, placed, credited, seated = 0, 0, 0, set(), set()

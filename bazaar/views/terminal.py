@@ -23,8 +23,9 @@ from bazaar.control.launcher import Bazaar
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
-from bazaar.runtime.history import HISTORY_FILE, LAUNCHER, Recorded, Tail, decode_line
+from bazaar.runtime.history import HISTORY_FILE, LAUNCHER, Recorded, decode_line
 from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.tail import Tail
 from bazaar.views.board import Cropped, room, rows
 from bazaar.views.course import Course
 from bazaar.views.narration import Narrator

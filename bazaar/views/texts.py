@@ -35,13 +35,13 @@ from bazaar.runtime.history import (
     BLOCK_BYTES,
     HISTORY_FILE,
     Recorded,
-    Tail,
     by_time,
     decode_line,
     histories_of,
     only,
 )
 from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.tail import Tail
 from bazaar.views.caches import Caches
 from bazaar.views.narration import Narrator
 

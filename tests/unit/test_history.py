@@ -17,7 +17,6 @@ from bazaar.runtime.history import (
     HISTORY_FILE,
     History,
     HistoryFile,
-    Tail,
     by_time,
     decode_line,
     encode_line,
@@ -287,36 +286,3 @@ def test_a_former_life_is_remembered_from_what_is_sound(tmp_path: Path) -> None:
     history = History(tmp_path, "buyer0")
     assert (history.former_life.clock, history.former_life.placed) == (9, 1)
     history.close()
-
-
-# ------------------------------------------------------------------------------------------- while it grows
-def test_a_tail_has_what_has_come_since_the_last_look(tmp_path: Path) -> None:
-    path = tmp_path / HISTORY_FILE
-    tail = Tail(path)
-    assert tail.new(100) == []  # there is no file yet
-    path.write_bytes(b"one\ntwo\nthr")
-    assert tail.new(100) == [b"one", b"two"]
-    assert tail.new(100) == []  # a line that is being written is left out
-    with path.open("ab") as file:
-        file.write(b"ee\n")
-    assert tail.new(100) == [b"three"]
-
-
-def test_a_tail_comes_in_pieces_but_a_line_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / HISTORY_FILE
-    path.write_bytes(b"1\n2\n" + b"a long one, longer than a piece\n" + b"3\n")
-    tail = Tail(path)
-    looks = [tail.new(5) for _ in range(4)]
-    assert looks[0] == [b"1", b"2"]
-    assert looks[1][0] == b"a long one, longer than a piece"
-    assert [line for look in looks for line in look][2:] == [b"a long one, longer than a piece", b"3"]
-
-
-def test_a_tail_that_is_gone_is_no_empty_one(tmp_path: Path) -> None:
-    path = tmp_path / HISTORY_FILE
-    path.write_bytes(b"one\n")
-    tail = Tail(path)
-    tail.new(100)
-    path.unlink()
-    with pytest.raises(FileNotFoundError):
-        tail.new(100)
