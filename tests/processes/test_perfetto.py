@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,15 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Frame, Page, sync_playwright
+from playwright.sync_api import Frame, Page
 
 from create_bazaar import HELD, main
 from tests.builders import leave_behind
-from tests.needs import need
+from tests.processes.browsing import open_browser
 from tests.simulation import run
 from tests.waiting import wait_until
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 LOADING_S = 60.0
 ASK = """async (queries) => {
     const trace = self.AppImpl?.instance.trace ?? self.app?.trace ?? self.app?._currentTrace;
@@ -83,21 +81,17 @@ def asked(page: Page) -> dict[str, Any]:
 
 
 def test_perfetto_sees_every_event_order_and_message(tmp_path: Path) -> None:
-    chromium = next(filter(None, map(shutil.which, NAMES)), None)
-    need(chromium, "Chromium", "install the system's package chromium")
     _, evidence, _ = run("faults", 5)
     (tmp_path / "run").mkdir()
     out = leave_behind(tmp_path / "run", evidence.plan, evidence.entries, evidence.histories)
     assert main(["trace", "--to", "perfetto", str(out)]) == HELD
     trace = out / "trace.perfetto.json"
     events = Counter(event["ph"] for event in json.loads(trace.read_bytes())["traceEvents"])
-    with viewer(trace) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with viewer(trace) as address, open_browser() as browser:
         page = browser.new_page()
         page.route(lambda url: not url.startswith(address), lambda route: route.abort())
         page.goto(address)
         seen = asked(page)
-        browser.close()
     assert seen["lost"] == []
     assert seen["slices"] == [["event", str(events["X"])], ["order", str(events["b"])]]
     assert seen["arrows"] == [[str(events["s"])]]
