@@ -109,7 +109,9 @@ class Task:
         words = self._complained.decode(errors="replace").strip()
         if words:
             return words.rpartition("\n")[2]
-        return "it was killed" if self.status is not None and self.status < 0 else f"status {self.status}"
+        if self.status is None:
+            return f"it was not ready {DRAWING_PATIENCE_S:g} s after all else"
+        return "it was killed" if self.status < 0 else f"status {self.status}"
 
     def _hear(self) -> None:
         """Reads what the program has printed since the last call."""

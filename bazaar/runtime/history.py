@@ -169,6 +169,10 @@ class HistoryFile:
                         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                             yield _decoder.decode(line)
 
+    def size(self) -> int:
+        """The number of bytes; 0 if there is no file."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
     def length(self) -> int:
         """The number of lines, counted in a small part of the time that it takes to read them."""
         return sum(1 + block.count(b"\n") for block in self._blocks())
