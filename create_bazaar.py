@@ -21,6 +21,7 @@ from bazaar.analysis.judgement import plan_of
 from bazaar.control import interrupts
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
+from bazaar.control.live_page import Address, LivePage
 from bazaar.control.options import Parser, add_options, take_settings
 from bazaar.control.planning import draw_plan
 from bazaar.protocol.faults import FORM, Fault, parse_faults
@@ -30,6 +31,8 @@ from bazaar.setup.doctor import files_needed
 from bazaar.views import explaining
 from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
+from bazaar.views.texts import UNFINISHED
+from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
@@ -37,8 +40,11 @@ RUNS = Path("runs")
 PRIVATE = 0o077  # only the user can read the run's files, whatever the shell's umask
 
 
-def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
-    """The settings, the folder for the run, and the faults. Raises `UsageError`."""
+def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str | None]:
+    """The settings, the run's folder, the faults, whether to be quiet, and where the live page is to be (None: nowhere).
+
+    Raises `UsageError`.
+    """
     parser = Parser(
         prog="bash run.sh",
         description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
@@ -54,15 +60,26 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault]]:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)"
     )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the verdict, in one line, and errors")
+    parser.add_argument(
+        "--serve",
+        nargs="?",
+        const="0",
+        metavar="PORT",
+        help="a page that shows the run live in a browser, with buttons for faults: PORT or ADDRESS:PORT "
+        "(default: a free port, on loopback)",
+    )
     parser.add_argument("--version", action="version", version=f"bazaar {__version__}")
     options = parser.read(arguments)
     out: Path | None = options.pop("out")
     faults: list[str] = options.pop("fault")
+    quiet: bool = options.pop("quiet")
+    serve: str | None = options.pop("serve")
     options["host"], options["port"] = options["host"] or (None, None)
     given = {"seed": random.SystemRandom().randrange(10_000), **take_settings(options)}
     settings = with_pace(**given)
     out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
-    return settings, out, parse_faults(faults, draw_plan(settings))
+    return settings, out, parse_faults(faults, draw_plan(settings)), quiet, serve
 
 
 def _from_here(path: Path) -> Path:
@@ -120,9 +137,21 @@ def main(arguments: list[str]) -> int:
 
 def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
     """Runs a bazaar and judges it."""
-    settings, out, faults = parse(arguments)
+    settings, out, faults, terminal.quiet, serve = parse(arguments)
     _allow_files(files_needed(settings.peers))
-    with Bazaar(settings, out, os.environ.get("BAZAAR_MONGO_URI", "").strip() or None, terminal.show) as bazaar:
+    with contextlib.ExitStack() as stack:
+        live = None
+        if serve is not None:
+            live = stack.enter_context(LivePage(Address(serve, "--serve"), terminal.complain))
+            terminal.say(f"The live page: {live.url}")
+
+        def watch(bazaar: Bazaar) -> None:
+            terminal.show(bazaar)
+            if live is not None:
+                live.look(bazaar)
+
+        uri = os.environ.get("BAZAAR_MONGO_URI", "").strip() or None
+        bazaar = stack.enter_context(Bazaar(settings, out, uri, watch))
         bazaar.injector.schedule(faults)
         return run(bazaar, terminal)
 
@@ -167,7 +196,8 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
     out = _run_of("judge", arguments)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
-    tells, draws = not (out / "output.txt").exists(), not (out / "timeline.png").exists()
+    tells = not (out / "output.txt").exists() or (out / UNFINISHED).exists()
+    draws = not (out / "timeline.png").exists()
     judging = Judging(out, tells, draws)
     try:
         judgement = judging.run(lambda share: terminal.judging(out, share))
@@ -191,7 +221,32 @@ def report(arguments: list[str], terminal: Terminal) -> int:
     return HELD
 
 
-VERBS: dict[str, Callable[[list[str], Terminal], int]] = {"judge": judge, "explain": explain, "report": report}
+def trace(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh trace --to shiviz|perfetto [RUN]`: writes a space-time trace, and says what is in it."""
+    request = tracing.parse(arguments)
+    run = _from_here(request.run or RUNS / "latest")
+    terminal.say(tracing.trace(request, run, lambda share: terminal.at_work("tracing", share)))
+    return HELD
+
+
+def view(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh view [RUN]`: shows a run in a browser, also one that goes on, until Ctrl-C."""
+    from bazaar.views.live import viewing  # the HTTP server is slow to import
+
+    wanted = viewing.parse(arguments)
+    out = _from_here(wanted.run or RUNS / "latest")
+    with contextlib.suppress(KeyboardInterrupt):
+        viewing.serve(out, wanted.port, lambda url: terminal.say(f"{out} is shown until Ctrl-C at {url}"))
+    return HELD
+
+
+VERBS: dict[str, Callable[[list[str], Terminal], int]] = {
+    "judge": judge,
+    "explain": explain,
+    "report": report,
+    "trace": trace,
+    "view": view,
+}
 """What the first word can be instead of a host."""
 
 

@@ -1,8 +1,9 @@
 """Records a real run of the bazaar as an animated SVG:  .venv/bin/python docs/record.py
 
-The script runs `create_bazaar.py` on a pseudo-terminal, keeps each line that the run prints with its time and its colours,
-and writes one picture that scrolls through them at the run's own speed. The picture fetches nothing and runs no script: it
-is text, and one CSS animation. `--still S` writes what is to be seen S seconds after the start, without the animation.
+The script runs `create_bazaar.py` on a pseudo-terminal, and keeps each line that the run prints with its time and its colours.
+It writes one picture that scrolls through them at the run's own speed, above the pinned board as it was at each moment. The
+picture fetches nothing and runs no script: it is text, and two CSS animations. `--still S` writes what is to be seen S seconds
+after the start, without the animation.
 """
 
 from __future__ import annotations
@@ -34,20 +35,25 @@ STEP_S = 0.1  # lines that come within one step scroll together
 HOLD_S = 7.0  # the summary stays for so long before the picture begins again
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
-ERASE_ABOVE = b"\x1b[1A\x1b[2K"  # how the progress bar takes itself away at the end
+BOARD_ROWS = 5  # three seats, the goods, the progress
+BOARD_STEP_S = 0.5  # the board is drawn more often than anyone can read
+ERASE_ABOVE = b"\x1b[1A\x1b[2K"  # how the board takes a row of itself away before it is drawn anew
 
 Line = tuple[float, Text]
 """Seconds since the command was given, and what was printed."""
+Board = tuple[float, list[Text]]
+"""Seconds since the command was given, and the rows of the pinned board from then on."""
 
 
-def record(arguments: list[str], out: Path) -> list[Line]:
-    """The lines of a run, as its terminal had them when all was over; a progress bar that was overwritten is not there."""
+def record(arguments: list[str], out: Path) -> tuple[list[Line], list[Board]]:
+    """The lines of a run, as its terminal had them when all was over, and the boards that were pinned below them."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     command = [sys.executable, str(ROOT / "create_bazaar.py"), *arguments, "--out", str(out)]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
     start = time.monotonic()
     lines = [(0.0, Text(f"$ bash run.sh {' '.join(arguments)}", style="bold"))]
+    boards: list[Board] = []
     rest = b""
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment, cwd=ROOT):
         os.close(its)
@@ -55,10 +61,12 @@ def record(arguments: list[str], out: Path) -> list[Line]:
             *whole, rest = (rest + data).split(b"\n")
             at_s = time.monotonic() - start
             for line in whole:
-                if ERASE_ABOVE in line:
-                    lines.pop()
+                if erased := line.count(ERASE_ABOVE):
+                    lowest = Text.from_ansi(line.partition(b"\r")[0].decode())
+                    boards.append((lines[-erased][0], [*(row for _, row in lines[-erased:]), lowest][:BOARD_ROWS]))
+                    del lines[-erased:]
                 lines.append((at_s, Text.from_ansi(line.rstrip(b"\r").decode())))
-    return lines
+    return lines, [*boards, (time.monotonic() - start, [])]
 
 
 def _read(terminal: int) -> bytes:
@@ -68,44 +76,60 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def animated(lines: list[Line]) -> str:
-    """The picture of all lines, scrolled by an animation."""
+def animated(lines: list[Line], boards: list[Board]) -> str:
+    """The picture of all lines and boards, moved by an animation."""
     total_s = lines[-1][0] + HOLD_S
     steps = [(at_s, len(list(group))) for at_s, group in groupby(lines, key=lambda line: line[0] // STEP_S * STEP_S)]
     frames, shown = [], 0
     for at_s, count in steps:
         shown += count
         frames.append(f"{at_s / total_s:.3%} {{ transform: translateY({_shift(shown)}px) }}")
+    chosen = [next(group) for _, group in groupby(boards, key=lambda board: board[0] // BOARD_STEP_S)]
+    places = [
+        f"{at_s / total_s:.3%} {{ transform: translateY({-number * BOARD_ROWS * LINE_H}px) }}"
+        for number, (at_s, _) in enumerate(chosen)
+    ]
+    last = -(len(chosen) - 1) * BOARD_ROWS * LINE_H
     style = (
-        f"@keyframes scroll {{ {' '.join(frames)} }}\n"
+        f"@keyframes scroll {{ {' '.join(frames)} }}\n@keyframes change {{ {' '.join(places)} }}\n"
         f"#lines {{ transform: translateY({_shift(len(lines))}px); animation: scroll {total_s:.1f}s step-end infinite }}\n"
-        "@media (prefers-reduced-motion: reduce) { #lines { animation: none } }"
+        f"#board {{ transform: translateY({last}px); animation: change {total_s:.1f}s step-end infinite }}\n"
+        "@media (prefers-reduced-motion: reduce) { #lines, #board { animation: none } }"
     )
-    return _picture(lines, style)
+    return _picture(lines, chosen, style)
 
 
-def still(lines: list[Line], at_s: float) -> str:
+def still(lines: list[Line], boards: list[Board], at_s: float) -> str:
     """The picture at one moment."""
     seen = [line for line in lines if line[0] <= at_s]
-    return _picture(lines, f"#lines {{ transform: translateY({_shift(len(seen))}px) }}")
+    board = [board for board in boards if board[0] <= at_s][-1:]
+    return _picture(lines, board, f"#lines {{ transform: translateY({_shift(len(seen))}px) }}")
 
 
 def _shift(shown: int) -> int:
-    """How far down the lines are moved so that the last of `shown` is in the lowest row, as on a full terminal."""
-    return (ROWS - shown) * LINE_H
+    """How far down the lines are moved so that the last of `shown` is in the row above the board, as on a full terminal."""
+    return (ROWS - BOARD_ROWS - shown) * LINE_H
 
 
-def _picture(lines: list[Line], style: str) -> str:
+def _picture(lines: list[Line], boards: list[Board], style: str) -> str:
     width, height = round(COLUMNS * CELL_W + 2 * MARGIN), ROWS * LINE_H + 2 * MARGIN
+    pinned = BOARD_ROWS * LINE_H
     console = Console(width=COLUMNS, color_system="truecolor", file=sys.stderr)
     texts = "\n".join(_text(console, line, number * LINE_H) for number, (_, line) in enumerate(lines))
+    rows = "\n".join(
+        _text(console, row, number * pinned + place * LINE_H)
+        for number, (_, board) in enumerate(boards)
+        for place, row in enumerate(board)
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">\n'
         "<title>A run of the bazaar, as its terminal shows it</title>\n"
         f"<style>\ntext {{ font: 12px {FONT}; white-space: pre }}\n{style}\n</style>\n"
         f'<rect width="{width}" height="{height}" rx="8" fill="#0c0c0c"/>\n'
-        f'<svg x="{MARGIN}" y="{MARGIN}" width="{width - 2 * MARGIN}" height="{height - 2 * MARGIN}">\n'
-        f'<g id="lines" fill="#d9d9d9">\n{texts}\n</g></svg></svg>\n'
+        f'<svg x="{MARGIN}" y="{MARGIN}" width="{width - 2 * MARGIN}" height="{height - 2 * MARGIN - pinned}">\n'
+        f'<g id="lines" fill="#d9d9d9">\n{texts}\n</g></svg>\n'
+        f'<svg x="{MARGIN}" y="{height - MARGIN - pinned}" width="{width - 2 * MARGIN}" height="{pinned}">\n'
+        f'<g id="board" fill="#d9d9d9">\n{rows}\n</g></svg></svg>\n'
     )
 
 
@@ -132,8 +156,9 @@ def main() -> None:
     parser.add_argument("arguments", nargs="*", default=ARGUMENTS.split(), help=f"of bash run.sh; default: {ARGUMENTS}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bazaar-") as folder:
-        lines = record(options.arguments, Path(folder, "run"))
-    options.to.write_text(animated(lines) if options.still is None else still(lines, options.still), encoding="utf-8")
+        lines, boards = record(options.arguments, Path(folder, "run"))
+    picture = animated(lines, boards) if options.still is None else still(lines, boards, options.still)
+    options.to.write_text(picture, encoding="utf-8")
     print(f"wrote {options.to}: {len(lines)} lines in {lines[-1][0]:.1f} s, {options.to.stat().st_size // 1024} kB")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,14 +11,15 @@ import msgspec
 from bazaar.control.planning import draw_plan
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import Noted, Turn
-from bazaar.protocol.entries import DepositEntry, Sale
+from bazaar.protocol.entries import AnyEntry, DepositEntry, Sale
 from bazaar.protocol.events import KINDS, Event
 from bazaar.protocol.goods import Bench, Item, Lot, Order, Seat
 from bazaar.protocol.messages import AnyMessage
-from bazaar.protocol.plan import Plan
+from bazaar.protocol.plan import Plan, save
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.protocol.wire import Delivery, Letter
-from bazaar.runtime.history import Recorded, recorded
+from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line, recorded
+from bazaar.runtime.ledger_file import LEDGER_FILE
 from peers.role import Role
 
 
@@ -133,6 +136,18 @@ def a_line(
 ) -> Recorded[Event]:
     """A line of a history."""
     return recorded(at, process, Noted(clock, an_event(kind, facts), source, sent or 0))
+
+
+def leave_behind(
+    folder: Path, plan: Plan, entries: Iterable[AnyEntry], histories: Mapping[str, Iterable[Recorded[Event]]]
+) -> Path:
+    """Makes `folder` the folder of a run that left these records."""
+    save(plan, folder / "bazaar.json")
+    (folder / LEDGER_FILE).write_bytes(msgspec.json.Encoder().encode_lines(entries))
+    for name, history in histories.items():
+        (folder / name).mkdir()
+        (folder / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, history)))
+    return folder
 
 
 class Stage:

@@ -89,7 +89,13 @@ def faults_of(histories: Histories) -> list[Fault]:
 
 
 def _add(faults: list[Fault], at: float, done: events.Fault, seated: set[str]) -> None:
+    """Adds the fault. `resume` is none of its own: it makes the pause shorter."""
     names = done.names or (done.name,)
+    if done.fault_kind == "resume":
+        for fault in faults:
+            if fault.kind == "pause" and fault.names == names:
+                fault.for_s = min(fault.for_s, round(at - fault.at, 3))
+        return
     _end(faults, names, at)
     is_trader = not seated.isdisjoint(names)
     faults.append(Fault(done.fault, done.fault_kind, names, at, done.for_s, is_trader))

@@ -1,6 +1,6 @@
 """Judges a run from its folder alone.
 
-`python -m bazaar.analysis.judgement RUN` writes `audit.json` and `summary.json`.
+`python -m bazaar.analysis.judgement RUN` writes `audit.json`, `summary.json` and `orders.csv`.
 
 Anybody can judge a run at any time, as often as they like, on any machine: the folder holds all that is needed, and the
 same folder gives the same bytes. A run whose launcher was killed can be judged, too. A run whose files were changed since
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,9 @@ from pathlib import Path
 import msgspec
 
 from bazaar.analysis.audit import MOST_STORIES, Evidence, NoRun, Report, judge_run
+from bazaar.analysis.order_table import ORDERS_FILE, table_of
 from bazaar.analysis.seal import SEAL_FILE, broken, seal
+from bazaar.analysis.stories import Run
 from bazaar.analysis.summary import Summary, summarize
 from bazaar.protocol.events import Event
 from bazaar.protocol.plan import Plan, load
@@ -61,8 +64,16 @@ def plan_of(run: Path) -> Plan:
     raise UsageError(f"{run} is no run's folder ({reason}); give one, such as runs/latest")
 
 
-def judged(run: Path) -> Judgement:
+def run_in(folder: str | os.PathLike[str]) -> Run:
+    """The records of the run in this folder. Raises `UsageError` if there is none."""
+    folder = Path(folder)
+    plan = plan_of(folder)
+    return Run(plan, KeptLedger(folder), histories_of(folder, plan.names))
+
+
+def judged(folder: str | os.PathLike[str]) -> Judgement:
     """Judges a run and writes its files. Raises `UsageError`, in one line, and changes nothing if it cannot be judged."""
+    run = Path(folder)
     plan = plan_of(run)
     if (change := broken(run)) is not None:
         raise UsageError(
@@ -74,18 +85,15 @@ def judged(run: Path) -> Judgement:
         raise UsageError(str(error)) from None
     histories = histories_of(run, plan.names)
     damage = dict(itertools.islice(_damage(histories), MOST_STORIES))
+    readable: Mapping[str, Iterable[Recorded[Event]]] = histories
     if damage:
         report = _doubted(report, damage)
-        summary = _summary(run, plan, report, {name: Sound(history) for name, history in histories.items()})
-    else:
-        summary = _summary(run, plan, report, histories)
-    unmade = tuple(_written(run, [("audit.json", report), ("summary.json", summary)]))
+        readable = {name: Sound(history) for name, history in histories.items()}
+    evidence = Evidence(plan, KeptLedger(run), readable, None)
+    summary = summarize(evidence, report, launch_of(run, readable))
+    unmade = tuple(_written(run, report, summary, Run(plan, evidence.entries, readable)))
     seal(run)
     return Judgement(summary, report, unmade)
-
-
-def _summary(run: Path, plan: Plan, report: Report, histories: Mapping[str, Iterable[Recorded[Event]]]) -> Summary:
-    return summarize(Evidence(plan, KeptLedger(run), histories, None), report, launch_of(run, histories))
 
 
 def launch_of(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:
@@ -125,12 +133,20 @@ def _say(share: float) -> None:
     print(f"{share:.3f}", flush=True)
 
 
-def _written(run: Path, records: Iterable[tuple[str, msgspec.Struct]]) -> Iterator[str]:
+def _written(run: Path, report: Report, summary: Summary, orders: Run) -> Iterator[str]:
     """Writes each file atomically. Yields a sentence for each file that could not be written."""
-    for name, record in records:
+
+    def json(record: msgspec.Struct) -> Iterator[bytes]:
+        yield msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+    for name, content in (
+        ("audit.json", json(report)),
+        ("summary.json", json(summary)),
+        (ORDERS_FILE, table_of(orders)),
+    ):
         try:
-            with in_one_piece(run / name) as draft:
-                draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+            with in_one_piece(run / name) as draft, draft.open("wb") as file:
+                file.writelines(content)
         except OSError as error:
             yield f"{name} could not be written: {error.strerror}"
 

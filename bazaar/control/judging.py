@@ -1,7 +1,8 @@
 """Judges a run that is over, narrates it, draws it and reports on it, by four processes side by side.
 
-Each process reads nothing but the run's folder, so anybody who has the folder can do the same (`bash run.sh judge`). A process
-that somebody kills is started again, once. Only the judge is needed; what the others could not make is reported.
+The narrator writes its texts already while the run goes on. Each process reads nothing but the run's folder, so anybody who
+has the folder can do the same (`bash run.sh judge`). A process that somebody kills is started again, once. Only the judge is
+needed; what the others could not make is reported.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ class Task:
         words = self._complained.decode(errors="replace").strip()
         if words:
             return words.rpartition("\n")[2]
-        return "it was killed" if self.status is not None and self.status < 0 else f"status {self.status}"
+        if self.status is None:
+            return f"it was not ready {DRAWING_PATIENCE_S:g} s after all else"
+        return "it was killed" if self.status < 0 else f"status {self.status}"
 
     def _hear(self) -> None:
         """Reads what the program has printed since the last call."""
@@ -134,18 +137,18 @@ class Judging:
         self._judge = Task(run, "bazaar.analysis.judgement", "the judgement")
         self._artist = Task(run, "bazaar.views.pictures", "a picture")
         self._reporter = Task(run, "bazaar.views.report", "the report")
-        self._others = [Task(run, "bazaar.views.narration", "a text")] * tells
+        self._others = [Task(run, "bazaar.views.texts", "a text")] * tells
         self._others += [self._artist] * draws + [self._reporter] * reports
         self._for_people = [self._artist, self._reporter]
 
     def prepare(self) -> None:
-        """Starts the artist and the reporter early.
+        """Starts all but the judge early.
 
-        The artist's libraries take longer to import than the whole bazaar takes to start. The reporter takes a while, too.
+        The narrator follows the run. The artist's libraries take longer to import than the whole bazaar takes to start, and
+        the reporter takes a while, too.
         """
-        for task in self._for_people:
-            if task in self._others:
-                task.start()
+        for task in self._others:
+            task.start()
 
     def run(self, look: Callable[[float], None]) -> Judgement:
         """Has all tasks done. Raises `UsageError` if there can be no judgement.

@@ -54,7 +54,7 @@ class Bazaar:
     def __init__(
         self,
         settings: Settings,
-        out: Path,
+        out: str | os.PathLike[str],
         mongo_uri: str | None = None,
         watch: Callable[[Bazaar], None] = lambda bazaar: None,
         pictures: bool = True,
@@ -65,16 +65,16 @@ class Bazaar:
         """
         self.settings = settings
         self.plan = draw_plan(settings)
-        self.out = out
+        self.out = Path(out).absolute()
         self.phase = "starting"
-        self._crew = Crew(out)
+        self._crew = Crew(self.out)
         self.processes = self._crew.members
         self._mongo_uri = mongo_uri
-        self.mongod = Mongod(out / "mongodb")
+        self.mongod = Mongod(self.out / "mongodb")
         self.injector = Injector(self)
-        self._database = database_of(out)
+        self._database = database_of(self.out)
         self._watch = watch
-        self._judging = Judging(out, tells=pictures, draws=pictures, reports=pictures)
+        self._judging = Judging(self.out, tells=pictures, draws=pictures, reports=pictures)
         self._lock: int | None = None
         self._logbook: Logbook | None = None
         self._port = ""

@@ -299,6 +299,13 @@ class ReadyForRegistration(Event, frozen=True):
     """A newly elected trader takes deposits from now on."""
 
 
+class WarmingUp(Event, frozen=True):
+    """The traders are elected, and one of them waits before it opens, while the sellers bring their first goods."""
+
+    for_s: float
+    """How long it waits. It waits longer for a seller that is late."""
+
+
 class Opened(Event, frozen=True):
     """A trader serves orders from now on."""
 
@@ -546,12 +553,13 @@ class Fell(Event, frozen=True):
 
 
 class Fault(Event, frozen=True):
-    """The launcher injected a fault that the settings ask for: into a process or, in a simulation, into links."""
+    """The launcher injected a fault that the settings, or somebody at the live page, asked for. A simulation also has faults
+    of links."""
 
     fault: str
     """The fault as it is written on the command line, `kill:trader1@5`."""
     fault_kind: str
-    """`kill`, `pause`, `restart`, `resign`; in a simulation some others."""
+    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; in a simulation some others."""
     name: str
     """The process that was hit; the first of `names`."""
     for_s: float

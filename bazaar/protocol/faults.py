@@ -42,7 +42,7 @@ def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
         if drawn := re.fullmatch(r"random:([0-9]{1,3})", text):
             faults += _draw(int(drawn[1]), plan)
         else:
-            faults.append(_parse(text, plan))
+            faults.append(parse_fault(text, plan))
     faults.sort(key=lambda fault: fault.at_s)
     dead: set[str] = set()
     for fault in faults:
@@ -55,7 +55,8 @@ def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
     return faults
 
 
-def _parse(text: str, plan: Plan) -> Fault:
+def parse_fault(text: str, plan: Plan) -> Fault:
+    """The fault of this text. Raises `UsageError` for a fault that is impossible in this plan's bazaar."""
     match = re.fullmatch(
         r"(kill|pause|restart|resign):(\w{1,60})@([0-9]{1,6}(?:\.[0-9]{1,9})?)(?:\+([0-9]{1,6}(?:\.[0-9]{1,9})?))?",
         text,

@@ -7,7 +7,7 @@ that are left out are counted by kind. So the memory is bounded, except for the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -87,6 +87,22 @@ class Course:
         self._stock: Counter[str] = Counter()
         self._seats: dict[str, int] = {}
         self._narrator = Narrator()
+
+    # ------------------------------------------------------------------------------------------- by now
+    @property
+    def seats(self) -> Mapping[str, int]:
+        """The seat of each trader, by its name as a peer."""
+        return self._seats
+
+    @property
+    def queue(self) -> Mapping[str, int]:
+        """The number of orders that wait, by peer."""
+        return self._queue
+
+    @property
+    def stock(self) -> Mapping[str, int]:
+        """The number of units in the warehouse, by item."""
+        return self._stock
 
     # --------------------------------------------------------------------------------------- taking in
     def add(self, line: Recorded[Event]) -> None:

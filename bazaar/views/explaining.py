@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from bazaar.analysis.judgement import plan_of
+from bazaar.analysis.judgement import run_in
 from bazaar.analysis.stories import PICKS, WORDS, Run, Story, explain, names_like, pick
 from bazaar.control.options import Parser
 from bazaar.control.spelling import did_you_mean
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import run_folder
-from bazaar.runtime.history import histories_of
-from bazaar.runtime.ledger_file import KeptLedger
 
 
 class Question(NamedTuple):
@@ -51,10 +49,9 @@ def parse(arguments: Sequence[str]) -> Question:
 
 def explained(question: Question, out: Path) -> str:
     """The text to print. Raises `UsageError` if there is no such order, or if the run does not exist or still goes on."""
-    plan = plan_of(out)
+    run = run_in(out)
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), then its orders can be explained")
-    run = Run(plan, KeptLedger(out), histories_of(out, plan.names))
     try:
         story = _story(run, question, out)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

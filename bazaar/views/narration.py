@@ -1,19 +1,15 @@
 """The table that turns events into sentences: the wording by which people know this system (requirement G).
 
-`python -m bazaar.views.narration RUN` writes the sentences of a finished run into its folder.
-
 `{me}` is the process and `{Me}` its name as a trader ("Trader1"). `{label[trader]}` is the trader's name of the peer in the
-field `trader`. All other words are the event's fields, or are made by `MADE`.
+field `trader`. `{cache}` is the print-out of the trader's cache. All other words are the event's fields, or are made by
+`MADE`.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -21,12 +17,10 @@ import msgspec
 
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
-from bazaar.protocol.goods import WAREHOUSE
-from bazaar.protocol.plan import load
-from bazaar.runtime import process
-from bazaar.runtime.history import Recorded, by_time, histories_of, only
+from bazaar.runtime.history import Recorded, by_time
+from bazaar.views.caches import Caches
 
-EVENTS_A_PIECE = 20_000
+CACHE = "{Me} cache: {cache}"
 
 Told = type[Event] | tuple[type[Event], object]
 """An event type. If its sentences depend on a field (`VARIANTS`): the type with a value of that field."""
@@ -42,6 +36,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
         "{me} is ready to trade",
     ),
     events.ReadyForRegistration: ("{Me} is ready for product registration",),
+    events.WarmingUp: ("Waiting {seconds}s before starting trading",),
     events.Registered: ("{me} registered their product {item} with {label[trader]}",),
     events.Opened: (
         "{Me} aka {me} - is ready to trade",
@@ -51,7 +46,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
     events.SellerLoop: ("Executing seller loop",),
     events.Picked: ("{me} has picked item {item} to sell",),
     events.Queued: ("{Me} got a purchase request for item {item} from {buyer}",),
-    (events.Taken, "cache"): ("{item} is served from cache by {Me}",),
+    (events.Taken, "cache"): ("{item} is served from cache by {Me}", CACHE),
     (events.Traded, "warehouse"): ("{item} is served from database by {Me}", "Current {Me} of the bazaar is {me}"),
     (events.Traded, "cache"): ("Current {Me} of the bazaar is {me}",),
     events.Shipped: ("Item {item} is shipped from inventory",),
@@ -86,6 +81,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
     (events.Started, True): ("{name} is started again",),
     events.Pushed: ("{Me} is syncing its cache with neighbor {Label[to]}",),
     events.Pulled: ("{Me} is syncing their cache with database",),
+    events.Learned: (CACHE,),
 }
 VARIANTS: dict[type[Event], str] = {
     events.Taken: "to",
@@ -115,6 +111,7 @@ MADE: dict[str, Callable[[Words, Labels], Any]] = {
     "count": lambda words, labels: len(words["traders"]),
     "traders": lambda words, labels: list(words["traders"]),
     "how": lambda words, labels: words["how"] or "was killed",  # empty if it was killed
+    "seconds": lambda words, labels: f"{words['for_s']:g}",
     "dollars": lambda words, labels: f"{words['earned_cents'] / 100:g}",
 }
 """The functions that make words which are no fields, or look different from the field. Only few sentences need one."""
@@ -138,6 +135,11 @@ class _Saying:
 
 
 _SAYINGS = {told: _Saying(templates) for told, templates in SENTENCES.items()}
+_WITHOUT_CACHE = {
+    told: _Saying([template for template in templates if template is not CACHE])
+    for told, templates in SENTENCES.items()
+    if CACHE in templates
+}
 _SILENCE = _Saying([])
 
 
@@ -167,7 +169,9 @@ def stamp(at: float) -> str:
 class Narrator:
     """Turns events into sentences. It remembers the last seat of each peer."""
 
-    def __init__(self) -> None:
+    def __init__(self, caches: Caches | None = None) -> None:
+        """With `caches` it prints the caches, too. Then it must be given all events of the run, as they tell the contents."""
+        self._caches = caches
         self._labels: dict[str, str] = {}
         self._at = 0.0
         self._stamp = stamp(0.0)
@@ -193,71 +197,15 @@ class Narrator:
         event, told = line.event, told_as(line.event)
         if isinstance(event, events.Elected):
             self._labels[line.process] = f"trader{event.seat}"
-        saying = _SAYINGS.get(told)
-        if saying is None:  # most kinds of events have no sentences
+        if self._caches is not None:
+            self._caches.take(line)
+        saying, cache = _SAYINGS.get(told, _SILENCE), ""
+        if told in _WITHOUT_CACHE:
+            cache = self._caches.printed(line.process, line.at) if self._caches is not None else ""
+            saying = saying if cache else _WITHOUT_CACHE[told]
+        if not saying.patterns:  # most kinds of events have no sentences
             return _SILENCE, {}
         words = msgspec.structs.asdict(event)
-        words["me"] = line.process
+        words["me"], words["cache"] = line.process, cache
         saying.make(words, self._labels)
         return saying, words
-
-
-class _Texts:
-    """The text files of a run. Lines are gathered, and written in large pieces."""
-
-    def __init__(self, run: Path, owners: Mapping[str, str]) -> None:
-        """`owners`: the processes that have a text file of their own, with its name."""
-        self._run = run
-        self._owners = owners
-        self._pieces: defaultdict[str, list[str]] = defaultdict(list)
-        self._begun: set[str] = set()
-
-    def add(self, process: str, lines: str) -> None:
-        """Adds lines of `process`."""
-        output = self._pieces["output"]
-        output.append(lines)
-        if process in self._owners:
-            self._pieces[self._owners[process]].append(lines)
-        if len(output) >= EVENTS_A_PIECE:
-            self.write()
-
-    def write(self) -> None:
-        """Writes the gathered lines. Before it raises `OSError` it deletes the texts: a cut-off text would look complete."""
-        try:
-            self._append()
-        except OSError:
-            for name in {*self._pieces, *self._begun}:
-                (self._run / f"{name}.txt").unlink(missing_ok=True)
-            raise
-
-    def _append(self) -> None:
-        for name, pieces in self._pieces.items():
-            with (self._run / f"{name}.txt").open("a" if name in self._begun else "w", encoding="utf-8") as file:
-                file.write("".join(pieces))
-            self._begun.add(name)
-        self._pieces.clear()
-
-
-def narrate(run: Path, peers: Iterable[str]) -> None:
-    """Writes `output.txt`, with all sentences, and a text for each trader and the warehouse into `run` (requirement A7)."""
-    histories = histories_of(run, peers).values()
-    elected = (line for history in histories for line in only(history, events.Elected))
-    owners = {line.process: f"trader{line.event.seat}" for line in elected}
-    narrator, texts = Narrator(), _Texts(run, {**owners, WAREHOUSE: WAREHOUSE})
-    try:
-        for line in by_time(histories):
-            if lines := narrator.lines(line):
-                texts.add(line.process, lines)
-    finally:  # if a history is damaged the sentences before the damage are written
-        texts.write()
-
-
-def main() -> int:
-    """Narrates the run that is named on the command line."""
-    run = Path(sys.argv[1])
-    narrate(run, load(run / "bazaar.json").names)
-    return 0
-
-
-if __name__ == "__main__":
-    process.run(main)

@@ -1,4 +1,4 @@
-"""Draws a run: `python -m bazaar.views.pictures RUN_FOLDER` draws `network.png`, and `timeline.png` when it reads a line.
+"""Draws a run: `python -m bazaar.views.pictures RUN_FOLDER` draws `network.png`, and both pictures when it reads a line.
 
 This is a program of its own because its libraries take longer to import than the whole bazaar takes to start. It imports
 them while the peers already trade. The launcher writes the line when all histories are complete. If the launcher ends,
@@ -15,15 +15,17 @@ from bazaar.runtime import process
 
 
 def main() -> int:
-    """Draws the first picture into the run's folder, and the second one on request."""
+    """Draws the graph into the run's folder; on request the graph with its traders, and the run over time."""
     from bazaar.views import (  # a slow import: by now this process ends with its launcher, even if it is stopped meanwhile
         timeline,
         topology,
     )
 
     folder = Path(sys.argv[1])
-    topology.draw(load(folder / "bazaar.json"), folder / "network.png")
+    plan = load(folder / "bazaar.json")
+    topology.draw(plan, folder / "network.png")
     if sys.stdin.readline():
+        topology.draw(plan, folder / "network.png", topology.standing(folder, plan))
         timeline.draw(folder)
     return 0
 

@@ -7,8 +7,9 @@ input says that all histories are complete. A second line says that the run is j
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from bazaar.protocol.goods import is_seller
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process, run_folder
-from bazaar.runtime.history import Recorded, by_time, histories_of
+from bazaar.runtime.history import HistoryFile, Recorded, by_time, histories_of
 from bazaar.runtime.ledger_file import KeptLedger
 from bazaar.runtime.run_folder import in_one_piece
 from bazaar.views.course import Course
@@ -96,6 +97,12 @@ def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
     except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody has edited a history: its readable lines are shown
         course, orders = _gone_through({name: Sound(history) for name, history in histories.items()}, launched_at)
 
+    return course, stories(histories, orders, launched_at, explainer(run, plan, histories))
+
+
+def explainer(run: Path, plan: Plan, histories: Mapping[str, HistoryFile]) -> Callable[[str], list[str]]:
+    """A function that explains, in sentences, why an order of a finished run came out as it did; no sentences if it cannot."""
+
     def explain(order: str) -> list[str]:
         try:
             story = explained(Explicable(plan, KeptLedger(run), histories), order)
@@ -105,7 +112,7 @@ def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
             return []
         return [f"{story.outcome.capitalize()}: {WORDS[story.cause]}.", *story.why]
 
-    return course, stories(histories, orders, launched_at, explain)
+    return explain
 
 
 def _gone_through(
@@ -131,8 +138,9 @@ def write(run: Path, data: dict[str, Any]) -> Path:
     return run / REPORT_FILE
 
 
-def make_report(run: Path) -> Path:
+def make_report(folder: str | os.PathLike[str]) -> Path:
     """Makes the report of a finished run, judged or not. Raises `UsageError`, in one line, if it cannot be made."""
+    run = Path(folder)
     if run_folder.is_going_on(run):
         raise UsageError(f"{run} is a run that is still going on; stop it (Ctrl-C), and the page is made")
     try:

@@ -21,6 +21,8 @@ from bazaar.views.narration import Narrator
 
 MOST_OF_A_REASON = 6
 MOST_EXPLAINED = 12
+MOST_READ_BYTES = 100_000_000
+"""What all explanations together may read: each reads all histories, and the end of a run waits for its report."""
 MOST_STEPS = 60
 """The limit for one order: some orders are repeated for as long as a trader is dead."""
 
@@ -140,14 +142,15 @@ def stories(
 ) -> list[Story]:
     """The stories of these orders, in the given sequence. An unknown order has no story.
 
-    `explain` returns the explanation of an order in sentences. Only the first orders are explained, because each
-    explanation reads all histories.
+    `explain` returns the explanation of an order in sentences. Only the first orders are explained, and the fewer the
+    longer the run is, because each explanation reads all histories.
     """
     lines: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
     for history in histories.values():
         for line in history.about(orders):
             lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` yields only events with an order
-    explained = list(orders)[:MOST_EXPLAINED]
+    size = sum(history.size() for history in histories.values())
+    explained = list(orders)[: min(MOST_EXPLAINED, MOST_READ_BYTES // max(size, 1))]
     return [
         _story(order, why, explain(order) if order in explained else [], lines[order], launched_at)
         for order, why in orders.items()

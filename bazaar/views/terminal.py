@@ -1,13 +1,16 @@
-"""The terminal's view of a run: sentences coloured by kind, a progress line, and the summary table; plain text in a pipe."""
+"""The terminal's view of a run: sentences coloured by kind, a pinned board, and the summary table; plain text in a pipe."""
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -15,17 +18,25 @@ from rich.text import Text
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.stories import PICKS
 from bazaar.analysis.summary import Summary
+from bazaar.control.interrupts import deferred
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
-from bazaar.runtime.history import HISTORY_FILE, Recorded, decode_line
+from bazaar.runtime.history import HISTORY_FILE, LAUNCHER, Recorded, decode_line
+from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.tail import Tail
+from bazaar.views.board import Cropped, room, rows
+from bazaar.views.course import Course
 from bazaar.views.narration import Narrator
 from bazaar.views.screen import Screen
 
+ORDER = re.compile(r"\bbuyer\d+-\d+\b")
+"""The name of an order in a sentence."""
 NARROWEST = 40  # columns; a narrower terminal wraps the lines itself
 READING_PATIENCE_S = 3.0  # the wait, at the end, for a reader that is behind
 MOST_AT_ONCE = 4_000_000  # bytes of one process's history, in a tenth of a second
+REFRESH_S = 0.25  # of the board
 MOST_BYTES = 3_000  # of one process's history in a tenth of a second: nobody can read faster
 
 TELL_ALWAYS = tuple(
@@ -40,6 +51,7 @@ COLOURS: dict[str, tuple[type[Event], ...]] = {
         events.Elected,
         events.Recognized,
         events.ReadyForRegistration,
+        events.WarmingUp,
         events.Opened,
     ),
     "green": (events.Purchased, events.Sold),
@@ -67,50 +79,66 @@ STYLE_OF = {event: style for style, of_style in COLOURS.items() for event in of_
 class Follower:
     """Reads the histories of a run while they grow."""
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._read: dict[str, int] = {}
+    def __init__(self, run: Path, names: Sequence[str], board: bool) -> None:
+        """With `board` it keeps the course, too. Raises `OSError` or `msgspec.DecodeError` if the run is not launched."""
+        self.clock = clock_of(run)
+        self.course = Course(self.clock.wall) if board else None
+        self._tails = {name: Tail(run / name / HISTORY_FILE) for name in names}
 
-    def new(self, names: Sequence[str], most_bytes: int) -> tuple[list[list[Recorded[Event]]], int]:
+    def new(self, most_bytes: int) -> tuple[list[list[Recorded[Event]]], int]:
         """The new events since the last call, by process, and the number of lines left out as too many to read."""
         lines_of_all: list[list[Recorded[Event]]] = []
+        of_course: list[Recorded[Event]] = []
         skipped = 0
-        for name in names:
-            path = self._out / name / HISTORY_FILE
-            if not path.exists():
-                continue
-            with path.open("rb") as file:
-                start = file.seek(self._read.get(name, 0))
-                data = file.read(MOST_AT_ONCE)  # after a pause of the launcher there is more; later calls read it
-            data = data[: data.rfind(b"\n") + 1]
-            self._read[name] = start + len(data)
-            lines = data.splitlines()
-            if len(data) > most_bytes:
+        for name, tail in self._tails.items():
+            lines = tail.new(MOST_AT_ONCE)  # after a pause of the launcher there is more; later calls read it
+            if sum(map(len, lines)) > most_bytes:
                 keep = [line for line in lines if any(what in line for what in TELL_ALWAYS)]
                 skipped += len(lines) - len(keep)
-                lines = keep
-            lines_of_all.append([decode_line(line) for line in lines])
+                lines_of_all.append([decode_line(line) for line in keep])
+                if self.course is not None and name in (LAUNCHER, WAREHOUSE):
+                    of_course += map(decode_line, lines)
+                elif self.course is not None:
+                    self.course.count(name, self.clock.now(), lines)
+            else:
+                lines_of_all.append([decode_line(line) for line in lines])
+                of_course += lines_of_all[-1]
+        if self.course is not None:
+            for line in sorted(of_course, key=lambda line: (line.at, line.clock)):
+                self.course.add(line)
         return lines_of_all, skipped
+
+
+class _Console(Console):
+    """A console that leaves the cursor alone: a hidden cursor would stay hidden if somebody kills the launcher."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Does nothing."""
+        return False
 
 
 class Terminal:
     """Shows a run while it goes on, and then its result."""
 
     def __init__(self) -> None:
+        self.quiet = False
+        """Whether to print nothing but the verdict, in one line, and complaints."""
         self._screen, self._complaints = Screen(sys.stdout), Screen(sys.stderr)
         # Printed text is never markup: users choose names and paths, and these may contain brackets.
         self._console, self._errors = (
-            Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
+            _Console(file=file, highlight=False, emoji=False, soft_wrap=True, markup=False)  # type: ignore[arg-type]
             for file in (self._screen, self._complaints)
         )
         for console in (self._console, self._errors):  # with COLUMNS=0, or one column, the table would be lost
-            console.width = max(console.width, NARROWEST)
+            if console.width < NARROWEST:
+                console.width = NARROWEST
         self._narrator = Narrator()
         self._follower: Follower | None = None
         self._skipped = 0
         self._fetching = ""
         self._blind = ""  # why the histories cannot be followed any more
         self._out: Path | None = None
+        self._traders = 0
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -118,54 +146,92 @@ class Terminal:
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
+            auto_refresh=False,
         )
         self._task = self._progress.add_task("starting", total=None, count="")
+        self._board: Live | None = None
+        self._refresh_at = 0.0
 
     def show(self, bazaar: Bazaar) -> None:
         """Shows what is new. Called ten times a second. A failure to show does not disturb the run; `close` reports it."""
-        if self._follower is None:
-            self._out = bazaar.out
-            self._follower = Follower(bazaar.out)
+        first, self._out = self._out is None, bazaar.out
+        if self.quiet:
+            return
+        if first:
+            self._traders = bazaar.settings.traders
             self._console.print(f"Starting the bazaar with seed {bazaar.settings.seed} in {bazaar.out}")
-            self._progress.start()
         if bazaar.mongod.fetching not in ("", self._fetching):
             self._fetching = bazaar.mongod.fetching
             self._console.print(self._fetching)
         if not self._blind:
             try:
-                self._tell(*self._follower.new(("launcher", *bazaar.plan.names, WAREHOUSE), MOST_BYTES))
+                if self._follower is None:
+                    names = (LAUNCHER, *bazaar.plan.names, WAREHOUSE)
+                    self._follower = Follower(bazaar.out, names, board=self._console.is_interactive)
+                self._tell(*self._follower.new(MOST_BYTES))
             except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them
                 self._blind = f"what happened could not be followed to the end ({error})"
         requests, answered = bazaar.settings.requests, bazaar.progress.answered
-        self._progress.update(
-            self._task,
-            description=bazaar.phase,
-            total=requests,
-            completed=answered,
-            count=f"{answered}{f' of {requests}' if requests else ''} answered" if answered else "",
-        )
+        count = f"{answered}{f' of {requests}' if requests else ''} answered" if answered else ""
+        self._pin(bazaar.phase, answered, requests, count)
 
     def _tell(self, lines_of_all: Sequence[Sequence[Recorded[Event]]], skipped: int) -> None:
-        for sentence in self._narrator.tell(*lines_of_all):
-            self._console.print(Text(str(sentence), style=STYLE_OF.get(sentence.kind, "")))
+        sentences = self._narrator.tell(*lines_of_all)
+        texts = [Text(str(sentence), style=STYLE_OF.get(sentence.kind, "")) for sentence in sentences]
+        if texts:  # in one go: the board is drawn anew after each
+            self._console.print(Text("\n").join(texts))
         if skipped and not self._skipped:
             self._console.print(
                 f"(faster than one can read: from here on what is left out is in {self._out}/output.txt)"
             )
         self._skipped += skipped
 
+    def _pin(self, phase: str, completed: float, total: float | None, count: str = "") -> None:
+        """Shows how far it is, below the sentences; on a terminal that can move its cursor."""
+        self._progress.update(self._task, description=phase, completed=completed, total=total, count=count)
+        if self._console.is_interactive and time.monotonic() >= self._refresh_at:
+            self._refresh_at = time.monotonic() + REFRESH_S
+            if self._board is None:
+                pinned = Cropped(self._pinned, lambda: room(self._screen.fileno()))
+                self._board = Live(pinned, console=self._console, auto_refresh=False, transient=True)
+                self._board.start()
+            self._board.refresh()
+
+    def _unpin(self) -> None:
+        """Takes the board away, so that something else can be printed, on standard error too."""
+        if self._board is not None:
+            self._board.stop()
+            self._board = None
+
+    def _pinned(self) -> Group:
+        above: list[Text] = []
+        if self._follower is not None and self._follower.course is not None:
+            clock = self._follower.clock
+            above = rows(self._follower.course, self._traders, clock.now() - clock.wall)
+        return Group(*above, self._progress.get_renderable())
+
     def judging(self, run: Path, share: float) -> None:
         """Shows the progress of the judging of a run's folder."""
         self._out = run
-        self._progress.start()
-        self._progress.update(self._task, description="judging", total=1.0, completed=share)
+        self.at_work("judging", share)
+
+    def at_work(self, what: str, share: float) -> None:
+        """Shows how much of a longer work is done; nothing if this is no terminal."""
+        with deferred():
+            self._pin(what, share, 1.0)
 
     def conclude(self, run: Path, judgement: Judgement) -> None:
-        """Prints the summary table, the story of each violation, and the files that could not be made."""
+        """Prints the summary table, the story of each violation, and the files that could not be made.
+
+        If it is quiet: one line instead of table and stories.
+        """
         summary, report = judgement.summary, judgement.report
-        self._progress.stop()
+        self._unpin()
+        for unmade in judgement.unmade if self.quiet else ():
+            self.complain(unmade)
+        if self.quiet:
+            self._console.print(f"The bazaar of seed {summary.seed}: {summary.verdict}; its files are in {run}")
+            return
         requests = summary.requests
         table = Table(title=f"The bazaar of seed {summary.seed}: {summary.verdict}", show_header=False)
         for name, value in (
@@ -200,21 +266,26 @@ class Terminal:
             self._console.print(f"violated: {check}")
             for story in stories:
                 self._console.print(f"  {story}")
+            if named := next(filter(None, map(ORDER.search, stories)), None):
+                self._console.print(
+                    f"  bash run.sh explain {named[0]} {run} tells the story of the first of these orders"
+                )
         for unmade in judgement.unmade:
             self.complain(unmade)
 
     def say(self, line: str) -> None:
         """Prints one line on standard output."""
+        self._unpin()
         self._console.print(line)
 
     def complain(self, line: str) -> None:
         """Prints one line on standard error."""
-        self._progress.stop()
+        self._unpin()
         self._errors.print(f"bazaar: {line}")
 
     def close(self) -> None:
         """Waits a moment for the reader, and reports on standard error what could not be shown."""
-        self._progress.stop()
+        self._unpin()
         where = f"; all of it is in {self._out}" if self._out is not None else ""
         for problem in (self._screen.unshown(READING_PATIENCE_S), self._blind):
             if problem:

@@ -1,12 +1,17 @@
 """The picture of a run over time, `timeline.png`.
 
-The upper panel shows the goods shipped a second. The lower panel shows the response times of the orders answered at that
-time: the median, and a band from the least to the most. Elections and faults are shaded, so that the cost of a death and
-its length are seen at a glance. A pause is shaded for as long as it lasts, any other fault until it is noticed.
+From top to bottom: the goods shipped a second, with the over-sold orders; the response times of the orders answered at that
+time; how many orders had no answer yet; and a lane for each trader. Elections and faults are shaded, so that the cost of a
+death and its length are seen at a glance. A pause is shaded for as long as it lasts, any other fault until it is noticed.
+
+The colours differ in lightness too, and what is drawn in them in shape, so the picture can be printed in grey. They are
+those that people with any kind of colour blindness can tell apart (Okabe and Ito, 2008).
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,29 +27,34 @@ from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.plan import load
-from bazaar.runtime.history import LAUNCHER, Recorded, by_time, histories_of, only
+from bazaar.runtime.history import Recorded, by_time, histories_of, only
 from bazaar.runtime.run_folder import in_one_piece
+from bazaar.views.course import SELDOM, Course
+from bazaar.views.lanes import Lane, lanes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 MOST_BINS, FEWEST_BINS = 240, 10
 SHORTEST_BIN_S = 0.05
 GOODS_A_BIN = 4  # a rate computed from fewer goods would be noise
 
+BLUE, SKY, GREEN, VERMILION, YELLOW = "#0072b2", "#8cc8ec", "#7fc8ae", "#d55e00", "#f0e442"
+LANE_INCH, MOST_LANES = 0.3, 24
 STYLES: dict[str, dict[str, Any]] = {
     "an election": {"color": "#e8e8e8"},
-    "a pause, as long as it lasts": {"facecolor": "#f0f0f0", "edgecolor": "#909090", "hatch": "///", "linewidth": 0.0},
-    "another fault, until it is noticed": {"color": "#b0b0b0"},
-    "another fault, noticed at once or by nobody": {"color": "#505050"},
+    "a pause, as long as it lasts": {"facecolor": "#fdf8cc", "edgecolor": "#a09a50", "hatch": "///", "linewidth": 0.0},
+    "a death or other fault, until it is noticed": {"color": "#f6cdb8"},
+    "one that is noticed at once, or by nobody": {"color": VERMILION},
 }
 ELECTION, PAUSE, FAULT, POINT = STYLES
 
 
 class Shade(NamedTuple):
-    """An interval that is shaded in both panels."""
+    """An interval that is shaded in all panels."""
 
     begin: float
     end: float
@@ -77,14 +87,50 @@ def rates(times: Iterable[float], bins: Bins) -> list[float]:
     return [counts[number] / bins.each_s for number in range(bins.total)]
 
 
-def waits(histories: Iterable[Iterable[Recorded[Event]]], bins: Bins) -> list[array[float]]:
+class Orders(NamedTuple):
+    """The times of all orders of a run, in 24 bytes for each."""
+
+    placed: array[float]
+    answered: array[float]
+    """Of those with an answer, when they were first answered."""
+    took: array[float]
+    """Of the same ones, how long that took, in seconds."""
+
+
+def orders_of(histories: Iterable[Iterable[Recorded[Event]]]) -> Orders:
+    """The orders in the buyers' histories."""
+    orders = Orders(array("d"), array("d"), array("d"))
+    for wait in itertools.chain.from_iterable(map(waits_in, histories)):
+        orders.placed.append(wait.placed_at)
+        if wait.answered_at is not None:
+            orders.answered.append(wait.answered_at)
+            orders.took.append(wait.answered_at - wait.placed_at)
+    return orders
+
+
+def waits(orders: Orders, bins: Bins) -> list[array[float]]:
     """The response times of the orders first answered in each bin, in seconds, ascending."""
     found = [array("d") for _ in range(bins.total)]
-    for history in histories:
-        for wait in waits_in(history):
-            if wait.answered_at is not None:
-                found[bins.at(wait.answered_at)].append(wait.answered_at - wait.placed_at)
+    for answered_at, took in zip(orders.answered, orders.took, strict=True):
+        found[bins.at(answered_at)].append(took)
     return [array("d", sorted(times)) for times in found]
+
+
+def unanswered(orders: Orders, bins: Bins) -> list[tuple[int, int]]:
+    """The least and the greatest number of orders without an answer, in each bin."""
+    steps = heapq.merge(((at, 1) for at in sorted(orders.placed)), ((at, -1) for at in sorted(orders.answered)))
+    by_bin = itertools.groupby(steps, lambda step: bins.at(step[0]))
+    found, level = [], 0
+    number, group = next(by_bin, (bins.total, iter(())))
+    for each in range(bins.total):
+        low = high = level
+        if each == number:
+            for _, step in group:
+                level += step
+                low, high = min(low, level), max(high, level)
+            number, group = next(by_bin, (bins.total, iter(())))
+        found.append((low, high))
+    return found
 
 
 def elections(lines: Sequence[Recorded[Event]]) -> list[Shade]:
@@ -119,40 +165,69 @@ def draw(folder: Path) -> None:
     plan = load(folder / "bazaar.json")
     histories = histories_of(folder, plan.names)
     shipped = [line.at for line in only(histories[WAREHOUSE], events.Shipped)]
-    launcher = list(histories[LAUNCHER])
-    kinds: tuple[type[Event], ...] = (events.Opened, events.ElectionStarted, events.Elected)
-    seldom = list(by_time(only(history, *kinds) for history in histories.values()))
+    oversold = [line.at for line in only(histories[WAREHOUSE], events.Oversold)]
+    seldom = list(by_time(only(history, *SELDOM) for history in histories.values()))
     firsts = [next(iter(history), None) for history in histories.values()]
-    start = min(first.at for first in firsts if first is not None)
-    end = max([start, *shipped[-1:], *(line.at for line in (*launcher, *seldom))])
+    launched_at = min(first.at for first in firsts if first is not None)
+    start = next((line.at for line in seldom if isinstance(line.event, events.ElectionStarted)), launched_at)
+    end = max([start, *shipped[-1:], *(line.at for line in seldom)])
     shades = [*elections(seldom), *fault_shades(faults_of(histories))]
     opening = next((line.at for line in seldom if isinstance(line.event, events.Opened)), start)
     bins = bins_for(start, max(end, *(shade.end for shade in shades), start), len(shipped))
-    buyers = [histories[name] for name in plan.names if not is_seller(name)]
-    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 5.4), layout="constrained")
-    _draw_goods(above, rates(shipped, bins), bins, opening)
-    _draw_waits(below, waits(buyers, bins), bins, opening)
-    _draw_shades(above, below, shades, bins, opening)
-    settings = plan.settings
-    above.set_title(
-        f"{len(plan.names)} peers, {settings.traders} traders, cache {settings.cache}, seed {settings.seed}", fontsize=9
+    orders = orders_of(histories[name] for name in plan.names if not is_seller(name))
+    course = Course(launched_at)
+    for line in seldom:
+        course.add(line)
+    traders = lanes(course.changes, bins.start + bins.total * bins.each_s - launched_at)
+    shown = traders[:MOST_LANES]
+    figure, axes = pyplot.subplots(
+        4,
+        1,
+        sharex=True,
+        figsize=(9, 6.4 + LANE_INCH * len(shown)),
+        height_ratios=(2.0, 2.0, 1.2, 0.4 + LANE_INCH * len(shown)),
+        layout="constrained",
     )
-    below.set_xlabel(f"seconds since trading began, in steps of {bins.each_s:.2g} s")
+    _draw_goods(axes[0], rates(shipped, bins), rates(oversold, bins), bins, opening)
+    _draw_waits(axes[1], waits(orders, bins), bins, opening)
+    _draw_unanswered(axes[2], unanswered(orders, bins), bins, opening)
+    _draw_lanes(axes[3], shown, len(traders), opening - launched_at)
+    _draw_shades(axes, shades, bins, opening)
+    settings = plan.settings
+    axes[0].set_title(
+        f"{len(plan.names)} peers, {settings.traders} trader{'s'[: settings.traders != 1]}, cache {settings.cache}, "
+        f"pace {settings.pace}, seed {settings.seed}: {len(shipped)} goods shipped",
+        fontsize=10,
+    )
+    axes[3].set_xlabel(f"seconds since trading began, in steps of {bins.each_s:.2g} s")
     drawn = {shade.style for shade in shades}
-    handles = [Patch(label=style, **look) for style, look in STYLES.items() if style in drawn]
+    handles: list[Any] = [Patch(label=style, **look) for style, look in STYLES.items() if style in drawn]
+    handles += [handle for handle, is_drawn in (
+        (Line2D([], [], color="none", marker="x", markeredgecolor=VERMILION, label="over-sold orders a second"), oversold),
+        (Line2D([], [], color="none", marker="X", markerfacecolor="black", markeredgecolor="white", markersize=9,
+                label="death of a trader"), any(lane.deaths for lane in shown)),
+        (Line2D([], [], color="none", marker="^", markerfacecolor="white", markeredgecolor="black",
+                label="it has taken over another's queue"), any(lane.took_over for lane in shown)),
+    ) if is_drawn]  # fmt: skip
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     with in_one_piece(folder / "timeline.png") as draft:
         figure.savefig(draft, format="png", dpi=120)
     pyplot.close(figure)
 
 
-def _draw_goods(axes: Axes, goods: Sequence[float], bins: Bins, opening: float) -> None:
-    edges = [bins.start - opening + number * bins.each_s for number in range(bins.total + 1)]
-    axes.stairs(goods, edges, color="black", linewidth=0.9)
+def _edges(bins: Bins, opening: float) -> list[float]:
+    return [bins.start - opening + number * bins.each_s for number in range(bins.total + 1)]
+
+
+def _draw_goods(axes: Axes, goods: Sequence[float], oversold: Sequence[float], bins: Bins, opening: float) -> None:
+    edges = _edges(bins, opening)
+    axes.stairs(goods, edges, fill=True, facecolor=SKY, edgecolor=BLUE, linewidth=0.9, zorder=2)
+    marks = [(edge + bins.each_s / 2, rate) for edge, rate in zip(edges, oversold, strict=False) if rate]
+    axes.plot(*zip(*marks, strict=True), "x", color=VERMILION, markersize=4, zorder=3) if marks else None
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, 1.4 * max(goods) or 1)  # with room for the labels above
-    axes.set_ylabel("goods shipped a second")
+    axes.set_ylim(0, 1.35 * max(*goods, *oversold) or 1)  # with room for the labels above
+    axes.set_ylabel("goods shipped\na second")
     if not any(goods):
         _say(axes, "none was shipped")
 
@@ -160,18 +235,52 @@ def _draw_goods(axes: Axes, goods: Sequence[float], bins: Bins, opening: float) 
 def _draw_waits(axes: Axes, times: Sequence[Sequence[float]], bins: Bins, opening: float) -> None:
     """Draws the response times. Bins without an answer stay empty."""
     axes.set_ylabel("time to an answer, ms\n(median; least to most)")
-    some = [(bins.start - opening + number * bins.each_s, each) for number, each in enumerate(times) if each]
+    some = [(edge, each) for edge, each in zip(_edges(bins, opening), times, strict=False) if each]
     if not some:
         _say(axes, "nobody was answered")
         return
     begins = [begin for begin, _ in some]
     low, middle, high = ([1000 * max(pick(each), 1e-6) for _, each in some] for pick in (min, median_low, max))
     heights = [most - least for least, most in zip(low, high, strict=True)]
-    axes.bar(begins, heights, bins.each_s, low, align="edge", color="#909090", zorder=2)
-    axes.hlines(middle, begins, [begin + bins.each_s for begin in begins], color="black", linewidth=1.4, zorder=3)
+    axes.bar(begins, heights, bins.each_s, low, align="edge", color=SKY, zorder=2)
+    axes.hlines(middle, begins, [begin + bins.each_s for begin in begins], color=BLUE, linewidth=1.6, zorder=3)
     axes.set_yscale("log")
     axes.set_ylim(min(low) / 2, max(high) * 2)
     axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _draw_unanswered(axes: Axes, numbers: Sequence[tuple[int, int]], bins: Bins, opening: float) -> None:
+    low, high = zip(*numbers, strict=True)
+    edges = _edges(bins, opening)
+    axes.stairs(high, edges, baseline=low, fill=True, color=GREEN, zorder=2)
+    for values in (low, high):
+        axes.stairs(values, edges, baseline=None, color="#00664a", linewidth=0.9, zorder=3)
+    axes.set_ylim(0, 1.1 * max(high) or 1)
+    axes.set_ylabel("orders without\nan answer\n(least to most)")
+
+
+def _draw_lanes(axes: Axes, traders: Sequence[Lane], total: int, opening: float) -> None:
+    """Draws a bar for each tenure, with what happened to the trader. `opening`: when trading began."""
+    labels = []
+    for row, lane in enumerate(traders):
+        for begin, end, seat in lane.seats:
+            axes.barh(row, end - begin, 0.62, begin - opening, color=SKY, edgecolor=BLUE, linewidth=0.9, zorder=2)
+            axes.annotate(
+                seat, (begin - opening, row), (4, 0), textcoords="offset points", va="center", fontsize=8, zorder=4,
+                annotation_clip=True,
+            )  # fmt: skip
+        for begin, until in lane.pauses:
+            axes.barh(row, until - begin, 0.62, begin - opening, zorder=3, **{**STYLES[PAUSE], "facecolor": "none"})
+        axes.plot([at - opening for at in lane.deaths], [row] * len(lane.deaths), "X", color="black",
+                  markeredgecolor="white", markersize=9, zorder=5)  # fmt: skip
+        axes.plot([at - opening for at, _ in lane.took_over], [row] * len(lane.took_over), "^", color="white",
+                  markeredgecolor="black", markersize=7, zorder=5)  # fmt: skip
+        labels.append(lane.peer)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_ylabel(f"traders\n(the first {len(traders)} of {total})" if total > len(traders) else "traders")
+    if not traders:
+        _say(axes, "nobody was elected")
 
 
 def _say(axes: Axes, what: str) -> None:
@@ -179,16 +288,16 @@ def _say(axes: Axes, what: str) -> None:
     axes.text(0.5, 0.5, what, transform=axes.transAxes, ha="center", color="#505050")
 
 
-def _draw_shades(above: Axes, below: Axes, shades: Sequence[Shade], bins: Bins, opening: float) -> None:
+def _draw_shades(panels: Sequence[Axes], shades: Sequence[Shade], bins: Bins, opening: float) -> None:
     span = bins.total * bins.each_s
     line = 0
     for shade in shades:
         begin, until = shade.begin - opening, shade.end - opening
-        for axes in (above, below):
+        for axes in panels:
             axes.axvspan(begin, max(until, begin + span / 400), zorder=0, **STYLES[shade.style])
         if shade.label:
             right = shade.begin > bins.start + 0.7 * span
-            above.annotate(
+            panels[0].annotate(
                 shade.label,
                 (until if right else begin, 0.97 - 0.08 * (line % 4)),
                 xycoords=("data", "axes fraction"),

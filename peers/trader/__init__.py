@@ -178,7 +178,7 @@ class Trader(Trading):
             return
         self._traders = traders
         self._others.are(turn, tuple(name for name in traders if name != self._me))
-        self._opening.traders_are(turn.now, traders)
+        self._opening.traders_are(turn, traders)
 
     def tick(self, turn: Turn) -> None:
         if self._opening.due(turn.now):

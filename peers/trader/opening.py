@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bazaar.core.turn import NEVER
+from bazaar.core.turn import NEVER, Turn
+from bazaar.protocol import events
 from bazaar.protocol.goods import is_seller
 from bazaar.protocol.settings import Settings
 
@@ -26,12 +27,14 @@ class Opening:
         self._missing.clear()
         self._delay_s = 0.0
 
-    def traders_are(self, now: float, traders: Iterable[str]) -> None:
+    def traders_are(self, turn: Turn, traders: Iterable[str]) -> None:
         """Waits for no goods of traders, as they sell nothing of their own. The waiting time begins with the first call."""
         self._missing.difference_update(traders)
         if self._at == NEVER:
-            self._at = now + self._delay_s
+            self._at = turn.now + self._delay_s
             self._by = self._at + self._patience_s
+            if self._delay_s:
+                turn.note(events.WarmingUp(self._delay_s))
 
     def on_sale(self, seller: str) -> None:
         """This seller has goods on sale."""

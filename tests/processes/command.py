@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from bazaar.control import interrupts
@@ -34,6 +35,16 @@ def launch(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) ->
         start_new_session=True,
         preexec_fn=_heed_interrupts,
     )
+
+
+@contextmanager
+def launched(cwd: Path, mongo_uri: str | None, *arguments: object) -> Iterator[Command]:
+    """As `launch`; kills it at the end of the block, so that a test that fails does not wait for a run without an end."""
+    with launch(cwd, mongo_uri, *arguments) as command:
+        try:
+            yield command
+        finally:
+            command.kill()
 
 
 def _heed_interrupts() -> None:

@@ -17,7 +17,7 @@ from bazaar.protocol.events import Event
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.runtime.history import HistoryFile, Recorded
-from bazaar.views.narration import narrate
+from bazaar.views.texts import narrate
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} : ")

@@ -38,7 +38,7 @@ VICTIMS = {
     "a buyer": "-m peers buyer",
     "the artist": "bazaar.views.pictures",
     "the judge": "bazaar.analysis.judgement",
-    "the narrator": "bazaar.views.narration",
+    "the narrator": "bazaar.views.texts",
 }
 
 
@@ -116,7 +116,8 @@ def test_a_peer_that_trades_is_missed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["the artist", "the judge", "the narrator"])
 def test_who_judges_tells_and_draws_comes_back_too(name: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    phase = PHASES["electing"] if name == "the artist" else lambda out: said(out, "ended")
+    early = {"the artist": PHASES["electing"], "the narrator": PHASES["trading"]}
+    phase = early.get(name, lambda out: said(out, "ended"))
     with a_run(tmp_path) as command:
         status, output, complained = end(command, out, phase, name, signal.SIGKILL)
     assert (status, complained) == (0, ""), output

@@ -205,8 +205,9 @@ def test_where_uv_does_not_do_it_pip_does(does: str, bare_project: Project, tmp_
 
 
 def test_ctrl_c_while_it_is_made_leaves_nobody_and_the_next_start_makes_it(project: Project, tmp_path: Path) -> None:
+    # exec: a shell blocks signals while it starts a program, so one started in that moment would miss the interrupt.
     (tmp_path / "uv").write_text(
-        f"#!/bin/sh\necho $$ >{tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nsleep 60\n"
+        f"#!/bin/sh\necho $$ >{tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 60\n"
     )
     (tmp_path / "uv").chmod(0o755)
     with subprocess.Popen(
@@ -218,7 +219,11 @@ def test_ctrl_c_while_it_is_made_leaves_nobody_and_the_next_start_makes_it(proje
     ) as start:
         wait_until(lambda: (tmp_path / "pid").exists(), 30)
         os.killpg(start.pid, signal.SIGINT)
-        assert start.wait(30) == 130
+        try:
+            status = start.wait(30)
+        except subprocess.TimeoutExpired:
+            pytest.fail(subprocess.run(["ps", "-s", str(start.pid), "f"], capture_output=True, text=True).stdout)
+    assert status == 130
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
     done = project.start()
     assert is_hot(done), done.stderr

@@ -32,4 +32,7 @@ A word in braces is replaced. Most are facts of the event, by the same name. The
 - `{label[trader]}`, `{Label[peer]}`, `{Label[to]}`: the name of the seat of the peer in that fact, `trader0` or `Trader0`
 - `{count}`: how many `traders` there are
 - `{dollars}`: `earned`, in dollars
+- `{seconds}`: `for_s`, without needless zeros
+- `{cache}`: the lots in the trader's cache, `[{"seller_id": "seller1", "count": 7, "price": 9, "item": "boar"}]`, and
+  `and N more` after 40 of them; not on the screen, and at most ten times a second for each trader
 - `{how}`: "was killed", if the event does not say how"""

@@ -147,6 +147,14 @@ def test_a_restart_is_a_fault_of_its_own_and_takes_what_comes_after_it() -> None
     ) == [("kill:buyer0@1", 0.1, None), ("restart:buyer0@2", 0.5, 1.0)]
 
 
+def test_a_pause_that_somebody_ends_early_lasts_until_then_and_its_end_is_no_fault() -> None:
+    assert aftermath(
+        a_fault(102.0, "pause:buyer0@1+9", "buyer0", 9.0),
+        a_fault(103.0, "resume:buyer0@2", "buyer0"),
+        event(103.25, "buyer0", "purchased"),
+    ) == [("pause:buyer0@1+9", None, 1.25)]
+
+
 def test_what_hits_several_at_once_is_noticed_by_the_death_of_any_of_them() -> None:
     cut = event(102.0, "launcher", "fault", fault="cut", kind="cut", names=["seller6", "buyer0"], for_s=5.0)
     told = aftermath(cut, a_death(104.0, "seller6", by="buyer7"), event(105.0, "buyer7", "traded"))

@@ -159,6 +159,8 @@ def absent(process: str, clock: int, for_s: float) -> Lie:
         done("pause", TRADER, 9_700, for_s=2.5),
         done("pause", TRADER, 8_000, for_s=18.0),
         done("pause", "buyer3", 9_700, for_s=2.5),
+        all_of(done("pause", TRADER, 8_000, for_s=50.0), done("resume", TRADER, 9_900)),
+        all_of(absent(TRADER, 9_900, 3.0), done("pause", TRADER, 8_000, for_s=50.0), done("resume", TRADER, 9_950)),
         also("launcher", 9_700, "fell", name=TRADER),
         also("launcher", 9_700, "fault", fault="cut", kind="cut", names=["seller1", TRADER], for_s=3.0),
         all_of(done("kill", TRADER, 5_000), also("launcher", 9_800, "started", name=TRADER)),
@@ -180,6 +182,7 @@ def test_who_was_hindered_may_be_deposed(cause: Lie) -> None:
         done("kill", "seller1", 9_700),
         done("pause", TRADER, 5_000, for_s=2.5),
         done("resign", TRADER, 9_700),
+        all_of(done("pause", TRADER, 5_000, for_s=50.0), done("resume", TRADER, 5_100)),
         all_of(
             done("kill", TRADER, 5_000),
             also("launcher", 5_500, "started", name=TRADER),

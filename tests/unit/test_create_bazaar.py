@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,10 +96,13 @@ def test_a_host_may_fix_the_name_servers_port(text: str, host: str, port: int) -
 def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
     drawn = {parse([])[0].seed for _ in range(10)}
     assert len(drawn) > 1
-    settings, out, faults = parse([])
+    settings, out, faults, quiet, serve = parse([])
     assert out.name.endswith(f"-seed{settings.seed}")
     assert out.parent == Path("runs").absolute()
     assert faults == []
+    assert not quiet
+    assert serve is None
+    assert parse(["--quiet"])[3]
 
 
 def test_the_folder_may_be_given_and_refers_to_where_one_is() -> None:
@@ -269,6 +273,38 @@ def test_wrong_usage_is_one_line_and_status_2_and_starts_nothing(
     assert said.err.count("\n") == 1
     assert complaint in said.err
     assert started == []
+
+
+@pytest.mark.parametrize("given", ["localhost", "65536", "٣", "1:2:3", "", "9" * 5000])
+def test_the_live_page_needs_a_port(given: str, started: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["localhost", "8", "3", "--serve", given]) == WRONG_USAGE
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "give it a PORT or ADDRESS:PORT" in said.err
+    assert started == []
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_started(
+    started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--serve", str(port)]) == WRONG_USAGE
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"cannot listen at 127.0.0.1:{port} (Address already in use); give another, or none" in said.err
+    assert started == []
+
+
+def test_the_live_page_is_announced_and_its_port_is_free_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Bazaar, "start", ending_with(KeyboardInterrupt()))
+    assert main(["--serve", "--out", str(tmp_path / "run")]) == NOTHING_EXERCISED
+    said = capsys.readouterr()
+    url = re.match(r"The live page: http://127\.0\.0\.1:(\d+)/[\w-]{24}/\n", said.out)
+    assert url is not None, said
+    socket.create_server(("127.0.0.1", int(url[1]))).close()
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ import pytest
 from bazaar.analysis.stories import PICKS, WORDS, Cause, Run, Story, explain, pick
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial
 from bazaar.protocol.events import Event
-from bazaar.protocol.plan import Plan, save
+from bazaar.protocol.plan import Plan
 from bazaar.runtime import run_folder
-from bazaar.runtime.history import Recorded, encode_line
+from bazaar.runtime.history import Recorded
 from create_bazaar import HELD, WRONG_USAGE, main
-from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, some_settings
+from tests.builders import a_deposit_entry, a_lot, a_sale, an_order, leave_behind, some_settings
 from tests.trial import NAMES, Script
 
 ME, OTHER, WAREHOUSE, LAUNCHER, LOT = "buyer4", "buyer3", "warehouse", "launcher", "seller1-d0"
@@ -324,6 +324,16 @@ def test_the_same_order_is_picked_each_time() -> None:
     }
 
 
+def test_an_order_that_only_the_ledger_knows_is_told() -> None:
+    market = Market()
+    a_stale_pull(market)
+    market.note(WAREHOUSE, 60, "shipped", order="buyer0-0", item="salt")
+    story = market.story("buyer0-0")
+    assert (story.item, story.outcome, story.cause) == ("salt", "unanswered", None)
+    assert story.why == ("No history says that anybody placed it.",)
+    assert any(moment.text.startswith("the warehouse sells it") for moment in story.moments)
+
+
 def test_each_cause_has_words() -> None:
     assert set(WORDS) == set(get_args(Cause))
 
@@ -333,12 +343,7 @@ def out(tmp_path: Path) -> Path:
     """The run's folder."""
     market = Waiting()
     a_stale_pull(market)
-    save(market.plan, tmp_path / "bazaar.json")
-    (tmp_path / "ledger.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(market.entries))
-    for name, history in market.histories.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "history.jsonl").write_bytes(b"".join(map(encode_line, history)))
-    return tmp_path
+    return leave_behind(tmp_path, market.plan, market.entries, market.histories)
 
 
 def test_the_command_tells_the_story(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from bazaar.runtime.history import (
     by_time,
     decode_line,
     encode_line,
+    mentioning,
     only,
     recall,
     recorded,
@@ -220,6 +221,20 @@ def test_a_fact_that_looks_like_a_kind_is_none(tmp_path: Path) -> None:
 def lived(*noted: tuple[str, dict[str, Any]]) -> FormerLife:
     """What a process finds that has noted these."""
     return recall(a_line(0.0, "x", clock, kind, facts) for clock, (kind, facts) in enumerate(noted, start=1))
+
+
+@pytest.mark.parametrize("others", [0, 50])
+def test_one_may_ask_for_what_mentions_some_names_however_many(others: int, tmp_path: Path) -> None:
+    lines = [
+        a_line(1.0, "buyer7", 1, "unreadable", {"reason": 'Expected " at the end'}),  # a quote in a string
+        a_line(2.0, "buyer7", 2, "ordered", {"order": "buyer7-1"}),
+        a_line(3.0, "buyer7", 3, "ordered", {"order": "buyer7-11"}),
+        a_line(4.0, "buyer7", 4, "learned", {"lots": (("seller1-d0", 2),)}),
+    ]
+    (tmp_path / "history.jsonl").write_bytes(b"".join(map(encode_line, lines)))
+    words = ["buyer7-1", "seller1-d0", *(f"seller2-d{number}" for number in range(others))]
+    for history in (HistoryFile(tmp_path), lines):
+        assert [line.clock for line in mentioning(history, *words)] == [2, 4]
 
 
 def test_each_life_is_counted() -> None:

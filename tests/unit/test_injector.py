@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,13 +24,17 @@ class Market:
     def __init__(self, out: Path) -> None:
         self.out, self.plan, self.mongod = out, PLAN, SimpleNamespace(pid=None)
         self.done: list[tuple[str, str]] = []
+        self.noted: list[events.Event] = []
         self.processes = {name: SimpleNamespace(signal=self._signaller(name)) for name in PLAN.names}
 
     def _signaller(self, name: str) -> Any:
         return lambda number: self.done.append((name, signal.Signals(number).name))
 
-    def note(self, what: str, **facts: Any) -> None:
-        """Nobody reads it here."""
+    def note(self, event: events.Event) -> None:
+        self.noted.append(event)
+
+    def restart(self, name: str) -> None:
+        self.done.append((name, "restart"))
 
     def elects(self, at: float, peer: str, seat: int) -> None:
         (self.out / peer).mkdir(exist_ok=True)
@@ -62,4 +67,78 @@ def test_what_is_not_there_cannot_be_killed_and_what_is_there_not_restarted(mark
     injector.inflict(Fault("kill", gone, 0.0))
     injector.inflict(Fault("restart", there, 0.0))
     assert injector.missed == [f"kill:{gone}@0: {gone} was not there", f"restart:{there}@0: {there} was there"]
+    assert market.done == []
+
+
+# ---------------------------------------------------------------------------------------------- by hand
+PEER = PLAN.names[2]
+
+
+@pytest.fixture
+def injector(market: Market) -> Injector:
+    injector = Injector(market)  # type: ignore[arg-type]  # all of a bazaar that it needs
+    injector.begin()
+    return injector
+
+
+@pytest.mark.parametrize(("kind", "done"), [("kill", "SIGKILL"), ("pause", "SIGSTOP")])
+def test_a_fault_by_hand_is_injected_at_once_and_noted_like_any_other(
+    kind: str, done: str, injector: Injector, market: Market
+) -> None:
+    assert injector.by_hand(kind, PEER, 60.0 if kind == "pause" else 0.0) == ""
+    assert market.done == [(PEER, done)]
+    (noted,) = market.noted
+    assert isinstance(noted, events.Fault)
+    assert re.fullmatch(rf"{kind}:{PEER}@0(\.0\d)?(\+60)?", noted.fault)
+    assert (noted.fault_kind, noted.name) == (kind, PEER)
+
+
+def test_a_pause_can_be_ended_early_and_only_once(injector: Injector, market: Market) -> None:
+    assert injector.by_hand("resume", PEER) == f"{PEER} is not paused"
+    injector.by_hand("pause", PEER, 60.0)
+    assert injector.by_hand("resume", PEER) == ""
+    assert injector.by_hand("resume", PEER) == f"{PEER} is not paused"
+    injector.act()
+    assert market.done == [(PEER, "SIGSTOP"), (PEER, "SIGCONT")]
+    assert [getattr(noted, "fault_kind") for noted in market.noted] == ["pause", "resume"]  # noqa: B009 # of any event
+
+
+def test_what_was_killed_while_it_was_paused_is_restarted_not_resumed(injector: Injector, market: Market) -> None:
+    injector.by_hand("pause", PEER, 60.0)
+    del market.processes[PEER]
+    assert injector.by_hand("resume", PEER) == f"{PEER} was not there"
+    assert injector.by_hand("restart", PEER) == ""
+    assert market.done[-1] == (PEER, "restart")
+
+
+REFUSED = [
+    ("kill", "nobody", 0.0, "there is no nobody"),
+    ("kill", "trader7", 0.0, "there will be 2 traders"),
+    ("kill", "trader0", 0.0, "nobody was elected trader0 yet"),
+    ("pause", PEER, 0.0, "a pause, and only a pause, has a length"),
+    ("pause", PEER, -1.0, "give kill:NAME@AT"),
+    ("kill", PEER, 3.0, "a pause, and only a pause, has a length"),
+    ("restart", PEER, 0.0, f"{PEER} was there"),
+    ("kill", "mongod", 0.0, "mongod was not there"),
+    ("resign", "warehouse", 0.0, "warehouse cannot resign"),
+    ("poem", PEER, 0.0, "give kill:NAME@AT"),
+    ("kill", PEER + "@1+1\n", 0.0, "give kill:NAME@AT"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "for_s", "reason"), REFUSED)
+def test_what_cannot_be_done_by_hand_is_refused_and_counts_for_nothing(
+    kind: str, name: str, for_s: float, reason: str, injector: Injector, market: Market
+) -> None:
+    assert reason in injector.by_hand(kind, name, for_s)
+    assert (market.done, market.noted, injector.missed) == ([], [], [])
+
+
+def test_nothing_is_done_by_hand_before_the_market_opens_or_after_it_has_closed(market: Market) -> None:
+    injector = Injector(market)  # type: ignore[arg-type]  # all of a bazaar that it needs
+    before = injector.by_hand("kill", PEER)
+    injector.begin()
+    injector.end()
+    after = injector.by_hand("kill", PEER)
+    assert before == after == "faults can be injected only while the bazaar trades"
     assert market.done == []

@@ -1,24 +1,18 @@
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-import bazaar.views.narration
 from bazaar.protocol import events
-from bazaar.protocol.events import Event
-from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line, only
-from bazaar.views.narration import SENTENCES, VARIANTS, Narrator, Told, narrate
+from bazaar.views.caches import Caches
+from bazaar.views.narration import SENTENCES, Narrator
 from tests.builders import a_line
-from tests.simulation import draw_world
 
-ELECTED = [
+OFFER = {"deposit": "seller1-d0", "item": "boar", "count": 10, "price": 900, "trader": "seller6"}
+BEFORE = [
+    a_line(0.5, "seller1", 1, "offered", OFFER),
     a_line(1.0, "buyer7", 1, "elected", {"seat": 0}),
     a_line(2.0, "seller6", 1, "elected", {"seat": 1}),
     a_line(3.0, "buyer5", 1, "elected", {"seat": 2}),
@@ -28,10 +22,11 @@ BENCH = ["buyer7", "seller6", "buyer5"]
 
 def told(process: str, what: str, **facts: Any) -> list[str]:
     """What is said of this event once buyer7, seller6 and buyer5 are trader0, trader1 and trader2."""
-    sentences = Narrator().tell(ELECTED, [a_line(9.0, process, 9, what, facts)])
+    sentences = Narrator(Caches()).tell(BEFORE, [a_line(9.0, process, 9, what, facts)])
     return [sentence.text for sentence in sentences if sentence.at == 9.0]
 
 
+BOAR = '[{"seller_id": "seller1", "count": 7, "price": 9, "item": "boar"}]'  # as the original printed it
 ORDER = {"order": "buyer0-0", "item": "salt"}
 SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in its order
     ("launcher", "drawn", {}, ["Showing the graphical representation of the bazaar"]),
@@ -90,7 +85,12 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in 
         {**ORDER, "buyer": "buyer0", "clock": 3, "lane": "salt"},
         ["Trader1 got a purchase request for item salt from buyer0"],
     ),
-    ("seller6", "taken", {**ORDER, "to": "cache"}, ["salt is served from cache by Trader1"]),
+    (
+        "seller6",
+        "taken",
+        {"order": "buyer0-0", "item": "boar", "to": "cache", "deposit": "seller1-d0", "count": 8},
+        ["boar is served from cache by Trader1", f"Trader1 cache: {BOAR}"],
+    ),
     ("seller6", "taken", {**ORDER, "to": "warehouse"}, []),
     (
         "seller6",
@@ -134,6 +134,9 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in 
     ),
     ("seller6", "pushed", {"to": "buyer7"}, ["Trader1 is syncing its cache with neighbor Trader0"]),
     ("seller6", "pulled", {}, ["Trader1 is syncing their cache with database"]),
+    ("seller6", "learned", {"position": 4, "lots": [["seller1-d0", 7]]}, [f"Trader1 cache: {BOAR}"]),
+    ("seller6", "warming_up", {"for_s": 15.0}, ["Waiting 15s before starting trading"]),
+    ("seller6", "warming_up", {"for_s": 0.5}, ["Waiting 0.5s before starting trading"]),
     (
         "buyer7",
         "trader_died",
@@ -241,61 +244,11 @@ def test_events_of_one_moment_come_in_the_order_of_their_clock() -> None:
 
 def test_a_trader_is_known_by_its_seat_from_its_election_on() -> None:
     histories = [[a_line(at, "seller6", 1, "ready_for_registration", {})] for at in (0.5, 9.0)]
-    sentences = [s.text for s in Narrator().tell(ELECTED, *histories) if s.kind is events.ReadyForRegistration]
+    sentences = [s.text for s in Narrator().tell(BEFORE, *histories) if s.kind is events.ReadyForRegistration]
     assert sentences == ["Seller6 is ready for product registration", "Trader1 is ready for product registration"]
 
 
-class Plain(dict[str, Any]):
-    """The words of a sentence, made one by one when they are asked for."""
-
-    def __init__(self, happened: Recorded[Event], labels: dict[str, str]) -> None:
-        super().__init__(msgspec.structs.asdict(happened.event), me=happened.process)
-        if "traders" in self:
-            self["traders"] = list(self["traders"])
-        self.labels = labels
-
-    def __missing__(self, word: str) -> Any:
-        match word:
-            case "Me":
-                return self.labels.get(self["me"], self["me"]).capitalize()
-            case "count":
-                return len(self["traders"])
-            case "dollars":
-                return f"{self['earned_cents'] / 100:g}"
-        names = {fact: self.labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
-        return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
-
-
-def plainly(happenings: Iterable[Recorded[Event]]) -> Iterator[tuple[str, str]]:
-    """Process and line, told as slowly as one would without thinking of time."""
-    labels: dict[str, str] = {}
-    for h in sorted(happenings, key=lambda h: (h.at, h.clock)):
-        if isinstance(h.event, events.Elected):
-            labels[h.process] = f"trader{h.event.seat}"
-        told: Told = type(h.event)
-        if isinstance(h.event, events.Unavailable):
-            told = (events.Unavailable, "warehouse" if h.process == "warehouse" else "trader")
-        elif (variant := VARIANTS.get(type(h.event))) is not None:
-            told = (type(h.event), getattr(h.event, variant))
-        for template in SENTENCES.get(told, ()):
-            moment = datetime.fromtimestamp(h.at)
-            yield h.process, f"{moment:%Y-%m-%d %H:%M:%S.%f} : {template.format_map(Plain(h, labels))}\n"
-
-
-def test_a_whole_run_is_told_as_if_told_plainly_and_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = draw_world(7, cache="weak", peers=6, traders=2, requests=90)
-    world.run()
-    histories = world.histories
-    assert sum(len(history) for history in histories.values()) > 500
-    for name, history in histories.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, history)))
-    monkeypatch.setattr(bazaar.views.narration, "EVENTS_A_PIECE", 10)
-    narrate(tmp_path, world.plan.names)
-    lines = list(plainly(itertools.chain(*histories.values())))
-    elected = (line for history in histories.values() for line in only(history, events.Elected))
-    seats = {line.process: f"trader{line.event.seat}" for line in elected}
-    assert len(seats) == 2
-    assert (tmp_path / "output.txt").read_text() == "".join(line for _, line in lines)
-    for process, name in {**seats, "warehouse": "warehouse"}.items():
-        assert (tmp_path / f"{name}.txt").read_text() == "".join(line for teller, line in lines if teller == process)
+def test_who_does_not_know_what_is_in_the_caches_does_not_print_them() -> None:
+    learned = a_line(9.0, "seller6", 9, "learned", {"position": 4, "lots": [["seller1-d0", 7]]})
+    taken = a_line(9.0, "seller6", 9, "taken", {**ORDER, "to": "cache", "deposit": "seller1-d0", "count": 8})
+    assert [sentence.text for sentence in Narrator().tell([learned, taken])] == ["salt is served from cache by Seller6"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bazaar.protocol.events import Event
 from bazaar.runtime.history import HISTORY_FILE, HistoryFile, Recorded, encode_line
 from bazaar.views.stories import MOST_OF_A_REASON, MOST_STEPS, Chooser, stories
@@ -72,3 +74,17 @@ def test_a_story_without_end_is_cut_in_the_middle(tmp_path: Path) -> None:
     (story,) = stories(files(tmp_path, buyer0=repeated), {"buyer0-1": []}, 1.0, lambda order: [])
     assert (len(story.steps), story.left_out) == (MOST_STEPS, 500 - MOST_STEPS)
     assert (story.steps[0].t, story.steps[-1].t) == (0.0, 499.0)
+
+
+def test_the_longer_the_histories_the_fewer_orders_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["buyer0-1", "buyer0-2", "buyer0-3"]
+    ordered = [event(1.0, "ordered", "buyer0", order=name, item="fish", trader="buyer7") for name in names]
+    histories = files(tmp_path, buyer0=ordered)
+    size = sum(map(len, map(encode_line, ordered)))
+    for budget, explained in ((3 * size, names), (3 * size - 1, names[:2]), (size - 1, [])):
+        monkeypatch.setattr("bazaar.views.stories.MOST_READ_BYTES", budget)
+        told = stories(histories, {name: [] for name in names}, 1.0, lambda order: [f"why {order}"])
+        assert [story.order for story in told] == names
+        assert [story.order for story in told if story.told] == explained

@@ -21,7 +21,9 @@ from bazaar.views.timeline import (
     draw,
     elections,
     fault_shades,
+    orders_of,
     rates,
+    unanswered,
     waits,
 )
 from tests.builders import a_line, a_plan
@@ -55,7 +57,7 @@ def test_bins_are_as_many_as_there_is_something_to_show(seconds: float, goods: i
     assert bins_for(100.0, 100.0 + seconds, goods) == bins
 
 
-def test_an_order_is_counted_where_it_is_first_answered() -> None:
+def test_an_order_is_counted_where_it_is_first_answered_and_waits_until_then() -> None:
     first = [
         event(10.0, "ordered", order="buyer0-0"),
         event(10.0, "ordered", order="buyer0-1"),
@@ -65,7 +67,9 @@ def test_an_order_is_counted_where_it_is_first_answered() -> None:
         event(12.6, "ordered", order="buyer0-2"),
     ]
     second = [event(10.25, "ordered", order="buyer2-0"), event(10.5, "purchased", order="buyer2-0")]
-    assert [list(times) for times in waits([first, second], Bins(10.0, 1.0, 4))] == [[0.25, 0.75], [1.5], [], []]
+    orders, bins = orders_of([first, second]), Bins(10.0, 1.0, 4)
+    assert [list(times) for times in waits(orders, bins)] == [[0.25, 0.75], [1.5], [], []]
+    assert unanswered(orders, bins) == [(0, 3), (0, 1), (0, 1), (1, 1)]
 
 
 def test_an_election_is_shaded_until_somebody_is_elected() -> None:

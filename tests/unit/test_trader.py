@@ -814,6 +814,20 @@ def test_only_the_first_traders_of_all_wait_before_they_open(since: int, elected
     assert bool(noted(trader.waits_until(35.0), "opened")) == (opens_at > 0.0)
 
 
+@pytest.mark.parametrize(
+    ("since", "elected", "delay_s", "says"),
+    [(0, True, 35.0, [{"for_s": 35.0}]), (0, True, 0.0, []), (9, True, 35.0, []), (0, False, 35.0, [])],
+)
+def test_who_waits_before_it_opens_says_for_how_long(
+    since: int, elected: bool, delay_s: float, says: list[dict[str, float]]
+) -> None:
+    trader = AtTheTrader(open_=False, since=since, elected=elected, opening_delay_s=delay_s)
+    assert noted(trader.begun, "warming_up") == says
+    turn = Turn(1.0, trader.clock)
+    trader.role.traders_changed(turn, BENCH)
+    assert noted(turn, "warming_up") == []  # once is enough
+
+
 @pytest.mark.parametrize(("settled_at", "told_again"), [(LEASE_S - 0.01, False), (LEASE_S, True)])
 def test_a_promise_that_may_have_been_too_late_to_leave_is_told_when_it_is_settled(
     settled_at: float, told_again: bool

@@ -27,6 +27,10 @@ class Hindrance(NamedTuple):
     proven: bool
     """Whether the process itself noted that the machine did not let it run. Else a fault or an accident hindered it."""
 
+    def cut(self, at: float) -> Hindrance:
+        """The hindrance, if what had been done to the process was undone at this time."""
+        return self if self.proven else self._replace(until=min(self.until, at))
+
 
 class Deposals:
     """Gathers suspicions, falls and absences, and then judges each deposal by another peer."""
@@ -55,6 +59,8 @@ class Deposals:
         for name in fault.names:
             if fault.kind == "kill":
                 self._fell.setdefault(name, fault.at)
+            elif fault.kind == "resume":
+                self._hindrances[name] = [hindrance.cut(fault.at) for hindrance in self._hindrances[name]]
             elif fault.kind not in ("restart", "resign"):
                 self._hindrances[name].append(Hindrance(fault.at, fault.at + fault.for_s, False))
 

@@ -112,9 +112,11 @@ def _launcher(
     def fault(line: Line, facts: Fault) -> None:
         names = frozenset(facts.names or (facts.name,))
         everybody = not names & set(case.charter.names)
-        case.faults.append(FaultDone(line.at, facts.kind, names, facts.for_s, everybody))
-        deposals.fault(case.faults[-1])
-        graph.fault(case.faults[-1])
+        done = FaultDone(line.at, facts.kind, names, facts.for_s, everybody)
+        deposals.fault(done)
+        graph.fault(done)
+        if facts.kind != "resume":  # it undoes one
+            case.faults.append(done)
         if facts.kind == "kill":
             case.dead |= names
         elif facts.kind == "restart":

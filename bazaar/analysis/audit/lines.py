@@ -210,6 +210,7 @@ KINDS = FACTS.keys() | {
     "seller_loop",
     "out_of_stock",
     "ready_for_registration",
+    "warming_up",
     "opened",
     "stepped_down",
     "turned_away",

@@ -29,9 +29,10 @@ def explain(run: Run, order_id: str) -> Story | None:
     """The story of this order; None if it does not exist. Raises `msgspec.DecodeError` if a history cannot be read."""
     by_process = run.about(order_id)
     own = sorted((line for lines in by_process.values() for line in lines), key=_in_time)
-    placed = next((line for line in own if isinstance(line.event, events.Ordered)), None)
+    placed = next((line.event for line in own if isinstance(line.event, events.Ordered)), None)
     decision = next((e for e in run.entries if isinstance(e, Sale | Denial) and e.order_id == order_id), None)
-    if placed is None or not isinstance(placed.event, events.Ordered):
+    known = placed or decision
+    if known is None:
         return None
     answers = [line for line in own if isinstance(line.event, events.ANSWERS)]
     outcome: Outcome = OUTCOMES[type(answers[-1].event)] if answers else "unanswered"
@@ -43,7 +44,9 @@ def explain(run: Run, order_id: str) -> Story | None:
         why.extend(found.why)
     if isinstance(decision, Denial) and (more := under_sold(run, decision)):
         why.append(more)
-    if not answers:
+    if placed is None:
+        why.append("No history says that anybody placed it.")
+    elif not answers:
         found = unanswered(run, own, buyer_of(order_id))
         why.extend(found.why)
     elif found is None:
@@ -51,17 +54,15 @@ def explain(run: Run, order_id: str) -> Story | None:
         why.extend(found.why)
     promise = next((cast(Recorded[events.Taken], line) for line in own if _is_promise(line)), None)
     belief = belief_behind(run, promise) if promise is not None else None
-    shown = (*own, *found.lines, *([belief] if belief is not None else []))
-    telling = _Telling(
-        run, order_id, placed.event.item, decision, promise.event.deposit_id if promise is not None else ""
-    )
+    shown = (*own, *(found.lines if found is not None else ()), *([belief] if belief is not None else []))
+    telling = _Telling(run, order_id, known.item, decision, promise.event.deposit_id if promise is not None else "")
     lines = sorted({(line.process, line.clock): line for line in shown}.values(), key=_in_time)
     return Story(
         order_id,
         buyer_of(order_id),
-        placed.event.item,
+        known.item,
         outcome,
-        found.cause,
+        found.cause if found is not None else None,
         tuple(_abridged(list(telling.moments(lines)))),
         tuple(why),
     )

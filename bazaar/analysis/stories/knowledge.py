@@ -7,6 +7,7 @@ cases only: to say which of two promises came first, and whether a promise came 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
@@ -57,6 +58,11 @@ class Knowledge:
         self.deposit_id = deposit_id
         self.lines = lines
         self._pushes = pushes
+        self._promises: dict[str, Recorded[events.Taken]] = {}
+        for line in itertools.chain.from_iterable(lines.values()):
+            match line.event:
+                case events.Taken(order_id=order, to="cache", deposit_id=lot) if lot == deposit_id:
+                    self._promises.setdefault(order, cast(Recorded[events.Taken], line))
         self.gone = [self._gone(sale) for sale in sales]
 
     def _gone(self, sale: Sale) -> Gone:
@@ -72,13 +78,7 @@ class Knowledge:
 
     def promise_of(self, order_id: str) -> Recorded[events.Taken] | None:
         """The event by which a cache promised this order from the lot."""
-        for lines in self.lines.values():
-            for line in lines:
-                match line.event:
-                    case events.Taken(order_id=order, to="cache", deposit_id=deposit_id):
-                        if (order, deposit_id) == (order_id, self.deposit_id):
-                            return cast(Recorded[events.Taken], line)
-        return None
+        return self._promises.get(order_id)
 
     def before(self, line: Line) -> list[Line]:
         """The events of the lot that the process noted before `line` in the same life."""

@@ -15,7 +15,7 @@ import msgspec
 
 PARTS = Path(__file__).parent
 STYLES = ("uPlot.min.css", "page.css")
-SCRIPTS = ("uPlot.iife.min.js", "model.js", "charts.js", "market.js", "orders.js", "page.js")
+SCRIPTS = ("uPlot.iife.min.js", "model.js", "charts.js", "market.js", "orders.js", "live.js", "page.js")
 
 
 def page(data: object) -> str:

@@ -38,22 +38,22 @@ function pointGraph() {
     waiting.textContent = held && life === "up" ? queues[name] ?? 0 : "";
     node.setAttribute("aria-label", `${name}, ${peer.role}${held ? `, ${held}` : ""}${life === "up" ? "" : `, ${life}`}`);
   }
-  tellPeer(now.get(chosenPeer), queues[chosenPeer]);
+  tellPeer(now.get(chosenPeer) ?? { seat: null, life: "up" }, queues[chosenPeer]);
 }
 
 function choosePeer(name) {
   chosenPeer = name;
   pointGraph();
-  if (typeof offerActs === "function") offerActs();
 }
 
 function tellPeer(now, waiting) {
-  if (!now) return;
+  if (!chosenPeer) return;
   const peer = nodes.get(chosenPeer)?.peer;
-  const words = [peer ? `${chosenPeer}: a ${peer.role}, first ${peer.role === "seller" ? "selling" : "looking for"} ${peer.item}` : `${chosenPeer}:`];
+  const words = [peer ? `${chosenPeer}: a ${peer.role}, first ${peer.role === "seller" ? "selling" : "looking for"} ${peer.item}` : `${chosenPeer}: not a peer, but all need it`];
   if (now.seat) words.push(`now ${now.seat}${now.life === "up" ? `, ${waiting ?? 0} orders in its queue` : ""}`);
   if (now.life !== "up") words.push(now.life);
   $("chosen").textContent = `${words.join("; ")}.`;
+  offerActs(now);
 }
 
 // ------------------------------------------------------------------------------------------------ the lanes

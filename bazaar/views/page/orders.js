@@ -13,6 +13,16 @@ function listOrders(stories) {
   if (!stories.length && !DATA.live) $("list").append(html("p", {}, "There was none."));
 }
 
+const storyOf = (order) => (DATA.stories ?? []).find((story) => story.order === order);
+const canTell = (order) => DATA.live || storyOf(order); // the report has the stories of some orders, a server those of all
+
+async function askFor(order) {
+  const story = storyOf(order) ?? await fetchStory(order);
+  if (typeof story === "string") $("story").replaceChildren(html("p", {}, story));
+  else tellStory(story);
+  $("story").scrollIntoView({ block: "nearest" });
+}
+
 function tellStory(story) {
   for (const button of $("list").querySelectorAll("button")) button.setAttribute("aria-pressed", button.dataset.order === story.order);
   const first = story.steps[0]?.t ?? 0;

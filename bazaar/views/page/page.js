@@ -14,6 +14,7 @@ function point() {
   $("time").value = moment;
   $("time").setAttribute("aria-valuetext", since(moment));
   $("moment").textContent = since(moment);
+  $("follow").hidden = following || !stream;
   pointGraph();
   pointCharts();
   $("lanes").firstChild?.pointAt();
@@ -23,8 +24,7 @@ function point() {
 function tellFeed() {
   const past = run.happenings.filter((happening) => happening.t <= moment);
   $("feed").replaceChildren(...past.slice(-MOST_LINES).reverse().map(({ t, kind, text, order }) => {
-    const story = order && (DATA.stories ?? []).find((one) => one.order === order);
-    const more = story ? [" ", html("button", { type: "button", onclick: () => { tellStory(story); $("story").scrollIntoView({ block: "nearest" }); } }, order)] : [];
+    const more = order && canTell(order) ? [" ", html("button", { type: "button", onclick: () => askFor(order) }, order)] : [];
     return html("li", { class: LOUD.has(kind) ? "loud" : VOTES.has(kind) ? "vote" : "" }, html("span", { class: "t" }, since(t)), text, ...more);
   }));
 }
@@ -38,11 +38,13 @@ function tellOmitted() {
     : "") + sampled;
 }
 
+const verdictOf = ({ verdict, audit }) => `${verdict}: ${Object.values(audit).filter(Boolean).length} of ${Object.keys(audit).length} checks hold`;
+
 function tellResult({ summary, audit }) {
   $("result").hidden = !summary;
   if (!summary) return;
   $("verdict").className = summary.verdict;
-  $("verdict").textContent = `${summary.verdict}: ${Object.values(summary.audit).filter(Boolean).length} of ${Object.keys(summary.audit).length} checks hold`;
+  $("verdict").textContent = verdictOf(summary);
   const { requests, latency_ms: latency } = summary;
   const figures = [
     ["goods shipped", `${summary.goods_shipped} in ${summary.trading_s.toFixed(2)} s: ${summary.throughput_per_s} a second`],
@@ -104,3 +106,4 @@ if (DATA.state) {
   tellResult(DATA);
   goTo(run.end);
 }
+if (DATA.live) beLive();
