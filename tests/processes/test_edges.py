@@ -31,7 +31,7 @@ SEEDS = range(int(os.environ.get("EDGE_SEEDS", "2")))
 
 
 def connections(bazaar: Bazaar) -> Counter[Pair]:
-    """How many established connections there are between each two of the bazaar's actors."""
+    """How many established connections there are between each two of the bazaar's actors, whose names are in order."""
     ends = {}
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state, *rest = line.split()
@@ -44,8 +44,8 @@ def connections(bazaar: Bazaar) -> Counter[Pair]:
         for inode in sockets_of(bazaar.processes[name].popen.pid)
         if inode in ends
     }
-    pairs = (tuple(sorted((name, owners.get(end[::-1], "")))) for end, name in owners.items())
-    return Counter({pair: count // 2 for pair, count in Counter(pairs).items() if pair[0]})
+    both = [(owners.get(end[::-1], ""), name) for end, name in owners.items()]
+    return Counter(pair for pair in both if "" < pair[0] < pair[1])
 
 
 @contextmanager
