@@ -14,6 +14,7 @@ from experiments import (
     overselling,
     policies,
     response,
+    routing,
     scale,
     sync,
     throughput,
@@ -33,6 +34,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     policies,
     benchmark,
     scale,
+    routing,
     endurance,
 )
 INTRODUCTION = """# What the experiments show
