@@ -18,9 +18,8 @@ from functools import cache
 from itertools import chain
 from math import log2
 from pathlib import Path
-from typing import NamedTuple, get_args
-
-import networkx as nx
+from statistics import median
+from typing import get_args
 
 from bazaar.control.planning import draw_plan
 from bazaar.protocol import events
@@ -28,8 +27,21 @@ from bazaar.protocol.goods import ITEMS, is_seller
 from bazaar.protocol.settings import Routing, Settings, with_pace
 from experiments.framework.command import alone
 from experiments.framework.experiment import CACHES, START_S, Failed, Run
+from experiments.framework.graphs import Shape, shape
 from experiments.framework.plots import Panel, picture
-from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
+from experiments.framework.rows import (
+    Cell,
+    Missing,
+    Row,
+    chosen,
+    groups,
+    kinds,
+    markdown,
+    middle,
+    number_text,
+    spread,
+    values,
+)
 
 PEERS, QUICK_PEERS, MOST_PEERS = (10, 20, 40, 80), (10,), 160
 GRAPHS = (*PEERS, MOST_PEERS, 320)
@@ -104,28 +116,6 @@ def _fitting(peers: int, seed: int) -> int:
 
 
 # ------------------------------------------------------------------------------------------ the graph alone
-class Shape(NamedTuple):
-    """What follows from a graph, if all its peers write to all others alike."""
-
-    edges: int
-    diameter: int
-    mean_hops: float
-    busiest_percent: float
-    """The busiest peer's part of all relaying: its betweenness, in percent of the sum of all (Freeman 1977)."""
-
-
-def shape(neighbours: Mapping[str, Sequence[str]]) -> Shape:
-    """The shape of a connected graph of at least three peers, given by each peer's neighbours."""
-    graph = nx.Graph(neighbours)
-    load = nx.betweenness_centrality(graph)
-    return Shape(
-        graph.number_of_edges(),
-        nx.diameter(graph),
-        nx.average_shortest_path_length(graph),
-        100 * max(load.values()) / sum(load.values()),
-    )
-
-
 @cache
 def _shape(peers: int, seed: int) -> Shape:
     """The shape of the graph of this cell."""
@@ -226,7 +216,7 @@ def table(rows: Sequence[Row]) -> str:
         [
             f"{peers}", f"{log2(peers):.1f}", spread([one.mean_hops for one in shapes]),
             spread([one.diameter for one in shapes]), f"{log2(peers) + log2(log2(peers)):.1f}",
-            spread([2 * one.edges / peers for one in shapes]), spread([one.busiest_percent for one in shapes]),
+            spread([one.degree for one in shapes]), spread([one.busiest_percent for one in shapes]),
         ]
         for peers, shapes in _shapes(rows).items()
     ]  # fmt: skip
@@ -251,39 +241,44 @@ def _usual(rows: Sequence[Row], window: int) -> list[Row]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """What the graph says and what was measured, against the number of peers."""
-    alone_, many = (_usual(rows, window) for window in WINDOWS)
-    routed = [row for row in alone_ if row.labels["routing"] == "neighbours"]
+    """What the graph and theory say, and what was measured, against the number of peers."""
+    one, many = (_usual(rows, window) for window in WINDOWS)
     shapes = _shapes(rows)
     few, crowd = (f"{window} order{'s' * (window > 1)} a buyer under way" for window in WINDOWS)
-    ticks = {float(peers): str(peers) for peers in GRAPHS}
     with picture(path, panels=8, rows=4, height=3.0) as made:
         hops, busiest, connections, kilobytes, median_ms, slow_ms, goods, election = made
-        hops.theory("log2 n", {float(peers): log2(peers) for peers in GRAPHS})
-        hops.line("the graph,\nall pairs", {float(peers): [s.mean_hops for s in of] for peers, of in shapes.items()})
-        busiest.line("the graph,\nall pairs", {float(n): [s.busiest_percent for s in of] for n, of in shapes.items()})
+        hops.theory("theory: log2 n", {float(peers): log2(peers) for peers in GRAPHS})
+        hops.theory(
+            "mean distance in the graph", {float(n): median(s.mean_hops for s in of) for n, of in shapes.items()}
+        )
+        _draw(hops, one, "hops", "edges", "Edges that a delivery crosses")
         busiest.theory("an even load", {float(peers): 100 / peers for peers in GRAPHS})
-        _draw(hops, alone_, "hops", "edges that a delivery crosses", "Way")
-        _draw(busiest, routed, "busiest_percent", "% of all relaying", "Load of the busiest relay")
-        connections.theory("each to each", {float(n): n * (n + 1.0) for n in GRAPHS})
-        _draw(connections, alone_, "connections", "connections of all", "Connections")
-        _draw(kilobytes, alone_, "kilobytes", "kB on the wire an order", f"Bytes, {few}")
-        _draw(median_ms, alone_, "p50_ms", "ms to an answer, median", f"Waiting, {few}")
-        _draw(slow_ms, alone_, "p95_ms", "ms to an answer, p95", f"Waiting at worst, {few}")
-        _draw(goods, many, "shipped_per_s", "goods a second", f"Goods, {crowd}")
-        _draw(election, alone_, "election_ms", "ms", f"Election of {TRADERS} traders")
+        betweenness = {float(n): median(s.busiest_percent for s in of) for n, of in shapes.items()}
+        busiest.theory("betweenness in the graph", betweenness)
+        _draw(busiest, one, "busiest_percent", "% of all relaying", "What the busiest peer relays")
+        connections.theory("n (n + 1)", {float(n): n * (n + 1.0) for n in GRAPHS})
+        connections.theory(f"3 n + {2 * TRADERS}", {float(n): 3.0 * n + 2 * TRADERS for n in GRAPHS})
+        _draw(connections, one, "connections", "connections", "Connections of all processes")
+        _draw(kilobytes, one, "kilobytes", "kB an order", f"Bytes on the wire; {few}")
+        _draw(median_ms, one, "p50_ms", "ms, median", f"Time to an answer; {few}")
+        _draw(slow_ms, one, "p95_ms", "ms, p95", f"Time to a slow answer; {few}")
+        _draw(goods, many, "shipped_per_s", "goods a second", f"Goods shipped; {crowd}")
+        _draw(election, one, "election_ms", "ms", f"Election of {TRADERS} traders")
         for panel in made:
-            panel.logarithmic("x", ticks)
-        for panel in (busiest, connections, election):
-            panel.logarithmic("y", {10.0**power: f"{10**power:,}" for power in range(6)})
+            sizes = GRAPHS if panel in (hops, busiest, connections) else (*PEERS, MOST_PEERS)
+            panel.logarithmic("x", {float(peers): str(peers) for peers in sizes})
+        for panel, powers in ((busiest, range(3)), (connections, range(1, 6)), (election, range(1, 6))):
+            panel.logarithmic("y", {10.0**power: f"{10**power:,}" for power in powers})
         for panel in (hops, kilobytes, median_ms, slow_ms, goods):
             panel.from_zero()
 
 
 def _draw(panel: Panel, rows: Sequence[Row], name: str, y: str, title: str) -> None:
-    """A line for each routing."""
-    for (way,), some in groups(rows, "routing"):
-        panel.line(way, {float(peers): values(part, name) for (peers,), part in groups(some, "peers")})
+    """A line for each routing of which this is known."""
+    for style, way in enumerate(get_args(Routing)):
+        some = [row for row in rows if row.labels["routing"] == way and row.values[name] != UNKNOWN]
+        if some:
+            panel.line(way, {float(n): values(part, name) for (n,), part in groups(some, "peers")}, style)
     panel.name("peers", y, title)
 
 
@@ -329,7 +324,10 @@ def _graph_against_runs(rows: Sequence[Row]) -> str:
 def _caches(rows: Sequence[Row]) -> str:
     """What routing takes with each cache, where all were measured."""
     window = kinds(rows, "window")[0]
-    peers = kinds([row for row in rows if row.labels["cache"] != USUAL], "peers")[-1]
+    others = [row for row in rows if row.labels["cache"] != USUAL]
+    if not others:
+        raise Missing("another cache")
+    peers = kinds(others, "peers")[-1]
     said = "; ".join(
         f"`{cached}` "
         + " and ".join(
@@ -342,13 +340,14 @@ def _caches(rows: Sequence[Row]) -> str:
 
 
 REASONS = (
-    "An order crosses the graph to a trader, often from there to the warehouse, and back, and each edge is a Python process "
-    "that has to wake up; so the wait grows as the distances do, with the logarithm of the peers. A drawn plan has few "
-    "edges above a tree, so its distances are those of a sparser graph than the theory's, in which everybody has all three. "
-    "All traffic leads to the traders and to the warehouse, and not from all to all, so the peers around them relay what "
-    "betweenness spreads over all. On one machine the relays share the cores with those they relay for; on machines of "
-    "their own they would cost time, and hardly goods. Bully has everybody call everybody above: along edges each of these "
-    "messages is relayed, and that is why an election suffers most."
+    "An order crosses the graph to a trader, often goes on from there to the warehouse, and the answer comes back; on each edge "
+    "a Python process has to wake up. So the wait grows as the distances do, with the logarithm of the peers. A drawn "
+    "plan has few edges above a tree, so from some size on its distances are beyond those of the theory's graph, in "
+    "which everybody has all three. A buyer writes to traders and not to all alike, so the distances that count are "
+    "those to the traders, and the peers around these relay what betweenness spreads over all. On one machine the relays "
+    "share the cores with those they relay for; on machines of their own they would take time, and hardly goods. "
+    "Bully has everybody call everybody above. With direct connections each of these calls opens a connection, which "
+    "costs several times a message; along the edges all connections are there, and calls that wait travel in bundles."
 )
 
 
