@@ -202,9 +202,8 @@ def _kilobytes(run: Run, opened: float, answered_at: Sequence[float]) -> float:
 # ------------------------------------------------------------------------------------------ telling it
 def table(rows: Sequence[Row]) -> str:
     """The runs, one line for each kind of cell; then the graph alone."""
-    names = tuple(name for name in VALUES if name != "dropped_percent")
     lines = [
-        [window, peers, way, cached, *(_cell_text(some, name) for name in names)]
+        [window, peers, way, cached, *(_cell_text(some, name) for name in VALUES if name != "dropped_percent")]
         for (window, peers, cached, way), some in groups(rows, "window", "peers", "cache", "routing")
     ]
     header = [
@@ -248,13 +247,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     with picture(path, panels=8, rows=4, height=3.0) as made:
         hops, busiest, connections, kilobytes, median_ms, slow_ms, goods, election = made
         hops.theory("theory: log2 n", {float(peers): log2(peers) for peers in GRAPHS})
-        hops.theory(
-            "mean distance in the graph", {float(n): median(s.mean_hops for s in of) for n, of in shapes.items()}
-        )
+        hops.theory("the graph's mean", {float(n): median(s.mean_hops for s in of) for n, of in shapes.items()})
         _draw(hops, one, "hops", "edges", "Edges that a delivery crosses")
         busiest.theory("an even load", {float(peers): 100 / peers for peers in GRAPHS})
         betweenness = {float(n): median(s.busiest_percent for s in of) for n, of in shapes.items()}
-        busiest.theory("betweenness in the graph", betweenness)
+        busiest.theory("by betweenness", betweenness)
         _draw(busiest, one, "busiest_percent", "% of all relaying", "What the busiest peer relays")
         connections.theory("n (n + 1)", {float(n): n * (n + 1.0) for n in GRAPHS})
         connections.theory(f"3 n + {2 * TRADERS}", {float(n): 3.0 * n + 2 * TRADERS for n in GRAPHS})
@@ -340,14 +337,12 @@ def _caches(rows: Sequence[Row]) -> str:
 
 
 REASONS = (
-    "An order crosses the graph to a trader, often goes on from there to the warehouse, and the answer comes back; on each edge "
-    "a Python process has to wake up. So the wait grows as the distances do, with the logarithm of the peers. A drawn "
-    "plan has few edges above a tree, so from some size on its distances are beyond those of the theory's graph, in "
-    "which everybody has all three. A buyer writes to traders and not to all alike, so the distances that count are "
-    "those to the traders, and the peers around these relay what betweenness spreads over all. On one machine the relays "
-    "share the cores with those they relay for; on machines of their own they would take time, and hardly goods. "
-    "Bully has everybody call everybody above. With direct connections each of these calls opens a connection, which "
-    "costs several times a message; along the edges all connections are there, and calls that wait travel in bundles."
+    "An order crosses the graph to a trader, often goes on to the warehouse, and the answer comes back; on each edge a Python "
+    "process has to wake up. A drawn plan has few edges above a tree, so its distances grow faster than those of the theory's "
+    "graph, in which everybody has all three. A buyer writes to traders and not to all alike, so the peers around these "
+    "relay what betweenness spreads over all. On one machine relays share the cores with those they relay for; on machines "
+    "of their own they would take time, and hardly goods. Bully has everybody call everybody above. With direct connections "
+    "each of these calls opens a connection first; along the edges all are there, and calls that wait travel in bundles."
 )
 
 
