@@ -120,9 +120,14 @@ def an_event(kind: str, facts: dict[str, Any] | None = None) -> Event:
     such event.
     """
     fields = msgspec.structs.fields(KINDS[kind])
-    usual = {field.encode_name: USUAL[field.encode_name] for field in fields if field.required}
+    told = facts or {}
+    usual = {
+        field.encode_name: USUAL[field.encode_name]
+        for field in fields
+        if field.required and field.encode_name not in told
+    }
     names = {field.encode_name: field.name for field in fields}
-    given = {names.get(name, name): value for name, value in {**usual, **(facts or {})}.items()}
+    given = {names.get(name, name): value for name, value in {**usual, **told}.items()}
     return KINDS[kind](**given)
 
 
