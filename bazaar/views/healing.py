@@ -39,6 +39,7 @@ KEPT, LOST, MADE = ("#888888", 1.0, "solid"), ("#d55e00", 1.3, "dotted"), ("#009
 """Colour, width and style of an edge of the plan that is there, of one that is not, and of one that was made instead."""
 
 Edge = frozenset[str]
+Places = Mapping[str, tuple[float, float]]
 
 
 class Moment(msgspec.Struct):
@@ -121,6 +122,7 @@ def draw(plan: Plan, shown: Sequence[Moment], path: Path) -> None:
     columns = 2 if len(chosen) in (2, 4) else min(3, len(chosen))
     rows = -(-len(chosen) // columns)
     side = min(8.0, max(4.4, len(plan.names) ** 0.5 * 1.3))
+    places = places_of(plan)
     figure, axes = pyplot.subplots(
         rows,
         columns,
@@ -131,7 +133,7 @@ def draw(plan: Plan, shown: Sequence[Moment], path: Path) -> None:
     for panel in axes.flat:
         panel.set_axis_off()
     for panel, (before, moment) in zip(axes.flat, chosen, strict=False):
-        _panel(panel, plan, moment)
+        _panel(panel, plan, places, moment)
         panel.set_title(
             words(plan, before, moment, shown[0].at), fontsize=10, loc="left", linespacing=1.4, color="#202020"
         )
@@ -172,37 +174,39 @@ def _listed(plan: Plan, names: frozenset[str]) -> str:
     return ", ".join(name for name in plan.names if name in names) if len(names) <= 3 else f"{len(names)} peers"
 
 
-def _panel(panel: Axes, plan: Plan, moment: Moment) -> None:
-    places, planned = places_of(plan), {frozenset(edge) for edge in graph_of(plan).edges}
-    room = min(1.0, (16 / len(plan.names)) ** 0.5)
+def _panel(panel: Axes, plan: Plan, places: Places, moment: Moment) -> None:
+    planned = _edges_of(graph_of(plan))
     for style, chosen, bend in (
         (LOST, planned - moment.edges, 0.0),
         (KEPT, planned & moment.edges, 0.0),
         (MADE, moment.edges - planned, 0.22),  # bent, because on the straight way there may be others
     ):
         colour, width, dashes = style
-        line = {"color": colour, "lw": width, "ls": dashes, "arrowstyle": "-", "shrinkA": 0, "shrinkB": 0}
-        for one, other in sorted(map(sorted, chosen)):
-            arrow = {**line, "connectionstyle": f"arc3,rad={bend}"}
-            panel.annotate("", places[one], places[other], arrowprops=arrow, zorder=1)
-    for name, (x, y) in places.items():
-        dead = name in moment.dead
-        body = SELLERS if is_seller(name) else BUYERS
-        colour, width = TRADER if name in moment.traders and not dead else OTHER
-        panel.scatter(
-            x,
-            y,
-            s=300 * room**2,
-            marker=body["shape"],
-            c="#d0d0d0" if dead else body["colour"],
-            edgecolors=colour,
-            linewidths=width * 0.7,
-            zorder=2,
+        arrows = (
+            {"arrows": True, "arrowstyle": "-", "connectionstyle": f"arc3,rad={bend}", "node_size": 0} if bend else {}
         )
-        if dead:
-            panel.scatter(x, y, s=620 * room**2, marker="x", c="#606060", linewidths=1.1, zorder=2)
+        edges = nx.Graph(map(sorted, sorted(chosen, key=sorted)))
+        nx.draw_networkx_edges(edges, places, ax=panel, edge_color=colour, width=width, style=dashes, **arrows)
+    size = 300 * min(1.0, 16 / len(plan.names))
+    for body, selling in ((BUYERS, False), (SELLERS, True)):
+        names = [name for name in plan.names if is_seller(name) == selling]
+        outlines = [TRADER if name in moment.traders - moment.dead else OTHER for name in names]
+        nx.draw_networkx_nodes(
+            nx.Graph(),
+            places,
+            names,
+            ax=panel,
+            node_shape=body["shape"],
+            node_color=["#d0d0d0" if name in moment.dead else body["colour"] for name in names],
+            edgecolors=[colour for colour, _ in outlines],
+            linewidths=[width * 0.7 for _, width in outlines],
+            node_size=size,
+        )
+    for name in plan.names:
+        if name in moment.dead:
+            panel.scatter(*places[name], s=2 * size, marker="x", c="#606060", linewidths=1.1, zorder=3)
         elif len(plan.names) <= MOST_NUMBERS:
-            panel.text(x, y, str(index_of(name)), fontsize=9 * room, ha="center", va="center_baseline", zorder=3)
+            panel.text(*places[name], str(index_of(name)), fontsize=0.52 * size**0.5, ha="center", va="center_baseline")
     panel.margins(0.1)
 
 
