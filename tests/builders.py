@@ -107,7 +107,7 @@ USUAL: dict[str, Any] = {
         "reason": "cut",
     },
     **{"requests": 1, "neighbor": "seller6", "entries": 0, "life": 1, "for_s": 0.0, "message": "Ok"},
-    **{"position": 3, "lots": (("seller1-d0", 1),)},
+    **{"position": 3, "lots": (("seller1-d0", 1),), "names": ()},
     **{"name": "buyer0", "again": False, "fault": "kill:buyer0@1", "kind": "kill"},
 }
 
