@@ -146,6 +146,15 @@ def test_a_run_by_hand(tmp_path: Path, mongo_uri: str) -> None:
     status, said, complained = run(tmp_path, mongo_uri, *arguments.split(), *faults)
     assert (status, complained) == (0, ""), said + complained
     assert "held" in said
+    changes = [line.split(",")[1:] for line in (tmp_path / "run" / "graph.csv").read_text().splitlines()]
+    assert [change for change in changes if change[0] in ("died", "returned")] == [
+        ["died", trader, ""],
+        ["returned", trader, ""],
+    ]
+    assert [change[0] for change in changes if trader in change] == [
+        *("up", "up", "up"),  # to its two neighbours, and to the warehouse
+        *("died", "down", "down", "down", "returned", "up", "up", "up"),
+    ]
 
 
 @pytest.mark.parametrize(
