@@ -130,8 +130,8 @@ def test_whoever_counts_a_dead_peer_in_one_wave_loses_time(seed: int, monkeypatc
     assert late.at_s > right.at_s + 2 * PATIENCE_S
 
 
-def test_broken_is_seen_whoever_always_counts_a_dead_peer_elects_nobody(monkeypatch: Patch) -> None:
-    seen = 0
+def test_broken_is_seen_whoever_always_counts_a_dead_peer_elects_nobody() -> None:
+    """No order is answered, so the verdict is never that the run held."""
     for seed in SEEDS:
         world = brisk(seed, election_delay_s=3.0)
         world.longest_s = 60.0
@@ -139,8 +139,9 @@ def test_broken_is_seen_whoever_always_counts_a_dead_peer_elects_nobody(monkeypa
         world.at(0.5, lambda world=world, dead=dead: world.kill(dead))  # type: ignore[misc]
         with pytest.MonkeyPatch.context() as patch:
             counting(patch, dead, waves=NEVER)
-            seen += "runs_end" in judged(world)[1].violations
-    assert seen > len(SEEDS) // 2, seen
+            report = judged(world)[1]
+        assert report.exercised["elections_won"] == 0
+        assert report.verdict != "held"
 
 
 def test_broken_is_seen_without_extinction_starters_wait_for_each_other_in_vain(monkeypatch: Patch) -> None:
