@@ -176,6 +176,7 @@ class Endpoint:
         if self._router is not None:
             self._receive_arrived(self._router, turn)
             self._router.tick(turn)
+            self._actor.tied(self._router.peers)
         self._actor.tick(turn)
         return self._effects(turn, clock)
 

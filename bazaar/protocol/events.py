@@ -126,7 +126,7 @@ class Reelection(Event, frozen=True):
 
 
 class Called(Event, frozen=True):
-    """A peer was called to an election by a lower one."""
+    """A peer was called to an election: by a lower one, or along a tree by a neighbour."""
 
     by: str
 
@@ -135,6 +135,19 @@ class HeardOk(Event, frozen=True):
     """A peer that stands for election heard that a higher one is alive."""
 
     above: str
+
+
+class Echoed(Event, frozen=True):
+    """In an election along a tree a neighbour answered which candidates beyond it are the highest."""
+
+    by: str
+    highest: tuple[str, ...]
+
+
+class Chosen(Event, frozen=True):
+    """The starter of an election along a tree told a peer that it is the highest."""
+
+    by: str
 
 
 class Elected(Event, frozen=True):

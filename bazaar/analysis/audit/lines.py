@@ -197,6 +197,8 @@ KINDS = FACTS.keys() | {
     "reelection",
     "called",
     "heard_ok",
+    "echoed",
+    "chosen",
     "elected",
     "recognized",
     "trader_died",

@@ -67,6 +67,8 @@ class Router:
         self._hello_at = NEVER
         self.links: dict[str, Link] = {}
         """The links to the neighbours, by name."""
+        self.peers: tuple[str, ...] = ()
+        """The neighbours that are peers, without one that is only called. What they send is passed on to all others."""
         self._given_up: list[Link] = []
         self._overlay = Overlay({}, frozenset())
         self._next: dict[str, str] = {}  # by target: the neighbour on the way to it
@@ -175,6 +177,7 @@ class Router:
             turn.note(now)
             self._noted = now
         ties = self._overlay.ties.get(self._me, ())
+        self.peers = tuple(sorted(name for name in ties if name != WAREHOUSE))
         stranded = [link for link in (*self._given_up, *self.links.values()) if link.closed or link.other not in ties]
         for frame in [frame for link in stranded for frame in link.take_back()]:
             self._pass_on(frame)
