@@ -56,10 +56,8 @@ def test_without_faults_there_is_the_graph_of_the_plan() -> None:
 
 def test_a_death_and_what_came_of_it_are_one_moment() -> None:
     start, after = shown(*HEALED)
-    assert (after.dead, after.edges) == (
-        {"seller1"},
-        {frozenset(("buyer2", "seller3")), frozenset(("buyer0", "seller3"))},
-    )
+    assert after.dead == {"seller1"}
+    assert after.edges == {frozenset(("buyer2", "seller3")), frozenset(("buyer0", "seller3"))}
     assert told([start, after])[1] == "2.00 s: seller1 died\nall connected again after 1.10 s"
 
 

@@ -12,10 +12,9 @@ from bazaar.core.turn import NEVER
 from bazaar.protocol.frames import AnyFrame, Bundle, Busy, Relay
 
 MOST_WAITING = 1_000  # relayed frames; a further one is refused
-ROOM = (
-    20  # a process's own deliveries wait in their channels while so many frames wait here: there they grow together. So
-)
-# they are never refused, and most of the queue is left to what others relay.
+ROOM = 20
+"""A process's own deliveries wait in their channels while so many frames wait here: there they grow together. So they are
+never refused, and most of the queue is left to what others relay."""
 MOST_BYTES = 200_000  # of the deliveries in one bundle
 
 
