@@ -307,9 +307,11 @@ class Membership(Role):
 
     def _postpone(self, turn: Turn) -> None:
         """An election is under way: this peer starts another one only if that has no result for very long."""
-        if self._told_first is None or self._me not in self._candidates():
+        candidates = self._candidates()
+        self._start_at = NEVER
+        if self._told_first is None or self._me not in candidates:
             return  # an election that this peer was called to, and whose outcome it does not know yet
-        rank = 1 + self._candidates().index(self._me)
+        rank = 1 + candidates.index(self._me)
         self._start_at = turn.now + (4 + rank) * self._settings.election_timeout_s
 
     def _candidates(self) -> tuple[str, ...]:
