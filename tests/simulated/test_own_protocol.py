@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "add-a-protocol.md"
-STEP = re.compile(r"In\s`([^`]+)`, before `([^`]+)`:\n\n```python\n(.*?)```", re.DOTALL)
+STEP = re.compile(r"In\s`([^`]+)`, before `([^`]+)`:\n\n```(?:python|text)\n(.*?)```", re.DOTALL)
 NEW_FILE = re.compile(r"A new file,\s`([^`]+)`:\n\n```python\n(.*?)```", re.DOTALL)
 LOCATED = re.compile(r"(buyer\d+) knows that (seller\d+) sells (\w+), (\d+) edge\(s\) away")
 
@@ -30,7 +30,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (copied / path).write_text("".join([*lines[:number], block, *lines[number:]]))
     ((path, block),) = NEW_FILE.findall(text)
     (copied / path).write_text(block)
-    assert len(STEP.findall(text)) + 1 == text.count("```python")
+    assert len(STEP.findall(text)) + 1 == len(re.findall(r"^```(?:python|text)$", text, re.MULTILINE))
     return copied
 
 
