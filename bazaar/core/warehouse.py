@@ -75,8 +75,9 @@ class Warehouse:
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
         self._began_at = NEVER  # letters may come before `begin`; until then no lease counts as over
-        self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
-        """The traders that were told `Scarce` and have not asked again, each with whether it was told `Freed`."""
+        self._waiting: dict[Item, dict[str, int]] = {item: {} for item in ITEMS}
+        """The traders that were told `Scarce` and have not asked again, each with how many units must be free before it can
+        sell one of its orders; 0 once it was told `Freed`."""
 
     @property
     def idle(self) -> bool:
@@ -168,6 +169,9 @@ class Warehouse:
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         before = self.ledger.position
+        for request in body.requests:
+            if isinstance(request, Ship) and request.deposit_id is None:
+                self._waiting[request.order.item].pop(source, None)
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
         written = self.ledger.position > before
         seat = self.ledger.seats.bench.seat_of(source)
@@ -215,15 +219,16 @@ class Warehouse:
         return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
     def _relieve(self, turn: Turn) -> None:
-        """Tells the traders that wait for an item to ask again, if units are free or all are sold. Else recalls the grants."""
+        """Tells the traders that wait for an item to ask again, if enough units are free or none are granted. Else recalls."""
         for item, waiting in self._waiting.items():
-            if all(waiting.values()):
+            needed = [units for units in waiting.values() if units]
+            if not needed:
                 continue
             holders = self.ledger.stock.holders(item)
-            if self.ledger.stock.free(item) or not holders:
+            if self.ledger.stock.free(item) >= min(needed) or not holders:
                 for trader in waiting:
                     turn.send(trader, Freed(item))
-                self._waiting[item] = dict.fromkeys(waiting, True)
+                self._waiting[item] = dict.fromkeys(waiting, 0)
             else:
                 for seat in holders:
                     if seat in self.ledger.seats.bench.seats:
@@ -232,10 +237,9 @@ class Warehouse:
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order
         if request.deposit_id is None and not self.ledger.stock.answered(order.order_id):
-            waiting = self._waiting[order.item]
-            waiting.pop(trader, None)
-            if self.ledger.stock.holders(order.item) and not self.ledger.stock.free(order.item):
-                waiting[trader] = False
+            if self.ledger.stock.holders(order.item) and self.ledger.stock.free(order.item) < order.units:
+                waiting = self._waiting[order.item]
+                waiting[trader] = min(order.units, waiting.get(trader, order.units))
                 return Scarce()
         decision = self.ledger.stock.decide_order(order, request.deposit_id, trader)
         if decision is not None:
@@ -245,11 +249,15 @@ class Warehouse:
             match answer:
                 case Denied("oversold"):
                     deposit_id = request.deposit_id or ""
-                    turn.note(events.Oversold(order.order_id, order.item, order.buyer, trader, deposit_id))
+                    turn.note(
+                        events.Oversold(
+                            order.order_id, order.item, order.buyer, trader, deposit_id, units=order.units
+                        )
+                    )
                 case Denied("unavailable"):
-                    turn.note(events.Unavailable(order.order_id, order.item, order.buyer))
+                    turn.note(events.Unavailable(order.order_id, order.item, order.buyer, units=order.units))
                 case _:
-                    turn.note(events.Shipped(order.order_id, order.item))
+                    turn.note(events.Shipped(order.order_id, order.item, units=order.units))
         return answer
 
     def _append(self, turn: Turn, entry: AnyEntry) -> None:

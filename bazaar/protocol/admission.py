@@ -123,8 +123,8 @@ def _request(request: Request, peers: Collection[str]) -> bool:
 
 def _reply(reply: Reply, peers: Collection[str]) -> bool:
     match reply:
-        case Shipped(lot):
-            return _lots([lot], peers)
+        case Shipped(parts=parts):
+            return _lots([part.lot for part in parts], peers)
         case Shelves(items, lots):
             return _lots(lots, peers) and all(lot.item in items for lot in lots)
         case _:
@@ -156,7 +156,10 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Purchased: (
         _peer,
         _buyer,
-        lambda body, of: _is_of(body.order_id, of.target) and body.seller in of.peers and is_seller(body.seller),
+        lambda body, of: (
+            _is_of(body.order_id, of.target)
+            and all(seller in of.peers and is_seller(seller) for seller in (body.seller, *body.others))
+        ),
     ),
     Unavailable: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
     Oversold: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
@@ -190,8 +193,10 @@ def fits(requests: tuple[Request, ...], replies: tuple[Reply, ...]) -> bool:
 
 def _replies_to(request: Request, reply: Reply) -> bool:
     match request, reply:
-        case Ship(order), Shipped(lot):
-            return lot.item == order.item
+        case Ship(order), Shipped(parts=parts):
+            return all(part.lot.item == order.item for part in parts) and order.units == sum(
+                part.units for part in parts
+            )
         case Ship(_, deposit_id), Scarce():
             return deposit_id is None
         case Stock(lot), Stocked(deposit_id):

@@ -21,6 +21,8 @@ from bazaar.protocol.goods import (
     Record,
     Seat,
     SomeUnits,
+    Total,
+    Units,
 )
 
 
@@ -119,6 +121,7 @@ class AskAgain(Message, frozen=True):
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 # --------------------------------------------------------------------------------------------- trading
@@ -144,11 +147,12 @@ class Registered(Message, frozen=True):
 
 
 class Buy(Message, frozen=True):
-    """A buyer orders one unit. `again` marks a retry under the same name: its answer may exist already."""
+    """A buyer orders. `again` marks a retry under the same name: its answer may exist already."""
 
     order_id: Name
     item: Item
     again: bool
+    units: Units = 1
 
 
 class MarketOpen(Message, frozen=True):
@@ -156,20 +160,26 @@ class MarketOpen(Message, frozen=True):
 
 
 class Purchased(Message, frozen=True):
-    """The order is carried out. `final`: the sale is in the ledger; if not, a cache has promised the unit."""
+    """The order is carried out. `final`: the sale is in the ledger; if not, a cache has promised the units.
+
+    `price_cents`: of all units together. `others`: further sellers, if the units are of several.
+    """
 
     order_id: Name
     item: Item
     seller: Name
-    price_cents: Price
+    price_cents: Total
     final: bool = True
+    units: Units = 1
+    others: Annotated[tuple[Name, ...], MANY] = ()
 
 
 class Unavailable(Message, frozen=True):
-    """Nobody sells the item."""
+    """Nobody sells the item, or not as many units of it."""
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 class Oversold(Message, frozen=True):
@@ -177,21 +187,23 @@ class Oversold(Message, frozen=True):
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 class Sold(Message, frozen=True):
-    """To the seller: one unit is sold; `left` counts what remains of the product over all its lots.
+    """To the seller: units of its product are sold; `left` counts what remains of the product over all its lots.
 
-    `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
+    An order that takes from several of its lots is one such letter. `price_cents`: of these `units` together. `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
     with the higher position is newer.
     """
 
     order_id: Name
     item: Item
     buyer: Name
-    price_cents: Price
+    price_cents: Total
     left: Count
     position: Number = -1
+    units: Units = 1
 
 
 class OutOfStock(Message, frozen=True):
@@ -209,7 +221,7 @@ class CacheUpdate(Message, frozen=True):
 
 # ------------------------------------------------------------------------------------------- warehouse
 class Ship(Record, frozen=True, tag="ship"):
-    """Sell one unit: from the lot that a cache promised (`deposit_id`), or without `deposit_id` from the item's first lot."""
+    """Sell the order: from the lot that a cache promised (`deposit_id`), or without `deposit_id` from the item's first lots."""
 
     order: Order
     deposit_id: Name | None
@@ -249,11 +261,29 @@ class GiveBack(Record, frozen=True, tag="give_back"):
 Request = Ship | Stock | Adopt | Read | Acquire | GiveBack
 
 
-class Shipped(Record, frozen=True, tag="shipped"):
-    """The order was carried out. `lot`: the lot after the sale. `left`: what remains of the product over all its lots."""
+class Part(Record, frozen=True):
+    """So many units of an order were sold from one lot. `lot`, `left`: see `Shipped`."""
 
     lot: Lot
     left: Count
+    units: Units
+
+
+class Shipped(Record, frozen=True, tag="shipped"):
+    """The order was carried out. `lot`: the lot after the sale. `left`: what remains of the product over all its lots.
+
+    `units` are of this lot. `more`: the other lots that the order needed.
+    """
+
+    lot: Lot
+    left: Count
+    units: Units = 1
+    more: Annotated[tuple[Part, ...], MANY] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The order, lot by lot."""
+        return (Part(self.lot, self.left, self.units), *self.more)
 
 
 class Denied(Record, frozen=True, tag="denied"):
@@ -269,7 +299,7 @@ class Stocked(Record, frozen=True, tag="stocked"):
 
 
 class Scarce(Record, frozen=True, tag="scarce"):
-    """No unit of the item is free, but traders hold granted ones. Ask for the order again after `Freed`."""
+    """Not enough units of the item are free, but traders hold granted ones. Ask for the order again after `Freed`."""
 
 
 class Shelves(Record, frozen=True, tag="shelves"):

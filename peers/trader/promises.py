@@ -52,7 +52,7 @@ class Promises:
         self.settle_at = NEVER
 
     def decided(self, order_id: str) -> Lot:
-        """The warehouse has decided this promise. Returns the lot that the unit was promised from."""
+        """The warehouse has decided this promise. Returns the lot that it was made from."""
         return self._made.pop(order_id).lot
 
     def ask_again(self, order_id: str) -> None:
