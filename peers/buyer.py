@@ -39,7 +39,6 @@ class ByHand(msgspec.Struct):
     """An order placed by hand, and its outcome."""
 
     item: Item
-    units: int = 1
     order_id: str = ""
     """Empty while the order waits for a place in the window."""
     outcome: str = ""
@@ -48,6 +47,7 @@ class ByHand(msgspec.Struct):
     """The first seller, if the units are of several."""
     price_cents: int = 0
     """The price of all units."""
+    units: int = 1
 
 
 class Buyer(Trading):
@@ -114,7 +114,7 @@ class Buyer(Trading):
             raise ValueError(f"units must be a whole number from 1 to {MOST_ORDERED}, not {units!r}")
         if self._finished:
             raise RuntimeError(f"{self._me} orders nothing any more: the run is coming to its end")
-        hand = ByHand(item, units)
+        hand = ByHand(item, units=units)
         self._waiting.append(hand)
         self._quota += 1
         return hand
