@@ -250,9 +250,7 @@ class Warehouse:
                 case Denied("oversold"):
                     deposit_id = request.deposit_id or ""
                     turn.note(
-                        events.Oversold(
-                            order.order_id, order.item, order.buyer, trader, deposit_id, units=order.units
-                        )
+                        events.Oversold(order.order_id, order.item, order.buyer, trader, deposit_id, units=order.units)
                     )
                 case Denied("unavailable"):
                     turn.note(events.Unavailable(order.order_id, order.item, order.buyer, units=order.units))

@@ -99,7 +99,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     answer_timeout_s: Seconds = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
 
-
     @property
     def fewest_and_most_units(self) -> tuple[int, int]:
         """The range of the units in one order."""

@@ -121,6 +121,4 @@ def _worth(parts: tuple[Part, ...]) -> int:
 
 def _purchased(order: Order, parts: tuple[Part, ...]) -> Purchased:
     first, *others = _sellers(parts)
-    return Purchased(
-        order.order_id, order.item, first, _worth(parts), units=order.units, others=tuple(others)
-    )
+    return Purchased(order.order_id, order.item, first, _worth(parts), units=order.units, others=tuple(others))

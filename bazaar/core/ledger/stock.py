@@ -12,6 +12,7 @@ from typing import Literal
 
 from bazaar.core.id_set import IdSet
 from bazaar.core.shelf import Shelf, with_count
+from bazaar.protocol import messages
 from bazaar.protocol.entries import (
     AdoptEntry,
     AnyEntry,
@@ -25,7 +26,6 @@ from bazaar.protocol.entries import (
     Sale,
 )
 from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
-from bazaar.protocol import messages
 from bazaar.protocol.messages import Denied, Shelves, Shipped
 
 MOST_ANSWERS = 50_000  # those of some seconds at full load; a buyer asks again sooner
