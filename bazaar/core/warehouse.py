@@ -236,11 +236,11 @@ class Warehouse:
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order
-        if request.deposit_id is None and not self.ledger.stock.answered(order.order_id):
-            if self.ledger.stock.holders(order.item) and self.ledger.stock.free(order.item) < order.units:
-                waiting = self._waiting[order.item]
-                waiting[trader] = min(order.units, waiting.get(trader, order.units))
-                return Scarce()
+        undecided = request.deposit_id is None and not self.ledger.stock.answered(order.order_id)
+        if undecided and self.ledger.stock.holders(order.item) and self.ledger.stock.free(order.item) < order.units:
+            waiting = self._waiting[order.item]
+            waiting[trader] = min(order.units, waiting.get(trader, order.units))
+            return Scarce()
         decision = self.ledger.stock.decide_order(order, request.deposit_id, trader)
         if decision is not None:
             self._append(turn, decision)

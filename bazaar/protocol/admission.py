@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-from bazaar.protocol.goods import WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
+from bazaar.protocol.goods import DEAREST, WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
 from bazaar.protocol.messages import (
     Adopt,
     Adopted,
@@ -158,6 +158,7 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
         _buyer,
         lambda body, of: (
             _is_of(body.order_id, of.target)
+            and body.price_cents <= body.units * DEAREST
             and all(seller in of.peers and is_seller(seller) for seller in (body.seller, *body.others))
         ),
     ),
@@ -166,7 +167,12 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Sold: (
         _peer,
         is_seller,
-        lambda body, of: body.buyer in of.peers and _buyer(body.buyer) and _is_of(body.order_id, body.buyer),
+        lambda body, of: (
+            body.buyer in of.peers
+            and _buyer(body.buyer)
+            and _is_of(body.order_id, body.buyer)
+            and body.price_cents <= body.units * DEAREST
+        ),
     ),
     OutOfStock: (_peer, is_seller, _nothing_more),
     CacheUpdate: (_peer, _peer, lambda body, of: _lots(body.lots, of.peers)),

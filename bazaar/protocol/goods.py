@@ -27,9 +27,10 @@ SomeUnits = Annotated[int, Meta(ge=1, le=10**9)]
 MOST_ORDERED = 1_000
 Units = Annotated[int, Meta(ge=1, le=MOST_ORDERED)]
 """How many units one order is for."""
-Price = Annotated[int, Meta(ge=1, le=10**5)]
+DEAREST = 10**5
+Price = Annotated[int, Meta(ge=1, le=DEAREST)]
 """Of one unit, in cents."""
-Total = Annotated[int, Meta(ge=1, le=10**5 * MOST_ORDERED)]
+Total = Annotated[int, Meta(ge=1, le=DEAREST * MOST_ORDERED)]
 """Of all units of an order, in cents."""
 MANY = Meta(max_length=100_000)
 

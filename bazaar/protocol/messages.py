@@ -193,7 +193,8 @@ class Oversold(Message, frozen=True):
 class Sold(Message, frozen=True):
     """To the seller: units of its product are sold; `left` counts what remains of the product over all its lots.
 
-    An order that takes from several of its lots is one such letter. `price_cents`: of these `units` together. `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
+    An order that takes from several lots of the seller is one such letter. `price_cents`: of these `units` together.
+    `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
     with the higher position is newer.
     """
 
@@ -221,7 +222,7 @@ class CacheUpdate(Message, frozen=True):
 
 # ------------------------------------------------------------------------------------------- warehouse
 class Ship(Record, frozen=True, tag="ship"):
-    """Sell the order: from the lot that a cache promised (`deposit_id`), or without `deposit_id` from the item's first lots."""
+    """Sell the order: from the lot that a cache promised (`deposit_id`), or without it from the item's first lots."""
 
     order: Order
     deposit_id: Name | None

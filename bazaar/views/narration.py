@@ -1,8 +1,8 @@
 """The table that turns events into sentences: the wording by which people know this system (requirement G).
 
 `{me}` is the process and `{Me}` its name as a trader ("Trader1"). `{label[trader]}` is the trader's name of the peer in the
-field `trader`. `{item}` is `salt`, or `salt x3` in an order for three. `{cache}` is the print-out of the trader's cache. All other words are the event's fields, or are made by
-`MADE`.
+field `trader`. `{item}` is `salt`, or `salt x3` in an order for three. `{cache}` is the print-out of the trader's cache. All
+other words are the event's fields, or are made by `MADE`.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_a_closed_lane_waits() -> None:
     queue.put("fish", an_order("buyer0-0", clock=20))
     queue.put("salt", an_order("buyer1-0", clock=10))
     assert taken(queue, "fish") == ["buyer0-0"]
-    assert queue.first() == ["salt"]
+    assert list(queue.first()) == ["salt"]
     assert "buyer1-0" in queue
 
 
