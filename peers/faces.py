@@ -136,8 +136,8 @@ class PeerFace:
         The order becomes one of the buyer's orders, waits for a place in its window, and comes on top of its quota. A purchase
         that a weak cache has promised may be revoked later, like any such purchase; the history says so.
         Raises `ValueError` for another item or number, and `RuntimeError` if the peer is a seller or a trader (requirement B5)
-        or the run ends. In these cases nothing is ordered. Raises `TimeoutError` if there is no answer within three times the run's
-        answer_timeout_s. The order then stays with the buyer, and its history tells what becomes of it."""
+        or the run ends. In these cases nothing is ordered. Raises `TimeoutError` if there is no answer within three times the
+        run's answer_timeout_s. The order then stays with the buyer, and its history tells what becomes of it."""
         within_s = ANSWERS * self._plan.settings.answer_timeout_s
         hand = self._visit(lambda turn: self._peer.order(turn, item, units), lambda hand: bool(hand.outcome), within_s)
         if not hand.order_id:

@@ -325,14 +325,14 @@ def a_trader_orders_half_of_it(patch: Patch) -> None:
     patch.setitem(Trader.handles, Buy, on_buy)
 
 
-@control("only_what_was_asked", 100, units="3-5", restock_count=2)
+@control("only_what_was_asked", 90, units="3", restock_count=2, think_s=0.1)
 def the_warehouse_sells_what_the_first_lot_has(patch: Patch) -> None:
     """Not all or nothing."""
     honest = Shelf.lowest
     patch.setattr(Shelf, "lowest", lambda shelf, units: honest(shelf, units)[:1])
 
 
-@control("each_order_decided_once", 100, units="4", restock_count=2, cache="none")
+@control("each_order_decided_once", 90, units="3", restock_count=2, think_s=0.1, cache="none")
 def a_sale_is_split_over_two_decisions(patch: Patch) -> None:
     honest = Warehouse._append
 
@@ -351,19 +351,19 @@ def a_sale_is_split_over_two_decisions(patch: Patch) -> None:
     patch.setattr(Warehouse, "_append", append)
 
 
-@control("money_adds_up", 100, units="5")
+@control("money_adds_up", 100, units="5", restock_count=10)
 def of_five_units_one_is_charged(patch: Patch) -> None:
     told(
         patch, lambda order, item, by, price, final=True, **more: Purchased(order, item, by, price // 5, final, **more)
     )
 
 
-@control("money_adds_up", 100, units="5")
+@control("money_adds_up", 100, units="5", restock_count=10)
 def of_five_units_the_seller_is_paid_one(patch: Patch) -> None:
     patch.setattr(seller, "sellers_share", lambda price_cents: price_cents * 80 // 100 // 5)
 
 
-@control("money_adds_up", 60, units="4", restock_count=2, window=5, cache="none")
+@control("money_adds_up", 60, units="3", restock_count=2, think_s=0.1, cache="none")
 def of_several_sellers_one_is_forgotten(patch: Patch) -> None:
     """It has part in the order, and only the first is told."""
     told_of: set[str] = set()
@@ -378,7 +378,13 @@ def of_several_sellers_one_is_forgotten(patch: Patch) -> None:
 
 
 @control(
-    "strong_caches_take_nothing_back", 60, units="3-5", cache="escrow", restock_count=20, restock_every_s=5, window=5
+    "strong_caches_take_nothing_back",
+    60,
+    units="2-5",
+    cache="escrow",
+    restock_count=100,
+    restock_every_s=5,
+    requests=300,
 )
 def a_cache_counts_one_unit_for_five(patch: Patch) -> None:
     honest = EscrowCache.promised
