@@ -325,14 +325,14 @@ def a_trader_orders_half_of_it(patch: Patch) -> None:
     patch.setitem(Trader.handles, Buy, on_buy)
 
 
-@control("only_what_was_asked", 90, units="3", restock_count=2, think_s=0.1)
+@control("only_what_was_asked", 60, units="3", restock_count=2, think_s=0.1)
 def the_warehouse_sells_what_the_first_lot_has(patch: Patch) -> None:
     """Not all or nothing."""
     honest = Shelf.lowest
     patch.setattr(Shelf, "lowest", lambda shelf, units: honest(shelf, units)[:1])
 
 
-@control("each_order_decided_once", 90, units="3", restock_count=2, think_s=0.1, cache="none")
+@control("each_order_decided_once", 60, units="3", restock_count=2, think_s=0.1, cache="none")
 def a_sale_is_split_over_two_decisions(patch: Patch) -> None:
     honest = Warehouse._append
 
@@ -363,7 +363,7 @@ def of_five_units_the_seller_is_paid_one(patch: Patch) -> None:
     patch.setattr(seller, "sellers_share", lambda price_cents: price_cents * 80 // 100 // 5)
 
 
-@control("money_adds_up", 60, units="3", restock_count=2, think_s=0.1, cache="none")
+@control("money_adds_up", 50, units="3", restock_count=2, think_s=0.1, cache="none")
 def of_several_sellers_one_is_forgotten(patch: Patch) -> None:
     """It has part in the order, and only the first is told."""
     told_of: set[str] = set()

@@ -27,6 +27,7 @@ from bazaar.protocol.messages import (
     MarketOpen,
     OutOfStock,
     Oversold,
+    Part,
     Purchased,
     Read,
     Recall,
@@ -850,3 +851,16 @@ def test_after_a_restart_its_own_journal_is_missed_only_if_the_tenure_had_begun(
     trader.start(turn, elected=False)
     trader.inherit(turn, trader.seat, Recovered(None, ["queue-7.jsonl: No such file or directory"]))
     assert bool(noted(turn, "unreadable")) == begun
+
+
+# -------------------------------------------------------------------------------------- several units
+def test_each_seller_is_told_once_of_all_its_units() -> None:
+    trader = AtTheTrader()
+    trader.hears("buyer0", Buy("buyer0-0", "salt", False, 5), clock=1)
+    further = Part(a_lot("seller3-d0", count=4, price_cents=500), 4, 2), Part(a_lot("seller1-d1", count=7), 7, 1)
+    turn = trader.answered(Shipped(a_lot(count=0), 7, 2, further))
+    assert to(turn, "buyer0") == [
+        Purchased("buyer0-0", "salt", "seller1", 3 * 800 + 2 * 500, units=5, others=("seller3",))
+    ]
+    assert to(turn, "seller1") == [Sold("buyer0-0", "salt", "buyer0", 3 * 800, 7, units=3)]
+    assert to(turn, "seller3") == [Sold("buyer0-0", "salt", "buyer0", 2 * 500, 4, units=2)]

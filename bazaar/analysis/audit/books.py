@@ -263,8 +263,8 @@ class Books:
                 "strong_caches_refuse_nothing_in_stock",
                 entry,
                 f"refuses {entry.order_id} ({entry.reason}) although there was stock: "
-                f"{self._stock[entry.item]} {entry.item}, and {entry.units} were asked for; the policy lost count, or promised "
-                "one unit twice",
+                f"{self._stock[entry.item]} {entry.item}, and {entry.units} were asked for; the policy lost count, or "
+                "promised one unit twice",
             )
 
     def _decide(self, entry: Sale | Denial, decision: int) -> int | None:

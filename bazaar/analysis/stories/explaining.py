@@ -65,6 +65,14 @@ def explain(run: Run, order_id: str) -> Story | None:
         found.cause if found is not None else None,
         tuple(_abridged(list(telling.moments(lines)))),
         tuple(why),
+        placed.units if placed is not None else _units(decision),
+    )
+
+
+def _units(decision: Sale | Denial | None) -> int:
+    """How many units the decision is on."""
+    return (
+        sum(part.units for part in decision.parts) if isinstance(decision, Sale) else decision.units if decision else 1
     )
 
 

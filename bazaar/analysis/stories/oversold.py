@@ -134,7 +134,8 @@ class _Case:
     def _order(self, last: Gone) -> str:
         return (
             f"{last.order_id} came to the warehouse first (entry {last.position}), this order "
-            f"when nothing was left (entry {self._denial.position})."
+            f"when {'nothing' if self._denial.units == 1 else f'fewer than {self._denial.units}'} was left "
+            f"(entry {self._denial.position})."
         )
 
     # ------------------------------------------------- the trader had heard of all sales, but its count was wrong
