@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bazaar.core.routing.router import Terms
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.entries import AnyEntry, DepositEntry, Sale
 from bazaar.protocol.goods import WAREHOUSE, Item
@@ -126,7 +127,7 @@ def main() -> int:
         store = MirroredLedger(ledger, file, warehouse.ledger.stock.products())
         directory = Directory(plan.settings.host, port, key)
         clock = clock_of(run_folder)
-        host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names)
+        host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names, Terms.of(plan))
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:

@@ -14,6 +14,7 @@ from experiments import (
     overselling,
     policies,
     response,
+    routing,
     scale,
     sync,
     throughput,
@@ -33,12 +34,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     policies,
     benchmark,
     scale,
+    routing,
     endurance,
 )
 INTRODUCTION = """# What the experiments show
 
 Every number here was measured on a bazaar of real processes, in a run that its audit found to hold (the benchmark's
-yardsticks: right before such a run), and is in a CSV in `results/` with the seed and the settings that repeat it. Figures
+yardsticks: right before such a run), and is in a CSV in `results/` with the seed and the settings that repeat it. What is
+computed from a graph or a theory alone says so. Figures
 are medians over the seeds, with the lowest and the highest in brackets; the bars in the pictures reach as far. This page is
 written from those files alone, by `python -m experiments.report`; what it says of the rows
 is computed from them, the numbers and the comparisons. What people think about the reasons stands apart, and says so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bazaar.core.routing.router import Terms
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.plan import load
@@ -35,7 +36,7 @@ def main() -> int:
     directory = Directory(plan.settings.host, port, key)
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
-    host = Host(peer, journal, history, clock, plan.settings.host, directory, key, known, journal_of)
+    host = Host(peer, journal, history, clock, plan.settings.host, directory, key, known, Terms.of(plan), journal_of)
     host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
     host.run()
     return 0

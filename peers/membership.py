@@ -14,14 +14,29 @@ trader waits longer before it suspects, so that the traders do this as long as t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
+from bazaar.core.tree_election import TreeElection
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat, index_of
-from bazaar.protocol.messages import BenchIs, Depose, Deposed, Election, Heartbeat, Ok, TraderDead, WhoTrades, Won
+from bazaar.protocol.messages import (
+    BenchIs,
+    Call,
+    Chosen,
+    Depose,
+    Deposed,
+    Echo,
+    Election,
+    Heartbeat,
+    Ok,
+    TraderDead,
+    WhoTrades,
+    Won,
+)
 from bazaar.protocol.settings import Settings
 from peers.role import Role
 
@@ -38,7 +53,10 @@ class Membership(Role):
         self._me = me
         self._names = names
         self._settings = settings
+        self._tree = TreeElection(me, settings.election_timeout_s)
         self._bully = Bully(me, settings.election_timeout_s)
+        self._election = self._tree if settings.election == "tree" else self._bully
+        self._passed_on = NOBODY  # the position of the newest bench in a `Won` that went along the tree
         self._detector = Detector(settings.suspect_after_s)
         self._start_at = NEVER
         self._beat_at = NEVER
@@ -51,7 +69,7 @@ class Membership(Role):
 
     @property
     def deadline(self) -> float:
-        return min(self._ask_at, self._start_at, self._bully.deadline, self._beat_at, self._detector.deadline)
+        return min(self._ask_at, self._start_at, self._election.deadline, self._beat_at, self._detector.deadline)
 
     @property
     def seat(self) -> Seat | None:
@@ -66,7 +84,7 @@ class Membership(Role):
     @property
     def unsure(self) -> bool:
         """Whether this peer may hold a seat without knowing it: the warehouse has yet to answer."""
-        return self._told_first is None or self._bully.phase == "claiming"
+        return self._told_first is None or self._election.phase == "claiming"
 
     @property
     def complete(self) -> bool:
@@ -86,6 +104,10 @@ class Membership(Role):
         for name in sorted(self._awaited):
             turn.send(name, WhoTrades())
 
+    def tied(self, neighbours: tuple[str, ...]) -> None:
+        """These are the neighbours in the graph now."""
+        self._tree.neighbours = neighbours
+
     def begin(self, turn: Turn) -> None:
         """Asks the warehouse who trades. `tick` repeats the question, since a warehouse that is killed does not answer."""
         turn.send(WAREHOUSE, WhoTrades())
@@ -94,13 +116,13 @@ class Membership(Role):
     def tick(self, turn: Turn) -> None:
         if turn.now >= self._ask_at:
             self.begin(turn)
-        self._bully.tick(turn)
+        self._election.tick(turn)
         if turn.now >= self._start_at:
-            if self._bully.phase == "idle":
+            if self._election.phase == "idle":
                 if self.bench.position != NOBODY:
                     turn.note(events.Reelection(self.bench.traders))
                 turn.note(events.ElectionStarted())
-                self._bully.start(turn)
+                self._election.start(turn)
             self._postpone(turn)
         if turn.now >= self._beat_at:
             self._beat(turn)
@@ -144,11 +166,19 @@ class Membership(Role):
             self._ask_at = NEVER
             self._plan_start(turn)
             self._new_round(turn)
+        tree = self._tree.tree  # of the round that may be over now
         if self._adopt(turn, source, body.bench):
-            self._tell_everybody(turn, Won(self.bench))
+            if self._election is self._tree:
+                self._pass_on(turn, Won(self.bench, self._me), tree)
+            else:
+                self._tell_everybody(turn, Won(self.bench))
 
     def on_won(self, turn: Turn, source: str, body: Won) -> None:
-        turn.note(events.Recognized(source))
+        if body.peer is not None:
+            if body.bench.position <= self._passed_on:
+                return
+            self._pass_on(turn, body, [name for name in self._tree.tree if name != source])
+        turn.note(events.Recognized(body.peer or source))
         self._adopt(turn, source, body.bench)
 
     def on_deposed(self, turn: Turn, source: str, body: Deposed) -> None:
@@ -170,18 +200,33 @@ class Membership(Role):
             turn.send(source, BenchIs(self.bench))  # it does not know that it was deposed (or has a newer view)
 
     def on_election(self, turn: Turn, source: str, body: Election) -> None:
-        turn.note(events.Called(by=source))
-        if body.round < self.bench.round:
-            turn.send(source, BenchIs(self.bench))  # its election is over
-            return
-        if self._resigned:
-            return
-        self._bully.called(turn, source, body.round)
-        self._postpone(turn)
+        if self._is_called(turn, source, body.round) and not self._resigned:
+            self._bully.called(turn, source, body.round)
+            self._postpone(turn)
 
     def on_ok(self, turn: Turn, source: str, body: Ok) -> None:
         turn.note(events.HeardOk(above=source))
         self._bully.heard_ok(turn, source, body.round)
+
+    def on_call(self, turn: Turn, source: str, body: Call) -> None:
+        if self._is_called(turn, source, body.round):
+            self._tree.called(turn, source, body)
+            self._postpone(turn)
+
+    def on_echo(self, turn: Turn, source: str, body: Echo) -> None:
+        turn.note(events.Echoed(source, body.highest))
+        self._tree.heard_echo(turn, source, body)
+
+    def on_chosen(self, turn: Turn, source: str, body: Chosen) -> None:
+        turn.note(events.Chosen(by=source))
+        self._tree.chosen(turn, body.round, body.seat)
+
+    def _is_called(self, turn: Turn, source: str, number: int) -> bool:
+        """Notes a call, and answers it if its round is over."""
+        turn.note(events.Called(by=source))
+        if number < self.bench.round:
+            turn.send(source, BenchIs(self.bench))
+        return number >= self.bench.round
 
     handles: ClassVar = {
         WhoTrades: on_who_trades,
@@ -189,6 +234,9 @@ class Membership(Role):
         Won: on_won,
         Election: on_election,
         Ok: on_ok,
+        Call: on_call,
+        Echo: on_echo,
+        Chosen: on_chosen,
         Deposed: on_deposed,
         TraderDead: on_trader_dead,
         Heartbeat: on_heartbeat,
@@ -218,14 +266,14 @@ class Membership(Role):
         if self._told_first is not None and (new_round or self.complete or self.seat is not None):
             self._plan_start(turn)
             self._new_round(turn)
-        if self._bully.phase != "idle":
+        if self._election.phase != "idle":
             self._postpone(turn)
         return elected
 
     def _new_round(self, turn: Turn) -> None:
         free = self.bench.free(self._settings.traders)
         at_once = self.bench.vacant if self._settings.election == "simultaneous" else 1
-        self._bully.round(turn, self.bench.round, self._candidates(), free[:at_once])
+        self._election.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
     def _watch(self, turn: Turn) -> None:
         """A trader watches the other traders and sends them heartbeats. Others watch the traders with a longer timeout."""
@@ -233,7 +281,14 @@ class Membership(Role):
         patience_s = self._settings.suspect_after_s * (1 if trader else PATIENCE_OF_OTHERS)
         self._detector.watch([name for name in self.bench.traders if name != self._me], turn.now, patience_s)
         self._beat_at = turn.now if trader else NEVER
-        self._tell_all_at = turn.now if trader else NEVER
+        along_tree_s = self._settings.heartbeat_s if self._election is self._tree else 0.0
+        self._tell_all_at = turn.now + along_tree_s if trader else NEVER
+
+    def _pass_on(self, turn: Turn, won: Won, tree: Iterable[str]) -> None:
+        """Sends the word of a victory along the tree. Whoever it does not reach learns it from the new trader's heartbeats."""
+        self._passed_on = won.bench.position
+        for name in tree:
+            turn.send(name, won)
 
     def _tell_everybody(self, turn: Turn, body: Won | TraderDead) -> None:
         for name in self._names:
@@ -244,7 +299,7 @@ class Membership(Role):
         """Sets when this peer starts the next round: at once, or when the peers before it have been silent for long."""
         candidates = self._candidates()
         self._start_at = NEVER
-        if self._me in candidates and not self.complete and not self._resigned:
+        if self._me in candidates and not self.complete:
             first = self.bench.position == NOBODY
             delay = self._settings.election_delay_s if first else self._settings.reelection_delay_s
             rank = self._turns_to_wait(candidates, FIRST_STARTER if first else FURTHER_STARTER)
@@ -258,7 +313,8 @@ class Membership(Role):
         self._start_at = turn.now + (4 + rank) * self._settings.election_timeout_s
 
     def _candidates(self) -> tuple[str, ...]:
-        return tuple(name for name in self._names if name not in self.bench.traders)
+        gone = (*self.bench.traders, self._me) if self._resigned else self.bench.traders
+        return tuple(name for name in self._names if name not in gone)
 
     def _turns_to_wait(self, candidates: tuple[str, ...], starter: int) -> int:
         """How many peers have to be silent before it is this peer's turn to start the round; 0 for the starter."""

@@ -93,6 +93,10 @@ class Peer:
         for role in self.roles:
             role.finish(turn)
 
+    def tied(self, neighbours: tuple[str, ...]) -> None:
+        """These are its neighbours in the graph now."""
+        self.membership.tied(neighbours)
+
     def resign(self, turn: Turn) -> None:
         """Give up the trader's seat."""
         turn.unprompted()

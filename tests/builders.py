@@ -108,6 +108,8 @@ USUAL: dict[str, Any] = {
     },
     **{"requests": 1, "neighbor": "seller6", "entries": 0, "life": 1, "for_s": 0.0, "message": "Ok"},
     **{"position": 3, "lots": (("seller1-d0", 1),)},
+    **{"names": ("buyer1", "seller2"), "sent": 2, "arrived": 2, "hops": 4, "relayed": 1, "dropped": 0},
+    **{"highest": ("buyer7",)},
     **{"name": "buyer0", "again": False, "fault": "kill:buyer0@1", "kind": "kill"},
 }
 
@@ -119,9 +121,14 @@ def an_event(kind: str, facts: dict[str, Any] | None = None) -> Event:
     such event.
     """
     fields = msgspec.structs.fields(KINDS[kind])
-    usual = {field.encode_name: USUAL[field.encode_name] for field in fields if field.required}
+    told = facts or {}
+    usual = {
+        field.encode_name: USUAL[field.encode_name]
+        for field in fields
+        if field.required and field.encode_name not in told
+    }
     names = {field.encode_name: field.name for field in fields}
-    given = {names.get(name, name): value for name, value in {**usual, **(facts or {})}.items()}
+    given = {names.get(name, name): value for name, value in {**usual, **told}.items()}
     return KINDS[kind](**given)
 
 

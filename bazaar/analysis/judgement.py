@@ -1,6 +1,7 @@
 """Judges a run from its folder alone.
 
-`python -m bazaar.analysis.judgement RUN` writes `audit.json`, `summary.json` and `orders.csv`.
+`python -m bazaar.analysis.judgement RUN` writes `audit.json`, `summary.json` and `orders.csv`, and `graph.csv` if its peers
+spoke with their neighbours only.
 
 Anybody can judge a run at any time, as often as they like, on any machine: the folder holds all that is needed, and the
 same folder gives the same bytes. A run whose launcher was killed can be judged, too. A run whose files were changed since
@@ -19,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from bazaar.analysis.audit import MOST_STORIES, Evidence, NoRun, Report, judge_run
+from bazaar.analysis.edges import GRAPH_FILE, changes_of, graph_table
 from bazaar.analysis.order_table import ORDERS_FILE, table_of
 from bazaar.analysis.seal import SEAL_FILE, broken, seal
 from bazaar.analysis.stories import Run
@@ -139,11 +141,10 @@ def _written(run: Path, report: Report, summary: Summary, orders: Run) -> Iterat
     def json(record: msgspec.Struct) -> Iterator[bytes]:
         yield msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
-    for name, content in (
-        ("audit.json", json(report)),
-        ("summary.json", json(summary)),
-        (ORDERS_FILE, table_of(orders)),
-    ):
+    contents = {"audit.json": json(report), "summary.json": json(summary), ORDERS_FILE: table_of(orders)}
+    if orders.plan.settings.routing == "neighbours":
+        contents[GRAPH_FILE] = graph_table(changes_of(orders.histories.values()), orders.opening)
+    for name, content in contents.items():
         try:
             with in_one_piece(run / name) as draft, draft.open("wb") as file:
                 file.writelines(content)

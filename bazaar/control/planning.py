@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import random
 import reprlib
+from pathlib import Path
 
+from bazaar.control.graph_file import read_graph
 from bazaar.control.spelling import did_you_mean
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.goods import ITEMS, Item
-from bazaar.protocol.plan import Plan
+from bazaar.protocol.plan import MOST_NEIGHBOURS, Plan
 from bazaar.protocol.settings import Settings, UsageError
-
-MOST_NEIGHBOURS = 3
 
 
 def draw_plan(settings: Settings) -> Plan:
-    """The plan that belongs to these settings; the same for the same seed. Raises `UsageError` for an unknown cache policy."""
+    """The plan that belongs to these settings; the same for the same seed.
+
+    Raises `UsageError` for an unknown cache policy, and for a graph that cannot be used.
+    """
     policy = POLICIES.get(settings.cache)
     if policy is None:
         raise UsageError(
@@ -29,7 +32,8 @@ def draw_plan(settings: Settings) -> Plan:
     rng = random.Random(settings.seed)
     names = _draw_names(settings, rng)
     goods: dict[str, Item] = {name: rng.choice(ITEMS) for name in names}
-    return Plan(settings, names, goods, _draw_graph(names, rng), policy.promises)
+    graph = _draw_graph(names, rng) if settings.graph is None else read_graph(Path(settings.graph), names)
+    return Plan(settings, names, goods, graph, policy.promises)
 
 
 def _draw_names(settings: Settings, rng: random.Random) -> tuple[str, ...]:

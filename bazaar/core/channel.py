@@ -31,6 +31,8 @@ COMPANY_S = 0.05  # for so long after a delivery, letters that nobody waits for 
 class Channel:
     """One end of a channel: the letters to be sent to the other side, and how many of the other side's letters have come."""
 
+    closed = False  # a channel never closes
+
     def __init__(self, me: str, other: str, life: int, repeat_after_s: float) -> None:
         """`life`: the number of this life of the process, higher than that of any former life."""
         self._me = me
@@ -62,6 +64,11 @@ class Channel:
     def owes(self) -> bool:
         """Whether a letter that matters is not acknowledged. Heartbeats do not matter here: they go on for ever."""
         return any(not isinstance(letter.body, Heartbeat) for letter in self._letters)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a letter was sent that is not acknowledged."""
+        return self._sent > self.acked
 
     @property
     def mark(self) -> int:

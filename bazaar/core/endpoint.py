@@ -11,17 +11,39 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.channel import Channel
-from bazaar.core.turn import Actor, Noted, Turn
+from bazaar.core.routing.link import Link
+from bazaar.core.routing.router import Router, Terms
+from bazaar.core.turn import NEVER, Actor, Noted, Turn
 from bazaar.protocol.admission import admits
 from bazaar.protocol.events import Born
 from bazaar.protocol.former_life import FormerLife
+from bazaar.protocol.frames import Bundle
 from bazaar.protocol.goods import WAREHOUSE, Seat
-from bazaar.protocol.wire import MalformedMessage, decode
+from bazaar.protocol.wire import Delivery, MalformedMessage, decode
 
 FURTHER_LIFE = 10_000  # how far after its history a process sets its clock: it may have sent after its last line
+BUSY_S = 0.05  # so long a channel waits when a relay has dropped a delivery, because its queue was full
+
+
+class Outlet(Protocol):
+    """What goes to one other process over one connection: a channel, or a link that carries the deliveries of many."""
+
+    other: str
+    repeated: int
+    """How often the connection has failed since the other side was last heard."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will be sent any more."""
+
+    def delivery(self, now: float) -> Delivery | Bundle | None:
+        """What to send now; None if there is nothing."""
+
+    def again(self) -> None:
+        """The connection is lost, and what was sent may be lost with it."""
 
 
 class Read(NamedTuple):
@@ -43,9 +65,9 @@ class Note(NamedTuple):
 
 
 class Send(NamedTuple):
-    """The driver sends what `channel.delivery` returns, as far as that is possible without blocking."""
+    """The driver sends what `outlet.delivery` returns, as far as that is possible without blocking."""
 
-    channel: Channel
+    outlet: Outlet
 
 
 class Silent(NamedTuple):
@@ -54,14 +76,30 @@ class Silent(NamedTuple):
     channel: Channel
 
 
-Effect = Read | Persist | Note | Send | Silent
+class Close(NamedTuple):
+    """Nothing more will be sent to a former neighbour. The driver ends the connection."""
+
+    link: Link
+
+
+Effect = Read | Persist | Note | Send | Silent | Close
 
 
 class Endpoint:
     """One life of one actor. All times are seconds of its driver's monotonic clock."""
 
-    def __init__(self, actor: Actor, known: Collection[str], former: FormerLife, repeat_after_s: float) -> None:
-        """`known`: the processes that may write to it. A letter not acknowledged for `repeat_after_s` is sent again."""
+    def __init__(
+        self,
+        actor: Actor,
+        known: Collection[str],
+        former: FormerLife,
+        repeat_after_s: float,
+        terms: Terms | None = None,
+    ) -> None:
+        """`known`: the processes that may write to it. A letter not acknowledged for `repeat_after_s` is sent again.
+
+        `terms`: how letters are relayed between neighbours; None: they go to their receivers directly.
+        """
         self._actor = actor
         self._known = frozenset(known)
         self._peers = self._known - {WAREHOUSE}
@@ -74,23 +112,45 @@ class Endpoint:
         self._due: dict[Channel, float] = {}  # when something is to be done for a channel
         self._touched: dict[Channel, None] = {}  # channels whose due time may have changed in this turn
         self._afterwards = Afterwards()
+        self._router = None if terms is None else Router(actor.name, self.life, terms)
 
     def born(self, turn: Turn) -> None:
         """Begins the first turn of a life. It is performed before all others, so every known life is in the history."""
         turn.note(Born(self.life))
+        if self._router is not None:
+            self._router.born(turn)
+
+    def begin(self, turn: Turn) -> None:
+        """Everybody is there: start."""
+        if self._router is not None:
+            self._router.begin(turn.now)
+        self._actor.begin(turn)
 
     @property
     def deadline(self) -> float:
         """When the next turn is due, if nothing comes in before; infinity for never."""
-        return min((self._actor.deadline, *self._due.values()))
+        routed = NEVER if self._router is None else self._router.deadline
+        return min((self._actor.deadline, routed, *self._due.values()))
 
     def owes(self, gone: Collection[str] = ()) -> bool:
         """Whether a letter that matters is not acknowledged by a process, except those that are `gone`."""
         return any(channel.owes for name, channel in self._channels.items() if name not in gone)
 
     def take(self, turn: Turn, data: bytes) -> int:
-        """Gives the actor the new letters of an incoming delivery. Returns how many of them were refused, because no honest
-        process sends them; 1 for a delivery that was refused as a whole."""
+        """Gives the actor the new letters that are in this data. Returns how many of them were refused, because no honest
+        process sends them; 1 for data that was refused as a whole."""
+        if self._router is None:
+            return self._receive(turn, data)
+        try:
+            self._router.take(turn, data)
+        except (MalformedMessage, ValueError):
+            return 1
+        return self._receive_arrived(self._router, turn)
+
+    def _receive_arrived(self, router: Router, turn: Turn) -> int:
+        return sum(self._receive(turn, delivery) for delivery in router.arrived_now())
+
+    def _receive(self, turn: Turn, data: bytes) -> int:
         try:
             delivery = decode(data)
             letters = self._channel(delivery.source).accept(delivery, turn.now)
@@ -104,13 +164,19 @@ class Endpoint:
                 refused += 1
         return refused
 
-    def hold(self, channel: Channel, until: float) -> None:
-        """Nothing can be sent into this channel before `until`."""
-        channel.held_until = until
-        self._touched[channel] = None
+    def hold(self, outlet: Outlet, until: float) -> None:
+        """Nothing can be sent into this outlet before `until`."""
+        assert isinstance(outlet, Channel | Link)
+        outlet.held_until = until
+        if isinstance(outlet, Channel):
+            self._touched[outlet] = None
 
     def perform(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
         """Ends a turn. The driver performs the effects in this order. `clock` is read when the kept records are durable."""
+        if self._router is not None:
+            self._receive_arrived(self._router, turn)
+            self._router.tick(turn)
+            self._actor.tied(self._router.peers)
         self._actor.tick(turn)
         return self._effects(turn, clock)
 
@@ -124,12 +190,50 @@ class Endpoint:
             yield Note(turn.events)
         now = clock()
         self._put(turn, now)
+        if self._router is not None:
+            yield from self._route(self._router, now)
+            return
+        for channel in self._due_channels(now):
+            yield Silent(channel) if channel.repeat_at <= now else Send(channel)
+            self._due[channel] = channel.deadline
+
+    def _due_channels(self, now: float) -> list[Channel]:
         for channel in self._touched:
             self._due[channel] = channel.deadline
         self._touched.clear()
-        for channel in [channel for channel, due in self._due.items() if due <= now]:
-            yield Silent(channel) if channel.repeat_at <= now else Send(channel)
+        return [channel for channel, due in self._due.items() if due <= now]
+
+    def _route(self, router: Router, now: float) -> Iterator[Effect]:
+        """Has the channels send through the router, and the router through its links."""
+        for link in router.given_up():
+            yield Close(link)
+        for name in router.dropped_now():
+            self._repeat(self._channel(name), now + BUSY_S)
+        if router.changed_now():
+            for channel in self._channels.values():
+                self._repeat(channel, 0.0)
+        for channel in self._due_channels(now):
+            if channel.repeat_at <= now:
+                channel.again()
+            router.carry(channel, now)
             self._due[channel] = channel.deadline
+        sent = True
+        while sent:  # as long as there is room where a channel waits for it
+            sent = False
+            for link in [*router.links.values()]:
+                if link.deadline <= now:
+                    yield Send(link)
+                    sent = True
+            for channel in router.waiting():
+                router.carry(channel, now)
+                self._due[channel] = channel.deadline
+
+    def _repeat(self, channel: Channel, held_until: float) -> None:
+        """What is under way in this channel may be lost."""
+        if channel.under_way:
+            channel.again()
+        channel.held_until = held_until
+        self._touched[channel] = None
 
     def _put(self, turn: Turn, now: float) -> None:
         """Puts what the turn sends into the channels."""

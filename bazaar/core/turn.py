@@ -128,6 +128,9 @@ class Actor(Protocol):
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """A letter came in."""
 
+    def tied(self, neighbours: tuple[str, ...]) -> None:
+        """These peers are its neighbours in the graph now. Called in each turn, unless everybody writes to everybody."""
+
     def resign(self, turn: Turn) -> None:
         """Give up the trader's seat, if there is one to give up."""
 

@@ -100,6 +100,9 @@ class Warehouse:
     def finish(self, turn: Turn) -> None:
         """Nothing: the warehouse only answers."""
 
+    def tied(self, neighbours: tuple[str, ...]) -> None:
+        """Nothing: the warehouse takes no part in elections."""
+
     def resign(self, turn: Turn) -> None:
         """Nothing: the warehouse has no seat."""
 

@@ -62,6 +62,44 @@ class Unexpected(Event, frozen=True):
     """The name of the message's class."""
 
 
+# ------------------------------------------------------------ every peer and the warehouse: the graph's edges
+class Neighbours(Event, frozen=True):
+    """With `--routing neighbours`: from now on this process has links to exactly these others."""
+
+    names: tuple[str, ...]
+    trying: str = ""
+    """The one of them that is only tried at present, because it was missed; empty if there is none."""
+
+
+class LostNeighbour(Event, frozen=True):
+    """A neighbour is silent for too long."""
+
+    name: str
+
+
+class FoundNeighbour(Event, frozen=True):
+    """A neighbour that was missed, or was started again, is heard."""
+
+    name: str
+
+
+class Carried(Event, frozen=True):
+    """How many deliveries this process has routed in this life so far; noted now and then."""
+
+    sent: int
+    """Deliveries of its own."""
+    arrived: int
+    """Deliveries for itself."""
+    hops: int
+    """The edges that these have crossed, together."""
+    relayed: int
+    """Deliveries of others that it has passed on."""
+    dropped: int
+    """Deliveries that it has not passed on: there was no way, or no room. They are sent again."""
+    bundles: Counts = ()
+    """How many bundles of frames it has sent to each neighbour."""
+
+
 # ----------------------------------------------------------------------------- every peer: who trades
 class Joined(Event, frozen=True):
     """A peer takes part from now on."""
@@ -88,7 +126,7 @@ class Reelection(Event, frozen=True):
 
 
 class Called(Event, frozen=True):
-    """A peer was called to an election by a lower one."""
+    """A peer was called to an election: by a lower one, or along a tree by a neighbour."""
 
     by: str
 
@@ -97,6 +135,19 @@ class HeardOk(Event, frozen=True):
     """A peer that stands for election heard that a higher one is alive."""
 
     above: str
+
+
+class Echoed(Event, frozen=True):
+    """In an election along a tree a neighbour answered which candidates beyond it are the highest."""
+
+    by: str
+    highest: tuple[str, ...]
+
+
+class Chosen(Event, frozen=True):
+    """The starter of an election along a tree told a peer that it is the highest."""
+
+    by: str
 
 
 class Elected(Event, frozen=True):

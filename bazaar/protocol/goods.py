@@ -103,6 +103,14 @@ class Bench(Record, frozen=True):
         return [seat.peer if seat is not None else None for seat in self.seats].index(peer)
 
 
+class Wave(Record, frozen=True):
+    """One attempt to hold a round of the election along a tree."""
+
+    number: Count
+    """Higher than that of all waves of the round that its starter had been called to."""
+    starter: Name
+
+
 class Order(Record, frozen=True):
     """A purchase request as a trader holds it; `clock` is the clock of the message that brought it."""
 

@@ -23,6 +23,7 @@ from bazaar.protocol.goods import (
     SomeUnits,
     Total,
     Units,
+    Wave,
 )
 
 
@@ -46,10 +47,36 @@ class Ok(Message, frozen=True):
     round: Number
 
 
+class Call(Message, frozen=True):
+    """Election along a tree, to a neighbour: who of those beyond you is highest? It crosses each edge of the graph once.
+
+    (Chang, "Echo algorithms", 1982: an explorer.) A `Call`, an `Echo` or a `Chosen` of an earlier round does not count.
+    """
+
+    round: Number
+    wave: Wave
+
+
+class Echo(Message, frozen=True):
+    """Election along a tree, to the neighbour whose `Call` came first: these are the highest living candidates beyond me."""
+
+    round: Number
+    wave: Wave
+    highest: Annotated[tuple[Name, ...], MANY]
+
+
+class Chosen(Message, frozen=True):
+    """Election along a tree: you are the highest, so claim this seat."""
+
+    round: Number
+    seat: Count
+
+
 class Won(Message, frozen=True):
-    """I am a trader now."""
+    """I am a trader now. Along a tree it is passed on: then `peer` is the new trader, else it is the sender."""
 
     bench: Bench
+    peer: Name | None = None
 
 
 class WhoTrades(Message, frozen=True):
@@ -64,7 +91,7 @@ class Claim(Message, frozen=True):
 
 
 class BenchIs(Message, frozen=True):
-    """Who holds the seats. The warehouse sends it to a peer that asks, a peer in answer to an `Election` that is over."""
+    """Who holds the seats. The warehouse sends it to a peer that asks, a peer in answer to a call whose round is over."""
 
     bench: Bench
 
@@ -343,6 +370,9 @@ BATCHABLE = (Sold,)
 AnyMessage = (
     Election
     | Ok
+    | Call
+    | Echo
+    | Chosen
     | Won
     | WhoTrades
     | Claim

@@ -16,6 +16,8 @@ from bazaar.protocol.goods import Item
 from bazaar.protocol.settings import Settings
 
 Promise = Literal["strong", "weak"]
+MOST_NEIGHBOURS = 3
+"""Of a peer in the graph (requirement A1)."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

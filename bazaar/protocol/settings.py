@@ -18,7 +18,8 @@ from msgspec import Meta
 from bazaar.protocol.declaration import Option, declarations
 from bazaar.protocol.goods import MOST_ORDERED
 
-ElectionMode = Literal["rounds", "simultaneous"]
+ElectionMode = Literal["rounds", "simultaneous", "tree"]
+Routing = Literal["direct", "neighbours"]
 Pace = Literal["lab", "demo", "fast"]
 
 LEAST_PEERS = 3  # a trader, a buyer, a seller
@@ -52,7 +53,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pace: Annotated[Pace, Option("--pace")] = "demo"
     """Waiting times: `lab` = those of the lab document, `demo` = readable by a person, `fast` = none."""
     election: Annotated[ElectionMode, Option("--election")] = "rounds"
-    """One trader in each round of the Bully election (as in the lab document), or all of them in one."""
+    """One trader in each round of the Bully election (as in the lab document, `rounds`), or all of them in one
+    (`simultaneous`), or one in each round along the edges of the graph (`tree`, with `--routing neighbours`)."""
+    routing: Annotated[Routing, Option("--routing")] = "direct"
+    """Who has connections to whom: `direct` = everybody to everybody (as the lab's program), `neighbours` = each peer to its
+    neighbours in the graph only (as the lab's problem statement says); what is for others is relayed along the edges."""
+    graph: Annotated[str | None, Option("--graph", "FILE")] = None
+    """A file with the graph, in place of a drawn one: a line a peer, with its number and those of its neighbours."""
     duration_s: Annotated[Seconds | None, Option("--duration", "S")] = None
     """Stop after so many seconds of trading."""
     requests: Annotated[Annotated[int, Meta(ge=1, le=MOST_ORDERS)] | None, Option("--requests", "N")] = None
@@ -149,6 +156,8 @@ def check(settings: Settings) -> None:
     for declaration in declarations(Settings).values():
         if complaint := declaration.complaint(getattr(s, declaration.name)):
             raise UsageError(complaint)
+    if s.election == "tree" and s.routing == "direct":
+        raise UsageError("--election tree goes along the edges of the graph; add --routing neighbours")
     if s.heartbeat_s > s.suspect_after_s / 2:
         raise UsageError(
             f"heartbeat_s can be at most half of suspect_after_s, {s.suspect_after_s / 2:g}, else a heartbeat that is late "

@@ -49,8 +49,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Delivery)
 
 
-def encode(delivery: Delivery) -> bytes:
-    """A delivery as msgpack."""
+def encode(delivery: Delivery | Record) -> bytes:
+    """A delivery, or a bundle of frames (`frames.py`), as msgpack."""
     return _encoder.encode(delivery)
 
 

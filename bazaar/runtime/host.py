@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-from bazaar.core.channel import Channel
-from bazaar.core.endpoint import Endpoint, Note, Persist, Read, Send, Silent
+from bazaar.core.endpoint import Close, Endpoint, Note, Outlet, Persist, Read, Send, Silent
+from bazaar.core.routing.router import Terms
 from bazaar.core.turn import NEVER, Actor, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import Seat
@@ -38,6 +38,7 @@ from bazaar.runtime.visits import Visits
 
 WORKERS = 20  # requirement A6
 REPEAT_AFTER_S = 10.0  # of silence on a connection: then a new one is made
+REPEAT_RELAYED_AFTER = 2  # times the time after which a neighbour is missed; a relay that dies is noticed earlier
 CLOGGED_S = 0.01  # a receiver whose buffers are full is tried again after this time
 RETRY_AFTER_S = 0.05  # after a first failure; doubled with each further one
 RETRY_AT_LEAST_EVERY_S = 1.0
@@ -68,9 +69,11 @@ class Host:
         directory: Directory,
         key: bytes,
         known: Collection[str],
+        terms: Terms | None = None,
         journal_of: Callable[[Seat], Recovered] = lambda seat: Recovered(()),
     ) -> None:
-        """`known`: who may write to the actor. `journal_of` reads the journal of a tenure, when an actor takes over."""
+        """`known`: who may write to the actor. `terms`: see `Endpoint`. `journal_of` reads the journal of a tenure, when an
+        actor takes over."""
         self._actor = actor
         self._store = store
         self._history = history
@@ -78,8 +81,9 @@ class Host:
         self._directory = directory
         self._key = key
         self._journal_of = journal_of
-        self._endpoint = Endpoint(actor, known, history.former_life, REPEAT_AFTER_S)
-        self._senders: dict[Channel, Sender] = {}  # of the channels that are connected
+        repeat_after_s = REPEAT_AFTER_S if terms is None else REPEAT_RELAYED_AFTER * terms.missed_after_s
+        self._endpoint = Endpoint(actor, known, history.former_life, repeat_after_s, terms)
+        self._senders: dict[Outlet, Sender] = {}  # of the outlets that are connected
         self._to_do: deque[Callable[[Turn], None]] = deque()  # all threads append; only the loop removes
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="connecting")
         self.visits = Visits(actor.name, self._do)
@@ -146,7 +150,7 @@ class Host:
         for line in sys.stdin:
             match line.split():
                 case ["begin"]:
-                    self._do(self._actor.begin)
+                    self._do(self._endpoint.begin)
                 case ["resign"]:
                     self._do(self._actor.resign)
                 case ["finish", *gone]:
@@ -186,55 +190,64 @@ class Host:
                     self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
                 case Silent(channel):
                     self._broken(channel)
+                case Close(link):
+                    self._close(link)
 
     def _inherit(self, seat: Seat, found: Recovered, turn: Turn) -> None:
         self._actor.inherit(turn, seat, found)
 
-    def _send(self, channel: Channel) -> None:
-        """Sends what the channel has to deliver, as far as that is possible without waiting."""
-        sender = self._senders.get(channel)
+    def _send(self, outlet: Outlet) -> None:
+        """Sends what the outlet has to deliver, as far as that is possible without waiting."""
+        sender = self._senders.get(outlet)
         if sender is None:
-            self._endpoint.hold(channel, NEVER)
-            self._pool.submit(self._connect, channel)
+            self._endpoint.hold(outlet, NEVER)
+            self._pool.submit(self._connect, outlet)
             return
         now = time.monotonic()
         while sender.clear:
-            delivery = channel.delivery(now)
+            delivery = outlet.delivery(now)
             if delivery is None:
                 return
             try:
                 sender.deliver(encode(delivery))
             except Unreachable:
-                self._broken(channel)
+                self._broken(outlet)
                 return
-        self._endpoint.hold(channel, now + CLOGGED_S)
+        self._endpoint.hold(outlet, now + CLOGGED_S)
 
-    def _connect(self, channel: Channel) -> None:
+    def _connect(self, outlet: Outlet) -> None:
         """Connects (in a thread of the pool)."""
         try:
-            sender = Sender(self._directory.lookup(channel.other), self._key)
+            sender = Sender(self._directory.lookup(outlet.other), self._key)
         except Unreachable:
-            self._do(lambda turn: self._unconnected(channel))
+            self._do(lambda turn: self._unconnected(outlet))
         else:
-            self._do(lambda turn: self._connected(channel, sender))
+            self._do(lambda turn: self._connected(outlet, sender))
 
-    def _connected(self, channel: Channel, sender: Sender) -> None:
-        self._senders[channel] = sender
-        self._mailbox.watch(sender, lambda: self._broken(channel))
-        self._endpoint.hold(channel, 0.0)
+    def _connected(self, outlet: Outlet, sender: Sender) -> None:
+        if outlet.closed:
+            sender.close()
+            return
+        self._senders[outlet] = sender
+        self._mailbox.watch(sender, lambda: self._broken(outlet))
+        self._endpoint.hold(outlet, 0.0)
 
-    def _unconnected(self, channel: Channel) -> None:
+    def _unconnected(self, outlet: Outlet) -> None:
         """Connecting has failed, or the connection has ended: tries again later."""
-        channel.again()
-        wait_s = min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(channel.repeated - 1, 10))
-        self._endpoint.hold(channel, time.monotonic() + wait_s)
+        outlet.again()
+        wait_s = min(RETRY_AT_LEAST_EVERY_S, RETRY_AFTER_S * 2.0 ** min(outlet.repeated - 1, 10))
+        self._endpoint.hold(outlet, time.monotonic() + wait_s)
 
-    def _broken(self, channel: Channel) -> None:
+    def _broken(self, outlet: Outlet) -> None:
         """Closes the connection, which has ended or whose other side is silent."""
-        sender = self._senders.pop(channel)
-        self._mailbox.unwatch(sender)
-        sender.close()
-        self._unconnected(channel)
+        self._close(outlet)
+        self._unconnected(outlet)
+
+    def _close(self, outlet: Outlet) -> None:
+        sender = self._senders.pop(outlet, None)
+        if sender is not None:
+            self._mailbox.unwatch(sender)
+            sender.close()
 
     def _report(self, ready: bool) -> None:
         """Tells the launcher what has changed. Changes of mere counts are told at most every `REPORT_EVERY_S`."""

@@ -1,4 +1,4 @@
-"""The course of a run: counts over time, the role of each process over time, and the single events worth reading.
+"""The course of a run: counts, the role of each process and the graph over time, and the single events worth reading.
 
 Only a limited number of single events of each kind is kept, and some more after each fault and each election. The events
 that are left out are counted by kind. So the memory is bounded, except for the orders without an answer.
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from bazaar.analysis.edges import Edges
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import WAREHOUSE
@@ -29,7 +30,7 @@ SELDOM: tuple[type[Event], ...] = (
     *TURNS,
     *(events.Reelection, events.Elected, events.Opened, events.TraderDied, events.Deposed, events.Resigned),
     *(events.SteppedDown, events.NothingToResign, events.TookOver, events.Inherited, events.Unreadable, events.Absent),
-    *(events.Missed, events.Started, events.Closing, events.Ended),
+    *(events.Missed, events.Started, events.Closing, events.Ended, events.Born, events.Neighbours),
 )
 """Events that are decoded even where all others are only counted."""
 TOLD = frozenset((told[0] if isinstance(told, tuple) else told).kind for told in SENTENCES)
@@ -70,6 +71,8 @@ class Course:
         """The time of the last event, in seconds since the launch."""
         self.pieces = Pieces()
         self.changes: list[Change] = []
+        self.edges: list[tuple[float, str, str, bool]] = []
+        """With `--routing neighbours`, when an edge between two peers came up (True) or went down, and its ends."""
         self.happenings: list[Happening] = []
         self.opening: float | None = None
         """The time when trading began, in seconds since the launch."""
@@ -86,6 +89,7 @@ class Course:
         self._queue: Counter[str] = Counter()
         self._stock: Counter[str] = Counter()
         self._seats: dict[str, int] = {}
+        self._graph = Edges()
         self._narrator = Narrator()
 
     # ------------------------------------------------------------------------------------------- by now
@@ -221,7 +225,13 @@ class Course:
     def _deposed(self, line: Recorded[events.Deposed | events.TraderDied]) -> None:
         self._unseat(line.at, line.event.peer)
 
+    def _connected(self, line: Recorded[Event]) -> None:
+        for change in self._graph.add(line):
+            if change.what in ("up", "down") and change.other != WAREHOUSE:
+                self.edges.append((self._since(change.at), change.one, change.other, change.what == "up"))
+
     def _fell(self, line: Recorded[events.Fell]) -> None:
+        self._connected(line)
         self._leave(line.at, line.event.name)
         self._change(line.at, line.event.name, "dead")
 
@@ -265,6 +275,8 @@ _TAKERS: dict[type[Event], Callable[[Course, Any], None]] = {
     events.SteppedDown: Course._stepped_down,
     events.Deposed: Course._deposed,
     events.TraderDied: Course._deposed,
+    events.Born: Course._connected,
+    events.Neighbours: Course._connected,
     events.Fell: Course._fell,
     events.Started: Course._started,
     events.Fault: Course._fault,

@@ -10,13 +10,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bazaar.analysis.judgement import run_in
 from bazaar.protocol.plan import load
 from bazaar.runtime import process
 
 
 def main() -> int:
-    """Draws the graph into the run's folder; on request the graph with its traders, and the run over time."""
+    """Draws the graph into the run's folder; on request the graph as it became, and the run over time."""
     from bazaar.views import (  # a slow import: by now this process ends with its launcher, even if it is stopped meanwhile
+        healing,
         timeline,
         topology,
     )
@@ -25,7 +27,12 @@ def main() -> int:
     plan = load(folder / "bazaar.json")
     topology.draw(plan, folder / "network.png")
     if sys.stdin.readline():
-        topology.draw(plan, folder / "network.png", topology.standing(folder, plan))
+        run = run_in(folder)
+        shown = healing.moments(plan, run.histories, run.opening) if plan.settings.routing == "neighbours" else []
+        if len(shown) > 1:
+            healing.draw(plan, shown, folder / "network.png")
+        else:
+            topology.draw(plan, folder / "network.png", topology.standing(folder, plan))
         timeline.draw(folder)
     return 0
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -47,6 +47,7 @@ def scene(plan: Plan) -> dict[str, Any]:
         "seed": settings.seed,
         "title": f"{settings.peers} peers, {settings.traders} trader{'s'[: settings.traders != 1]}, "
         f"cache {settings.cache}, pace {settings.pace}, seed {settings.seed}",
+        "routing": settings.routing,
         "peers": [
             {
                 "name": name,
@@ -60,15 +61,29 @@ def scene(plan: Plan) -> dict[str, Any]:
     }
 
 
-def state(course: Course, changes: int = 0, happenings: int = 0) -> dict[str, Any]:
-    """The data that the page draws. `changes`, `happenings`: how many the page has already; these are left out."""
+class Had(NamedTuple):
+    """How many of each the page has already."""
+
+    changes: int = 0
+    edges: int = 0
+    happenings: int = 0
+
+    @classmethod
+    def all_of(cls, course: Course) -> Had:
+        """It has everything so far."""
+        return cls(len(course.changes), len(course.edges), len(course.happenings))
+
+
+def state(course: Course, had: Had = Had()) -> dict[str, Any]:  # noqa: B008 # it is immutable
+    """The data that the page draws, without what it has already."""
     each_s, columns = course.pieces.drawn()
     return {
         "each_s": each_s,
         "end": round(course.end, 4),
         "columns": columns,
-        "changes": course.changes[changes:],
-        "happenings": course.happenings[happenings:],
+        "changes": course.changes[had.changes :],
+        "edges": course.edges[had.edges :],
+        "happenings": course.happenings[had.happenings :],
         "opening": course.opening,
         "ended": course.ended,
         "sampled": course.sampled,

@@ -80,13 +80,13 @@ def draw(plan: Plan, path: Path, marked: Mapping[str, str] | None = None) -> Non
     axes.set_title(f"A bazaar of {len(plan.names)} peers, seed {plan.settings.seed}", fontsize=10)
     axes.margins(0.08)
     axes.set_axis_off()
-    handles = [_handle(style["shape"], style["colour"], OTHER, style["meaning"]) for style in (BUYERS, SELLERS)]
+    handles = [handle(style["shape"], style["colour"], OTHER, style["meaning"]) for style in (BUYERS, SELLERS)]
     if marked:
-        handles.append(_handle("o", "#ffffff", TRADER, "a trader at the end of the run"))
+        handles.append(handle("o", "#ffffff", TRADER, "a trader at the end of the run"))
     if any(words.startswith("was ") for words in marked.values()):
-        handles.append(_handle("o", "#ffffff", FORMER, "was a trader"))
+        handles.append(handle("o", "#ffffff", FORMER, "was a trader"))
     if any("died" in words for words in marked.values()):
-        handles.append(_handle("o", "#d0d0d0", OTHER, "not alive any more"))
+        handles.append(handle("o", "#d0d0d0", OTHER, "not alive any more"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     with in_one_piece(path) as draft:
         figure.savefig(draft, format="png", dpi=120)
@@ -97,7 +97,7 @@ def _outline(words: str) -> tuple[str, float]:
     return TRADER if words.startswith("trader") and "died" not in words else FORMER if "trader" in words else OTHER
 
 
-def _handle(shape: str, colour: str, outline: tuple[str, float], meaning: str) -> Line2D:
+def handle(shape: str, colour: str, outline: tuple[str, float], meaning: str) -> Line2D:
     edge, width = outline
     return Line2D([], [], color="none", marker=shape, markersize=11, markerfacecolor=colour, markeredgecolor=edge,
                   markeredgewidth=min(width, 3.0), label=meaning)  # fmt: skip

@@ -50,6 +50,10 @@ class Run(NamedTuple):
     """The processor time of all of the run's processes except MongoDB."""
     usage: Sequence[Sample]
     """Samples of each process and of MongoDB, one every half a second."""
+    connections: Sequence[tuple[str, str]] = ()
+    """The two ends of each TCP connection between processes of the run, once trading was over."""
+    loopback: Sequence[tuple[float, int]] = ()
+    """Every half a second: seconds since the epoch, and the bytes so far on the loopback interface (`network`)."""
 
     def told(self, *kinds: type[E]) -> list[Recorded[E]]:
         """The events of these kinds, in the order of their time."""

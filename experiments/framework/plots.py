@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:", "*-.")
+THEORIES = ("x--", "+:")
 GREYS = ("0", "0.35", "0.2", "0.45", "0.1", "0.4", "0.3", "0.5")
 LABEL_SIZE = 8
 LABEL_HEIGHT = 1.25  # of a label, in multiples of its font size
@@ -30,7 +31,7 @@ class Panel:
 
     def __init__(self, axes: Axes) -> None:
         self._axes = axes
-        self._lines = 0
+        self._lines = self._theories = 0
         self._ends: list[tuple[float, float, str]] = []
         axes.spines[["top", "right"]].set_visible(False)
 
@@ -51,9 +52,13 @@ class Panel:
         """Allows ticks of the x axis at whole numbers only."""
         self._axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    def line(self, label: str, points: Mapping[float, Sequence[float]]) -> None:
-        """Draws the median at each x, with a bar from the lowest value to the highest, and names the line at its end."""
-        style, grey = STYLES[self._lines % len(STYLES)], GREYS[self._lines % len(GREYS)]
+    def line(self, label: str, points: Mapping[float, Sequence[float]], look: int | None = None) -> None:
+        """Draws the median at each x, with a bar from the lowest value to the highest, and names the line at its end.
+
+        `look`: the number of its style, so that a series looks alike in panels that do not have all; by default the next one.
+        """
+        number = self._lines if look is None else look
+        style, grey = STYLES[number % len(STYLES)], GREYS[number % len(GREYS)]
         self._lines += 1
         xs = sorted(points)
         mids = [median(points[x]) for x in xs]
@@ -65,9 +70,11 @@ class Panel:
         self._ends.append((xs[-1], mids[-1], label))
 
     def theory(self, label: str, points: Mapping[float, float]) -> None:
-        """Draws a thin line without spread, for values that were expected, or that somebody else has measured."""
+        """Draws a thin dashed line without spread, for values that were expected, or that somebody else has measured."""
         xs = sorted(points)
-        self._axes.plot(xs, [points[x] for x in xs], "x-", color="0.6", linewidth=0.8, markersize=6, zorder=1)
+        style = THEORIES[self._theories % len(THEORIES)]
+        self._theories += 1
+        self._axes.plot(xs, [points[x] for x in xs], style, color="0.6", linewidth=0.8, markersize=6, zorder=1)
         self._ends.append((xs[-1], points[xs[-1]], label))
 
     def dots(self, names: Sequence[str], series: Mapping[str, Sequence[Sequence[float]]]) -> None:

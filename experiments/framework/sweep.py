@@ -20,12 +20,14 @@ from rich.table import Column
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.mongod import Mongod
 from bazaar.protocol.faults import parse_faults
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.history import histories_of
 from bazaar.runtime.mongo import server_version
 from experiments.framework.distance import farther
 from experiments.framework.experiment import Experiment, Failed, Run, Sample
 from experiments.framework.grid import Options, again, grid
+from experiments.framework.network import connections_between, loopback_bytes
 from experiments.framework.page import publish
 from experiments.framework.rows import Cell, Row, Table, name_of
 
@@ -37,6 +39,7 @@ class _Meter:
 
     def __init__(self, mongod: int | None) -> None:
         self.samples: list[Sample] = []
+        self.loopback: list[tuple[float, int]] = []
         self._mongod = mongod
         self._next = 0.0
 
@@ -46,6 +49,7 @@ class _Meter:
         if now < self._next:
             return
         self._next = now + LOOK_EVERY_S
+        self.loopback.append((now, loopback_bytes()))
         pids = {name: process.popen.pid for name, process in bazaar.processes.items()}
         if self._mongod is not None:  # otherwise MongoDB is not ours, and may be on another machine
             pids["mongod"] = self._mongod
@@ -106,9 +110,11 @@ class Sweep:
         meter = _Meter(self._mongod.pid)
         at = farther(self._uri, cell.distance_s) if cell.distance_s else contextlib.nullcontext(self._uri)
         with at as uri, Bazaar(cell.settings, out, uri, meter, pictures=False) as bazaar:
+            market = {WAREHOUSE, *bazaar.plan.names}
             bazaar.injector.schedule(parse_faults(list(cell.faults), bazaar.plan))
             bazaar.start()
             bazaar.trade()
+            connections = connections_between({n: p.popen.pid for n, p in bazaar.processes.items() if n in market})
             bazaar.finish()
             summary, report = bazaar.collect()
         if report.verdict != "held":
@@ -124,7 +130,7 @@ class Sweep:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         histories = list(histories_of(out, bazaar.plan.names).values())
         processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(bazaar.plan, summary, histories, processor_s, meter.samples)
+        return Run(bazaar.plan, summary, histories, processor_s, meter.samples, connections, meter.loopback)
 
 
 def _machine(mongodb: str) -> str:

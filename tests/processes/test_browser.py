@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.builders import a_plan
 from tests.processes.browsing import Visit, open_browser, visit
 from tests.processes.command import ended, launched, run
 from tests.processes.test_live_page import address_of
@@ -44,6 +45,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     arguments = ("localhost", 6, 2, "--pace", "fast", "--duration", 5, "--seed", 3, "--fault", "kill:trader1@1")
     status, said, complained = run(folder, mongo_uri, *arguments, "--out", folder / "run")
+    assert (status, complained) == (0, ""), said
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def healed(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Path:
+    """The folder of a run along a path of six peers, of whom the third was killed."""
+    folder = tmp_path_factory.mktemp("healed")
+    (folder / "path.txt").write_text("0 1\n1 0 2\n2 1 3\n3 2 4\n4 3 5\n5 4\n")
+    arguments = ("localhost", 6, 1, "--pace", "fast", "--duration", 5, "--routing", "neighbours", "--graph", "path.txt")
+    name = a_plan(seed=3, peers=6, traders=1).names[2]
+    status, said, complained = run(
+        folder, mongo_uri, *arguments, "--seed", 3, "--fault", f"kill:{name}@1", "--out", "run"
+    )
     assert (status, complained) == (0, ""), said
     return folder / "run"
 
@@ -85,6 +100,22 @@ def test_one_slides_through_time(person: Visit, finished: Path) -> None:
     assert page.locator("#moment").inner_text() != before
     page.locator("#lanes svg").click(position={"x": 400, "y": 20})
     assert page.locator("#moment").inner_text() != before
+
+
+def test_the_edges_are_those_of_the_chosen_moment(person: Visit, healed: Path, finished: Path) -> None:
+    page = person.open((healed / "report.html").as_uri())
+    edges = {kind: page.locator(f".edge.{kind}") for kind in ("kept", "lost", "made")}
+    death = page.evaluate("run.changes.find((change) => change.now === 'dead').t - run.opening")
+    slide_to(page, death - 0.01)
+    assert {kind: found.count() for kind, found in edges.items()} == {"kept": 5, "lost": 0, "made": 0}
+    slide_to(page, death + 0.01)
+    assert {kind: found.count() for kind, found in edges.items()} == {"kept": 3, "lost": 2, "made": 0}
+    slide_to(page, 30)
+    assert {kind: found.count() for kind, found in edges.items()} == {"kept": 3, "lost": 2, "made": 1}
+    assert page.locator("#healing").is_visible()
+    direct = person.open((finished / "report.html").as_uri())
+    assert direct.locator(".edge.kept").count() == direct.locator(".edge").count() > 0
+    assert not direct.locator("#healing").is_visible()
 
 
 def test_one_clicks_an_order_and_reads_what_became_of_it(person: Visit, finished: Path) -> None:

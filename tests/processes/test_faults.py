@@ -175,8 +175,12 @@ def test_a_pause_within_the_timeout_deposes_nobody(tmp_path: Path, mongo_uri: st
     traded.assert_held()
 
 
-@pytest.mark.parametrize("election", ["rounds", "simultaneous"])
-def test_when_all_traders_are_killed_others_are_elected(election: str, tmp_path: Path, mongo_uri: str) -> None:
+@pytest.mark.parametrize(
+    ("election", "routing"), [("rounds", "direct"), ("simultaneous", "direct"), ("tree", "neighbours")]
+)
+def test_when_all_traders_are_killed_others_are_elected(
+    election: str, routing: str, tmp_path: Path, mongo_uri: str
+) -> None:
     def story(bazaar: Bazaar) -> None:
         for name in bazaar.plan.names[-2:]:
             kill(bazaar, name)
@@ -185,7 +189,7 @@ def test_when_all_traders_are_killed_others_are_elected(election: str, tmp_path:
 
     settings = next(
         settings
-        for settings in (wary(election=election, peers=8, seed=seed) for seed in range(100))
+        for settings in (wary(election=election, routing=routing, peers=8, seed=seed) for seed in range(100))
         if {is_seller(name) for name in draw_plan(settings).names[:-4]} == {True, False}  # enough for two new traders
     )
     traded = suffered(settings, tmp_path / "run", mongo_uri, story)

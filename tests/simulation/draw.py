@@ -44,7 +44,7 @@ def draw_world(seed: int, **fixed: Any) -> World:
         "peers": peers,
         "traders": rng.randint(1, min(4, peers - 2)),
         "cache": rng.choice(list(POLICIES)),
-        "election": rng.choice(["rounds", "rounds", "simultaneous"]),
+        "election": rng.choice(["rounds", "rounds", "simultaneous", *_along_edges(fixed)]),
         "window": rng.choice([1, 1, 2, 5]),
         "requests": 30,
         "restock_count": rng.choice([1, 2, 3, 10]),
@@ -109,7 +109,7 @@ def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping
         "peers": peers,
         "traders": rng.randint(1, min(5, peers - 2)),
         "cache": rng.choice(list(POLICIES)),
-        "election": rng.choice(["rounds", "simultaneous"]),
+        "election": rng.choice(["rounds", "simultaneous", *_along_edges(fixed)]),
         "window": rng.choice([1, 1, 2, 5, 20]),
         "requests": rng.randint(*ORDERS),
         "restock_count": rng.choice([1, 2, 3, 10, 100]),
@@ -128,6 +128,11 @@ def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping
         drawn |= {"requests": rng.randint(*MANY_ORDERS), "think_s": 0.0, "window": rng.choice([5, 20])}
     drawn |= {name: value for name, value in fixed.items() if name != "pace"}
     return with_pace(pace, **drawn)
+
+
+def _along_edges(fixed: Mapping[str, Any]) -> list[str]:
+    """The elections that need a graph to go along."""
+    return ["tree", "tree"] if fixed.get("routing") == "neighbours" else []
 
 
 def _draw_times(rng: random.Random, pace: Any) -> dict[str, float]:

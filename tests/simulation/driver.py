@@ -13,9 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from bazaar.control.planning import draw_plan
-from bazaar.core.channel import Channel
 from bazaar.core.clock import LamportClock
-from bazaar.core.endpoint import Effect, Endpoint, Note, Persist, Read, Send, Silent
+from bazaar.core.endpoint import Close, Effect, Endpoint, Note, Outlet, Persist, Read, Send, Silent
+from bazaar.core.routing.router import Terms
 from bazaar.core.turn import Actor, Noted, Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol import events
@@ -110,7 +110,9 @@ class Driver:
         else:
             self.actors[name] = Peer(name, self.plan, former)
         known = (WAREHOUSE, *self.plan.names)
-        self.endpoints[name] = Endpoint(self.actors[name], known, former, self._links.network.repeat_after_s)
+        self.endpoints[name] = Endpoint(
+            self.actors[name], known, former, self._links.network.repeat_after_s, Terms.of(self.plan)
+        )
         self._turn(name, self.endpoints[name].born)
         self._tell(events.Started(name, again=former.lives > 0))
 
@@ -122,7 +124,7 @@ class Driver:
         def begin() -> None:
             if self._lives[name] == life and name in self.actors:
                 self._unbegun.discard(name)
-                self._turn(name, self.actors[name].begin)
+                self._turn(name, self.endpoints[name].begin)
 
         if delay_s:
             self._at(delay_s, begin)
@@ -207,8 +209,8 @@ class Driver:
             return
         for effect in effects:
             match effect:
-                case Send(channel):
-                    self._send(name, channel)
+                case Send(outlet):
+                    self._send(name, outlet)
                 case Note(noted):
                     self._write_down(name, noted)
                 case Persist(records):
@@ -217,6 +219,8 @@ class Driver:
                     self._read(name, seat)
                 case Silent(channel):
                     channel.again()
+                case Close():
+                    pass
             if name not in self.actors:  # a failed write has ended it
                 return
         self._look_ahead(name)
@@ -273,13 +277,13 @@ class Driver:
         return until > self.now
 
     # --------------------------------------------------------------------------------------------- network
-    def _send(self, source: str, channel: Channel) -> None:
+    def _send(self, source: str, outlet: Outlet) -> None:
         late_s = self.plan.settings.suspect_after_s
-        while (delivery := channel.delivery(self._local(source))) is not None:
+        while (delivery := outlet.delivery(self._local(source))) is not None:
             data = encode(delivery)
-            for copy, at in enumerate(self._links.arrivals(source, channel.other, self.now)):
+            for copy, at in enumerate(self._links.arrivals(source, outlet.other, self.now)):
                 is_late = copy > 0 and at - self.now > late_s
-                self._at(at - self.now, partial(self._arrive, channel.other, data, is_late))
+                self._at(at - self.now, partial(self._arrive, outlet.other, data, is_late))
 
     def _arrive(self, name: str, data: bytes, is_late: bool) -> None:
         """Hands a delivery to its target. `is_late`: a duplicate so late that its sender may be dead by now."""

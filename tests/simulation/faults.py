@@ -236,6 +236,24 @@ def _behind_its_back(draft: Draft) -> None:
     draft.lasts(at + for_s)
 
 
+def _neighbourhood(draft: Draft) -> None:
+    """A peer and one or two of its neighbours in the plan's graph die at once, and return."""
+    world, name = draft.world, draft.rng.choice(draft.world.plan.names)
+    near = world.plan.neighbours[name]
+    _die_and_return(draft, [name, *draft.rng.sample(near, min(len(near), draft.rng.randint(1, 2)))], draft.moment())
+
+
+def _edge(draft: Draft) -> None:
+    """An edge of the plan's graph is cut for a while, in one direction or in both."""
+    world, at, for_s = draft.world, draft.moment(), draft.while_s()
+    one = draft.rng.choice(world.plan.names)
+    other = draft.rng.choice(world.plan.neighbours[one])
+    ways = [(one, other), (other, one)][: draft.rng.randint(1, 2)]
+    for source, target in ways:
+        world.at(at, partial(world.cut, frozenset({source}), frozenset({target}), for_s))
+    draft.lasts(at + for_s)
+
+
 FAULTS: dict[str, Callable[[Draft], None]] = {
     "kill": _kill,
     "lives": _lives,
@@ -254,6 +272,7 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
     "behind its back": _behind_its_back,
 }
 LIVES = ("lives", "two at once", "in its election", "owing")
+OF_THE_GRAPH: dict[str, Callable[[Draft], None]] = {"neighbourhood": _neighbourhood, "edge": _edge}
 
 
 def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS)) -> list[str]:
@@ -261,7 +280,7 @@ def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS
     draft = Draft(world, random.Random(f"any faults/{seed}"))
     drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
     for kind in drawn:
-        FAULTS[kind](draft)
+        (FAULTS | OF_THE_GRAPH)[kind](draft)
     return drawn
 
 

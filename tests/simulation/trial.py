@@ -11,10 +11,11 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import LIVES, draw_any_faults, draw_faults
+from tests.simulation.faults import FAULTS, LIVES, OF_THE_GRAPH, draw_any_faults, draw_faults
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
+MOST_PEERS_OF_EDGES = 14
 
 
 def _brisk(seed: int, **fixed: Any) -> World:
@@ -43,6 +44,12 @@ def _lives(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _edges(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, MOST_PEERS_OF_EDGES, **{"routing": "neighbours", **fixed})
+    draw_any_faults(world, seed, (*FAULTS, *2 * tuple(OF_THE_GRAPH)))
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -52,11 +59,12 @@ KINDS: dict[str, Callable[..., World]] = {
     "plain": _plain,
     "faults": _faults,
     "lives": _lives,
+    "edges": _edges,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
-kills and restarts only. `brisk`: from `draw_world`."""
+kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:

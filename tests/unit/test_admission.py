@@ -6,7 +6,7 @@ import pytest
 
 from bazaar.core.endpoint import FURTHER_LIFE
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
-from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat, Wave
 from bazaar.protocol.messages import (
     Acquire,
     Adopt,
@@ -16,8 +16,11 @@ from bazaar.protocol.messages import (
     Ask,
     BenchIs,
     Buy,
+    Call,
+    Chosen,
     Deposed,
     Deposit,
+    Echo,
     Heartbeat,
     Purchased,
     Read,
@@ -31,6 +34,7 @@ from bazaar.protocol.messages import (
     Stock,
     Stocked,
     WhoTrades,
+    Won,
 )
 from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
 from tests.builders import a_bench, a_delivery, a_lot, an_order
@@ -56,6 +60,9 @@ def test_there_is_a_rule_for_each_message() -> None:
         ("seller1", "buyer7", Deposit("seller1-d0", "salt", 10, 800)),
         ("buyer7", WAREHOUSE, Ask(1, (Ship(an_order(), None), Stock(a_lot()), Read(ITEMS), Adopt(Seat("buyer2", 3))))),
         (WAREHOUSE, "buyer7", Answer(1, (Shipped(a_lot(), 2), Shelves(("salt",), (a_lot(),))), True)),
+        ("buyer0", "seller1", Call(-1, Wave(1, "buyer2"))),
+        ("buyer0", "seller1", Echo(-1, Wave(1, "buyer2"), ("buyer7",))),
+        ("buyer0", "seller1", Won(a_bench("buyer7"), "buyer7")),
         (WAREHOUSE, "buyer0", BenchIs(a_bench("buyer7", None))),
         ("buyer7", "buyer0", BenchIs(a_bench("buyer7", "buyer2"))),
     ],
@@ -83,6 +90,13 @@ def test_what_an_honest_process_says_passes(source: str, target: str, body: AnyM
         ("buyer7", "buyer2", Answer(1, (), True)),
         ("buyer7", "buyer2", Deposed(Seat("buyer0", 1), a_bench("buyer7"))),
         (WAREHOUSE, "buyer7", Heartbeat()),
+        ("buyer0", WAREHOUSE, Call(-1, Wave(1, "buyer2"))),
+        ("buyer0", "seller1", Call(-1, Wave(1, "buyer99"))),
+        ("buyer0", "seller1", Call(-1, Wave(1, WAREHOUSE))),
+        ("buyer0", "seller1", Echo(-1, Wave(1, "buyer99"), ())),
+        ("buyer0", "seller1", Echo(-1, Wave(1, "buyer2"), ("buyer7", "buyer99"))),
+        (WAREHOUSE, "seller1", Chosen(-1, 0)),
+        ("buyer0", "seller1", Won(a_bench("buyer7"), "buyer2")),
         (WAREHOUSE, "buyer0", BenchIs(a_bench("buyer7", "buyer7"))),
         (WAREHOUSE, "buyer0", BenchIs(a_bench("buyer99"))),
         (WAREHOUSE, "buyer0", BenchIs(a_bench(WAREHOUSE))),

@@ -418,6 +418,10 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
 ]
 
 
+OF_THE_GRAPH = {"three_neighbours_at_most", "only_along_edges", "the_graph_heals"}
+OF_ANY_MARKET = [check for check in CHECKS if check not in OF_THE_GRAPH]
+
+
 @pytest.mark.parametrize(("check", "lie", "caught_by", "named"), LIES, ids=[check for check, *_ in LIES])
 def test_every_check_catches_its_lie_and_tells_who_and_which(
     check: str, lie: Lie, caught_by: set[str], named: list[str]
@@ -425,10 +429,83 @@ def test_every_check_catches_its_lie_and_tells_who_and_which(
     report = judge(lie(a_market()))
     assert set(report.violations) == caught_by, report.violations
     assert report.verdict == "violated"
-    assert report.audit == {name: name not in caught_by for name in CHECKS}
+    assert report.audit == {name: name not in caught_by for name in OF_ANY_MARKET}
     story = report.violations[check][0]
     assert all(word in story for word in named), story
     assert "\n" not in story
+
+
+# ------------------------------------------------------------------- peers that speak with their neighbours only
+def neighbours(process: str, clock: int, *names: str) -> Lie:
+    return also(process, clock, "neighbours", names=names)
+
+
+def sent(process: str, clock: int, *names: str) -> Lie:
+    """It has sent a bundle to each of these by then."""
+    return also(process, clock, "carried", bundles=tuple((name, 1) for name in names))
+
+
+BEGUN = 15  # a clock before the first order
+LATE = 5_000  # the clock of an event at 50 s, which is more than three times the patience of the others
+ALONG_EDGES = all_of(
+    neighbours("buyer0", BEGUN, "seller1"),
+    neighbours("seller1", BEGUN, "buyer0", "seller2"),
+    neighbours("seller2", BEGUN, "seller1", "buyer3"),
+    neighbours("buyer3", BEGUN, "seller2", TRADER),
+    neighbours(TRADER, BEGUN, "buyer3", "warehouse"),
+    sent("seller1", 80, "buyer0", "seller2"),
+    also("launcher", LATE, "drawn"),
+)
+"""The peers stand in a row."""
+LIES_OF_THE_GRAPH: list[tuple[str, Lie, list[str]]] = [
+    (
+        "three_neighbours_at_most",
+        neighbours("seller2", 85, "buyer0", "seller1", "buyer3", TRADER),
+        ["seller2", "4 neighbours", "clock 85"],
+    ),
+    ("three_neighbours_at_most", neighbours("seller2", 85, "seller1", "buyer3", "seller7"), ["seller2", "seller7"]),
+    ("three_neighbours_at_most", neighbours("seller2", 85, "seller1", "buyer3", "seller2"), ["seller2"]),
+    ("only_along_edges", sent("seller2", 85, "seller1", TRADER), ["seller2", TRADER, "85"]),
+    (
+        "only_along_edges",  # it was its neighbour
+        all_of(
+            neighbours("buyer0", 81, "buyer3"),
+            sent("buyer0", 82),
+            sent("buyer0", 85, "seller1"),
+            neighbours("buyer0", 86, "seller1"),
+        ),
+        ["buyer0", "seller1", "85"],
+    ),
+    (
+        "the_graph_heals",
+        all_of(neighbours("seller1", 85, "buyer0"), neighbours("seller2", 85, "buyer3")),
+        ["2 parts", "buyer0, seller1"],
+    ),
+    ("the_graph_heals", neighbours("seller1", 85, "buyer0"), ["2 parts"]),  # seller2 says that it is its neighbour
+]
+
+
+@pytest.mark.parametrize(("check", "lie", "named"), LIES_OF_THE_GRAPH, ids=[check for check, *_ in LIES_OF_THE_GRAPH])
+def test_every_lie_about_the_graph_is_caught(check: str, lie: Lie, named: list[str]) -> None:
+    report = judge(all_of(ALONG_EDGES, lie)(a_market(routing="neighbours")))
+    assert set(report.violations) == {check}
+    story = report.violations[check][0]
+    assert all(word in story for word in named), story
+
+
+def test_a_market_along_edges_holds() -> None:
+    """Also if an edge is lost for a moment, and a bundle was sent along it before."""
+    market = ALONG_EDGES(a_market(routing="neighbours"))
+    assert judge(market).audit == dict.fromkeys(CHECKS, True)
+    for_a_moment = all_of(neighbours("seller1", 81, "buyer0"), neighbours("seller1", 85, "buyer0", "seller2"))
+    assert judge(for_a_moment(market)).verdict == "held"
+    too_late = all_of(neighbours("seller1", 81, "buyer0"), sent("seller1", 85, "buyer0", "seller2"))
+    assert "only_along_edges" not in judge(too_late(market)).violations  # it had sent that before
+
+
+def test_of_a_market_with_connections_to_everybody_the_graph_is_not_judged() -> None:
+    alone = all_of(neighbours("seller2", 85), also("launcher", LATE, "drawn"))
+    assert judge(alone(a_market())).verdict == "held"
 
 
 @pytest.mark.parametrize(
@@ -455,7 +532,7 @@ def test_a_count_that_came_with_no_sale_is_held_against_nothing() -> None:
 
 
 def test_no_check_is_without_a_lie() -> None:
-    assert {check for check, *_ in LIES} == set(CHECKS)
+    assert {check for check, *_ in (*LIES, *LIES_OF_THE_GRAPH)} == set(CHECKS)
 
 
 # ------------------------------------------------------------------------------------------ the truth
@@ -463,7 +540,7 @@ def test_an_honest_market_holds_and_says_what_it_exercised() -> None:
     report = judge(a_market())
     assert report.violations == {}
     assert report.verdict == "held"
-    assert report.audit == dict.fromkeys(CHECKS, True)
+    assert report.audit == dict.fromkeys(OF_ANY_MARKET, True)
     assert report.exercised == {
         "deposits": 2,
         "sales": 2,

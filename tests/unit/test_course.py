@@ -74,6 +74,23 @@ def test_who_held_a_seat_who_died_and_who_took_over() -> None:
     ]
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_edges_between_peers_come_and_go(counted: bool) -> None:
+    lines = [event(100.5, "born", name, life=1) for name in ("buyer6", "buyer7", "warehouse")]
+    lines += [event(101.0, "neighbours", "buyer6", names=("buyer7", "warehouse"))]
+    lines += [
+        event(101.1, "neighbours", "warehouse", names=("buyer6",)),
+        event(101.2, "neighbours", "buyer7", names=("buyer6",)),
+    ]
+    death = event(103.0, "fell", "launcher", name="buyer7", how="was killed")
+    course = Course(100.0)
+    if counted:
+        course.count("everybody", 104.0, [encode_line(line) for line in (*lines, death)])
+    else:
+        course = course_of(*lines, death)
+    assert course.edges == [(1.2, "buyer6", "buyer7", True), (3.0, "buyer6", "buyer7", False)]
+
+
 def test_the_queue_of_the_dead_waits_no_more() -> None:
     course = course_of(*QUEUED, event(104.5, "fell", "launcher", name="buyer7", how="was killed"))
     _, drawn = course.pieces.drawn()

@@ -42,9 +42,10 @@ def anchors(text: str) -> set[str]:
 
 
 def missing_paths(text: str) -> list[str]:
-    """What stands in backticks, looks like a path in the repository, and is none."""
+    """What stands in backticks, looks like a path in the repository, and is none, nor one that the page tells to make."""
     paths = re.findall(rf"`((?:{'|'.join(map(re.escape, ROOMS))})/[\w./-]*)`", prose(text))
-    return [path for path in paths if not (ROOT / path).exists()]
+    made = re.findall(r"A new file,\s`([^`]+)`", text)
+    return [path for path in paths if not (ROOT / path).exists() and path not in made]
 
 
 def wrong_diagrams(text: str) -> list[str]:

@@ -42,6 +42,8 @@ class Puppet:
 
     def finish(self, turn: Turn) -> None: ...
 
+    def tied(self, neighbours: tuple[str, ...]) -> None: ...
+
     def resign(self, turn: Turn) -> None: ...
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None: ...
@@ -79,8 +81,8 @@ class Stage:
 
     def perform(self, effect: Effect) -> None:
         match effect:
-            case Send(channel):
-                while (delivery := channel.delivery(self.now)) is not None:
+            case Send(outlet):
+                while isinstance(delivery := outlet.delivery(self.now), Delivery):
                     self.sent.append(delivery)
             case Silent(channel):
                 channel.again()
@@ -112,7 +114,7 @@ def test_nothing_is_sent_before_what_it_depends_on_is_durable_and_written_down()
     assert [noted.event for noted in first.noted] == [FELL]
     assert not stage.endpoint.owes()  # until then nothing is where it could leave from
     further = list(effects)
-    assert [effect.channel.other for effect in further if isinstance(effect, Send)] == ["buyer0", "seller1"]
+    assert [effect.outlet.other for effect in further if isinstance(effect, Send)] == ["buyer0", "seller1"]
     assert stage.endpoint.owes()
 
 
@@ -299,10 +301,10 @@ def test_where_nothing_can_be_sent_nothing_is_due() -> None:
     stage = Stage()
     (effect,) = stage.begun(lambda turn: turn.send("buyer0", WhoTrades()))
     assert isinstance(effect, Send)
-    stage.endpoint.hold(effect.channel, NEVER)
+    stage.endpoint.hold(effect.outlet, NEVER)
     assert stage.turn(lambda turn: turn.send("buyer0", WhoTrades())) == []
     assert stage.endpoint.deadline == NEVER
-    stage.endpoint.hold(effect.channel, stage.now)
+    stage.endpoint.hold(effect.outlet, stage.now)
     assert stage.turn() == [effect]
     (delivery,) = stage.sent
     assert len(delivery.letters) == 2

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bazaar.analysis.summary import Earnings, Latency, Requests, Summary
+from bazaar.control.planning import draw_plan
 from bazaar.protocol.events import Event
-from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.settings import check
 from bazaar.runtime.history import Recorded
 from experiments import (
@@ -23,11 +24,13 @@ from experiments import (
     policies,
     report,
     response,
+    routing,
     scale,
     sync,
     throughput,
 )
 from experiments.framework.experiment import CACHES, Experiment, Failed, Run, Sample
+from experiments.framework.graphs import shape
 from experiments.framework.grid import again, parse_seeds
 from experiments.framework.page import publish, section
 from experiments.framework.rows import Cell, Missing, Row, Table, kinds, name_of
@@ -78,11 +81,11 @@ def test_a_quick_grid_is_a_small_one(experiment: Experiment) -> None:
     assert quick < full / 3
 
 
-def test_all_that_does_not_mostly_wait_takes_less_than_fifty_minutes() -> None:
+def test_all_that_does_not_mostly_wait_takes_less_than_seventy_minutes() -> None:
     """The lab's pace, and a trader's death and full load for minutes, do."""
     short = [experiment for experiment in EXPERIMENTS if experiment.NAME not in ("failover", "endurance")]
     cells = [cell for experiment in short for cell in grid(experiment)]
-    assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 50 * 60
+    assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 70 * 60
 
 
 @EACH
@@ -178,7 +181,8 @@ def a_run(happenings: Sequence[Recorded[Event]], settings: Mapping[str, Any], **
         Earnings({}, {}),
     )
     histories, usage = [[happened] for happened in happenings], figures.pop("usage", [])
-    return Run(a_plan(**settings), summary, histories, figures.pop("processor_s", 1.0), usage)
+    connections, loopback = figures.pop("connections", ()), figures.pop("loopback", ())
+    return Run(a_plan(**settings), summary, histories, figures.pop("processor_s", 1.0), usage, connections, loopback)
 
 
 def event(
@@ -413,6 +417,83 @@ def test_words_wait_for_the_rows_they_need() -> None:
 def test_the_policies_come_from_the_settings() -> None:
     """So a new one is in every table without a change here."""
     assert kinds(some_rows(response), "cache") == list(CACHES)
+
+
+# --------------------------------------------------------------------------------------------- routing
+def test_the_shape_of_a_graph() -> None:
+    """A line of four: the two in the middle relay alike, and share all the relaying."""
+    line = shape({"a": ("b",), "b": ("a", "c"), "c": ("b", "d"), "d": ("c",)})
+    assert (line.degree, line.diameter) == (1.5, 3)
+    assert line.busiest_percent == pytest.approx(50)
+    assert line.mean_hops == pytest.approx((3 * 1 + 2 * 2 + 1 * 3) / 6)
+    star = shape({"hub": ("a", "b", "c"), "a": ("hub",), "b": ("hub",), "c": ("hub",)})
+    assert (star.diameter, star.busiest_percent) == (2, 100)
+
+
+def carried(at: float, process: str, *counts: int, bundles: int) -> Recorded[Event]:
+    names = ("sent", "arrived", "hops", "relayed", "dropped")
+    facts = {**dict(zip(names, counts, strict=True)), "bundles": [["buyer1", bundles]]}
+    return a_line(at, process, 1, "carried", facts)
+
+
+def routed(way: str) -> Run:
+    """Opened at 10 s; what is noted up to 11 s is of the election. Four orders, the last answered at 20 s."""
+    notes = [
+        carried(3, "buyer0", 100, 100, 900, 70, 50, bundles=1000),
+        carried(11, "buyer0", 200, 200, 1800, 140, 90, bundles=2000),
+        carried(14, "buyer0", 203, 202, 1803, 145, 91, bundles=2005),
+        carried(19, "buyer0", 206, 204, 1808, 170, 94, bundles=2010),
+        carried(19, "seller1", 6, 4, 8, 10, 6, bundles=6),  # it had nothing to note before
+        carried(9, "seller2", 7, 7, 7, 7, 7, bundles=7),  # and this one has none since
+    ]
+    answers = [event(at, "purchased", order=f"o{at}") for at in (12, 14, 17, 20)]
+    orders = [event(at - wait, "ordered", order=f"o{at}") for at, wait in ((12, 0.1), (14, 0.2), (17, 0.3), (20, 0.4))]
+    election = [event(1, "election_started"), event(1.5, "called"), event(4, "elected", seat=0)]
+    return a_run(
+        [*election, event(10, "opened"), event(9, "ordered", order="early"), *notes, *orders, *answers],
+        {"routing": way, "suspect_after_s": 8.0},
+        connections=[("buyer0", "buyer1"), ("buyer0", "buyer1"), ("buyer1", "warehouse")],
+        loopback=[(9.0, 0), (13.0, 50_000), (18.0, 60_000), (21.0, 99_000)],
+    )
+
+
+def test_routing_counts_what_was_carried_since_the_opening_and_on_the_wire() -> None:
+    measured = routing.measure(routed("neighbours"))
+    assert measured["hops"] == pytest.approx((8 + 8) / (4 + 4))
+    assert measured["deliveries"] == pytest.approx((6 + 6) / 4)
+    assert measured["bundles"] == pytest.approx((10 + 6) / 4)
+    assert measured["dropped_percent"] == pytest.approx(100 * 10 / 50)
+    assert measured["busiest_percent"] == pytest.approx(100 * 30 / 40)
+    assert (measured["connections"], measured["busiest_connections"]) == (3, 3)
+    assert measured["kilobytes"] == pytest.approx(10 / 2)
+    assert measured["p50_ms"] == pytest.approx(300)
+    assert measured["p95_ms"] == pytest.approx(400)
+    assert (measured["shipped_per_s"], measured["election_messages"], measured["election_ms"]) == (0.7, 1, 3000)
+
+
+def test_nothing_is_relayed_when_all_write_directly() -> None:
+    measured = routing.measure(routed("direct"))
+    assert (measured["hops"], measured["deliveries"], measured["busiest_percent"]) == (1, -1, -1)
+    rows = [a_row(cell, measured) for cell in grid(routing, quick=True)]
+    assert "| 1 | 10 | direct | none | 1 | - | - | - | 3 |" in routing.table(rows)
+
+
+def test_a_run_too_short_for_the_relays_to_note_anything_is_no_row() -> None:
+    run = routed("neighbours")
+    quiet = [[h for h in history if type(h.event).__name__ != "Carried"] for history in run.histories]
+    with pytest.raises(Failed, match="noted what they carried"):
+        routing.measure(run._replace(histories=quiet))
+
+
+def test_both_ways_of_routing_are_measured_on_the_same_graph_with_the_same_buyers() -> None:
+    plans: dict[str, set[str]] = {}
+    for cell in grid(routing):
+        plan = draw_plan(cell.settings)
+        assert sum(not is_seller(name) for name in plan.names[: -routing.TRADERS]) == routing.BUYERS
+        same = f"{cell.labels['window']}, {cell.labels['peers']}, {cell.labels['cache']}, {cell.seed}"
+        plans.setdefault(same, set()).add(f"{plan.neighbours} {plan.goods}")
+    assert all(len(drawn) == 1 for drawn in plans.values())
+    assert len(grid(routing)) == 2 * len(plans)
 
 
 # -------------------------------------------------------------------------------------------- policies

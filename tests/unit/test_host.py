@@ -132,7 +132,7 @@ class Stage:
         self.happened = self.actor.happened
         self.host = Host(
             self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN,
-            self._journal_of,
+            journal_of=self._journal_of,
         )  # fmt: skip
         self._launcher = launcher
         self.statuses: list[Status] = []

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bazaar.core.turn import NEVER, Turn
-from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
+from bazaar.protocol.goods import WAREHOUSE, Bench, Seat, Wave
 from bazaar.protocol.messages import (
     AnyMessage,
     BenchIs,
+    Call,
+    Chosen,
     Claim,
     Depose,
     Deposed,
+    Echo,
     Election,
     Heartbeat,
     Ok,
@@ -32,8 +36,14 @@ class Member(Stage):
 
     role: Membership
 
-    def __init__(self, me: str, names: tuple[str, ...] = NAMES, told: Bench | None = NOBODY_YET) -> None:
-        super().__init__(Membership(me, names, SETTINGS))
+    def __init__(
+        self,
+        me: str,
+        names: tuple[str, ...] = NAMES,
+        told: Bench | None = NOBODY_YET,
+        settings: Settings = SETTINGS,
+    ) -> None:
+        super().__init__(Membership(me, names, settings))
         self.begun = Turn(0.0, self.clock)
         self.role.begin(self.begun)
         if told is not None:
@@ -233,6 +243,55 @@ def test_a_claim_against_an_old_bench_ends_with_the_new_one() -> None:
     member.hears("seller3", Won(a_bench("seller3", vacant=1)))
     turn = member.hears("buyer2", Election(0))
     assert sent(turn) == [("buyer2", Ok(0)), (WAREHOUSE, Claim(0, 1))]
+
+
+# ---------------------------------------------------------------------------------------- along a tree
+ALONG_TREE = msgspec.structs.replace(SETTINGS, election="tree", routing="neighbours")
+FIRST_WON = a_bench("buyer4", vacant=1)
+
+
+def tied(me: str, *neighbours: str) -> Member:
+    """A peer with these neighbours, which holds elections along a tree."""
+    member = Member(me, settings=ALONG_TREE)
+    member.role.tied(neighbours)
+    return member
+
+
+def test_along_a_tree_the_winner_tells_its_neighbours_and_beats_for_all_only_later() -> None:
+    member = tied("buyer4", "buyer0", "seller1")
+    asked = member.hears("buyer0", Call(-1, Wave(1, "buyer2")))
+    assert sent(asked) == [("seller1", Call(-1, Wave(1, "buyer2")))]
+    member.hears("seller1", Echo(-1, Wave(1, "buyer2"), ("seller1",)))
+    assert sent(member.hears("buyer2", Chosen(-1, 0))) == [(WAREHOUSE, Claim(-1, 0))]
+    turn = member.hears(WAREHOUSE, BenchIs(FIRST_WON))
+    assert sent(turn) == [(name, Won(FIRST_WON, "buyer4")) for name in ("buyer0", "seller1")]
+    beats = member.waits_until(ALONG_TREE.heartbeat_s)
+    assert {to for to, _ in sent(beats)} == {*NAMES} - {"buyer4"}
+
+
+def test_along_a_tree_the_word_of_a_victory_is_passed_on_once_and_names_the_winner() -> None:
+    member = tied("seller1", "buyer0", "buyer2")
+    turn = member.hears("buyer2", Won(FIRST_WON, "buyer4"))
+    assert sent(turn) == [("buyer0", Won(FIRST_WON, "buyer4"))]
+    assert noted(turn, "recognized") == [{"coordinator": "buyer4"}]
+    again = member.hears("buyer0", Won(FIRST_WON, "buyer4"))
+    assert (sent(again), again.events) == ([], [])
+
+
+def test_along_a_tree_a_call_of_a_round_that_is_over_is_answered_with_its_outcome() -> None:
+    member = tied("seller1", "buyer0", "buyer2")
+    member.hears("buyer2", Won(FIRST_WON, "buyer4"))
+    assert sent(member.hears("buyer2", Call(-1, Wave(1, "buyer2")))) == [("buyer2", BenchIs(FIRST_WON))]
+
+
+def test_along_a_tree_who_has_resigned_passes_calls_on_but_does_not_stand() -> None:
+    member = tied("buyer4", "buyer0")
+    member.hears("buyer0", Call(-1, Wave(1, "buyer2")))
+    member.hears("buyer2", Chosen(-1, 0))
+    member.hears(WAREHOUSE, BenchIs(FIRST_WON))
+    member.role.resign(a_turn())
+    member.hears(WAREHOUSE, Deposed(Seat("buyer4", 0), Bench((None,), 2, 1, 1)))
+    assert sent(member.hears("buyer0", Call(1, Wave(1, "buyer0")))) == [("buyer0", Echo(1, Wave(1, "buyer0"), ()))]
 
 
 # --------------------------------------------------------------------------------------------- deaths

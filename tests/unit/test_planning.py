@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bazaar.control.planning import MOST_NEIGHBOURS, draw_plan
+from bazaar.control.planning import draw_plan
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.goods import ITEMS, index_of, is_seller
-from bazaar.protocol.plan import Plan
+from bazaar.protocol.plan import MOST_NEIGHBOURS, Plan
 from bazaar.protocol.settings import UsageError, check
 from bazaar.views.places import graph_of
 from tests.builders import a_plan, some_settings

@@ -59,6 +59,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"opening_delay_s": float("inf")}, "opening_delay_s must be a number of seconds at least 0 and at most 1000000"),
     ({"heartbeat_s": 3.0, "suspect_after_s": 5.0}, "heartbeat_s can be at most half of suspect_after_s, 2.5"),
     ({"suspect_after_s": 1.0}, "heartbeat_s can be at most half of suspect_after_s, 0.5"),
+    ({"election": "tree"}, "--election tree goes along the edges of the graph; add --routing neighbours"),
     ({"pull_every": -1}, "pull_every must be at least 0"),
     ({"port": -1}, "port must be at least 0 and at most 65535"),
     ({"port": 65536}, "port must be at least 0 and at most 65535"),

@@ -48,6 +48,13 @@ def sells(run: Path, order: str) -> None:
     history.close()
 
 
+def has(run: Path, peer: str, neighbour: str) -> None:
+    history = History(run / peer, peer)
+    born = [] if history.former_life.lives else [Noted(1, events.Born(1))]
+    history.write(clock_of(run).now(), [*born, Noted(2, events.Neighbours((neighbour,)))])
+    history.close()
+
+
 def looks(show: Show) -> None:
     """One round of `follow`."""
     with show._changed:
@@ -77,6 +84,19 @@ def test_a_viewer_is_sent_everything_and_then_what_is_new(show: Show, run: Path)
     assert orders(second) == ["buyer0-1"]
     assert sum(second["state"]["columns"]["shipped"]) == 2
     assert orders(piece(show.news("a"))) == ["buyer0-0", "buyer0-1"]  # a new viewer
+
+
+def test_of_the_edges_too_a_viewer_is_sent_only_what_is_new(show: Show, run: Path) -> None:
+    one, two, three, _ = PLAN.names
+    has(run, one, two)
+    has(run, two, one)
+    looks(show)
+    news = show.news("a")
+    assert [edge[1:] for edge in piece(news)["state"]["edges"]] == [[one, two, True]]
+    has(run, three, one)
+    has(run, one, three)
+    looks(show)
+    assert [edge[1:] for edge in piece(news)["state"]["edges"]] == [[one, two, False], [one, three, True]]
 
 
 def test_a_slow_viewer_is_sent_the_newest_state_and_how_many_it_missed(show: Show, run: Path) -> None:

@@ -66,6 +66,7 @@ class FakeBazaar:
         self.seed = settings.seed  # type: ignore[attr-defined]
         self.plan = draw_plan(settings)  # type: ignore[arg-type]
         self.injector = self
+        self.processes: dict[str, object] = {}
 
     def __enter__(self) -> FakeBazaar:
         return self

@@ -116,9 +116,10 @@ class Deposals:
             return
         until = suspected[-1]
         since = until - LONGEST_SILENCE * self._case.charter.settings.suspect_after_s
+        routed = self._case.charter.settings.routing == "neighbours"  # then anybody can be a relay between the two
         causes = [
             hindrance
-            for name in (tenure.peer, accuser)
+            for name in (list(self._hindrances) if routed else (tenure.peer, accuser))
             for hindrance in self._hindrances[name]
             if hindrance.since <= until and hindrance.until >= since
         ]

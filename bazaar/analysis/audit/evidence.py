@@ -44,6 +44,7 @@ class Terms(msgspec.Struct):
 
     window: Number
     suspect_after_s: float
+    routing: str = "direct"
 
 
 class Charter(msgspec.Struct):
@@ -78,6 +79,8 @@ class Case:
         self.dead: set[str] = set()
         self.damaged: set[str] = set()
         """Processes whose history is missing or incomplete."""
+        self.ended_at = 0.0
+        """When the last line of all was written that was read so far."""
         self.missed: list[str] = []
         """Planned faults that were not done, each with the reason."""
         self.seated: set[tuple[str, int]] = set()
@@ -142,7 +145,7 @@ class Reader:
 
     def history(self, name: str, source: Iterable[Any], handlers: Mapping[str, Sequence[Handler]]) -> None:
         """Hands each event to the handlers of its kind, and checks the clocks of all events."""
-        before, violated, messages = 0, self._case.findings.violated, 0
+        before, violated, messages, at = 0, self._case.findings.violated, 0, 0.0
         for number, raw in self._lines(source):
             try:
                 line = decode_line(raw)
@@ -161,6 +164,7 @@ class Reader:
             if clock <= before:
                 violated("clocks_increase", f"{name}: the clock went from {before} to {clock} ({what})")
             before = clock
+            at = line.at
             if sent is not None:
                 messages += 1
                 if clock <= sent:
@@ -172,6 +176,7 @@ class Reader:
                 for handle in handling:
                     handle(line, facts)
         self._case.findings.exercised["messages_checked"] += messages
+        self._case.ended_at = max(self._case.ended_at, at)
 
     def _damage(self, name: str, number: int, what: str) -> None:
         self._case.damaged.add(name)

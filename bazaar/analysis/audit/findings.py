@@ -32,7 +32,12 @@ CHECKS: dict[str, str] = {  # (C1) and the like: docs/reference/requirements.md
     "traders_neither_buy_nor_sell": "While it holds a seat a peer places no new order and picks no new goods (B5).",
     "clocks_increase": "Lamport (C8): strictly increasing in a process; a message is received after it was sent.",
     "lowest_clock_served_first": "A trader passes over no lower clock that it could have taken (C4).",
+    "three_neighbours_at_most": "A peer has at most three neighbours at any time, besides the warehouse (A1).",
+    "only_along_edges": "Nobody sends anything to another that is not its neighbour then (K1).",
+    "the_graph_heals": "The graph of those that live does not stay in parts when nothing hinders it (K2).",
 }
+OF_THE_GRAPH = frozenset(("three_neighbours_at_most", "only_along_edges", "the_graph_heals"))
+"""These checks are judged only if the peers speak with their neighbours only."""
 NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
     "ledger_unbroken",
     "entries_make_sense",
@@ -42,6 +47,7 @@ NEED_THE_WHOLE_LEDGER = frozenset(CHECKS) - {
     "traders_neither_buy_nor_sell",
     "clocks_increase",
     "lowest_clock_served_first",
+    *OF_THE_GRAPH,
 }
 """If entries of the ledger cannot be read these checks are not judged: they would accuse the innocent."""
 
@@ -100,10 +106,13 @@ class Findings:
         """Notes that a check does not hold. `story`: a sentence that says who, which and when."""
         self._violations.setdefault(check, Stories()).tell(story)
 
-    def judged(self) -> list[str]:
+    def judged(self, routing: str) -> list[str]:
         """The checks that could be judged."""
-        return [check for check in CHECKS if self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER]
+        checks = [check for check in CHECKS if routing == "neighbours" or check not in OF_THE_GRAPH]
+        return [check for check in checks if self.ledger_is_whole or check not in NEED_THE_WHOLE_LEDGER]
 
     def violations(self) -> dict[str, list[str]]:
         """The stories of the violations by check, in the order of `CHECKS`."""
-        return {check: self._violations[check].all() for check in self.judged() if check in self._violations}
+        return {
+            check: self._violations[check].all() for check in self.judged("neighbours") if check in self._violations
+        }

@@ -30,6 +30,7 @@ from bazaar.analysis.audit.evidence import (
     Recording,
 )
 from bazaar.analysis.audit.findings import Report
+from bazaar.analysis.audit.graph import GraphChecks
 from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Line, Sale, Stocked
 from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
 from bazaar.analysis.audit.sellers import Seller
@@ -71,9 +72,9 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     ]
     reader = Reader(case, progress, sum(path.stat().st_size for path in files))
     findings = case.findings
-    deposals = Deposals(case)
+    deposals, graph = Deposals(case), GraphChecks(case)
     case.missed += evidence.missed
-    _launcher(case, deposals, reader, evidence, expected)
+    _launcher(case, deposals, graph, reader, evidence, expected)
     case.dead |= evidence.dead
     if WAREHOUSE in case.dead:
         case.dead |= set(case.charter.names)
@@ -87,12 +88,13 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
         part
         for name, history in evidence.histories.items()
         if name != LAUNCHER
-        for part in _history(name, history, case, books, [deposals.handlers, clients.handlers], reader)
+        for part in _history(name, history, case, books, [deposals.handlers, clients.handlers, graph.handlers], reader)
     ]
     _queues(case)
     for part in parts:
         part.finish()
     clients.finish()
+    graph.finish()
     books.finish(evidence.stock, case.dead)
     _accounts(case, books)
     if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
@@ -100,7 +102,9 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     return _report(case, tuple(dict.fromkeys(case.missed)))
 
 
-def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence, expected: Iterable[str]) -> None:
+def _launcher(
+    case: Case, deposals: Deposals, graph: GraphChecks, reader: Reader, evidence: Evidence, expected: Iterable[str]
+) -> None:
     """Reads the launcher's history: faults done and missed, processes alive at the end, and missing histories."""
     started: set[str] = set()
     ended: list[bool] = []
@@ -110,6 +114,7 @@ def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence
         everybody = not names & set(case.charter.names)
         done = FaultDone(line.at, facts.kind, names, facts.for_s, everybody)
         deposals.fault(done)
+        graph.fault(done)
         if facts.kind != "resume":  # it undoes one
             case.faults.append(done)
         if facts.kind == "kill":
@@ -123,7 +128,7 @@ def _launcher(case: Case, deposals: Deposals, reader: Reader, evidence: Evidence
         "started": [lambda line, facts: started.add(facts.name)],
         "ended": [lambda line, facts: ended.append(True)],
     }
-    for what, handle in deposals.launcher_handlers.items():
+    for what, handle in itertools.chain(deposals.launcher_handlers.items(), graph.launcher_handlers.items()):
         handlers.setdefault(what, []).append(handle)
     if LAUNCHER in evidence.histories:
         reader.history(LAUNCHER, evidence.histories[LAUNCHER], handlers)
@@ -259,7 +264,7 @@ def _report(case: Case, missed: tuple[str, ...]) -> Report:
     verdict: Literal["held", "violated", "unknown"]
     shown = exercised["orders_answered"] and not missed and not unknown
     verdict = "violated" if violations else "held" if shown else "unknown"
-    held = {name: name not in violations for name in findings.judged()}
+    held = {name: name not in violations for name in findings.judged(case.charter.settings.routing)}
     told = findings.notes.all(), findings.counter_examples.all()
     return Report(verdict, held, violations, exercised, missed, unknown, *told)
 

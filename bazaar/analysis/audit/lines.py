@@ -125,6 +125,17 @@ class Absent(msgspec.Struct, gc=False):
     for_s: float
 
 
+# ----------------------------------------------------------------- facts: the graph, if it is spoken along
+class Neighbours(msgspec.Struct, gc=False):
+    names: tuple[str, ...]
+
+
+class Carried(msgspec.Struct, gc=False):
+    """How many bundles the process has sent to each neighbour in this life."""
+
+    bundles: tuple[tuple[str, Number], ...] = ()
+
+
 # --------------------------------------------------------------------- facts: the warehouse, the launcher
 class Stocked(msgspec.Struct, gc=False):
     item: str
@@ -175,6 +186,8 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "suspected": OfPeer,
     "deposed": OfPeer,
     "absent": Absent,
+    "neighbours": Neighbours,
+    "carried": Carried,
     "stocked": Stocked,
     "fault": Fault,
     "started": Named,
@@ -184,6 +197,8 @@ FACTS: dict[str, type[msgspec.Struct]] = {
 """The type of an event's facts, by kind of event."""
 KINDS = FACTS.keys() | {
     "born",
+    "lost_neighbour",
+    "found_neighbour",
     "unexpected",
     "joined",
     "informed",
@@ -191,6 +206,8 @@ KINDS = FACTS.keys() | {
     "reelection",
     "called",
     "heard_ok",
+    "echoed",
+    "chosen",
     "elected",
     "recognized",
     "trader_died",

@@ -19,7 +19,7 @@ from bazaar.protocol.plan import Plan
 from bazaar.runtime.history import histories_of
 from bazaar.views.feed import LOOK_EVERY_S, Feed
 from bazaar.views.page import page
-from bazaar.views.report import REPORT_FILE, content, explainer, outcome, scene, state
+from bazaar.views.report import REPORT_FILE, Had, content, explainer, outcome, scene, state
 from bazaar.views.stories import stories
 
 MOST_VIEWERS, MOST_OF_AN_ADDRESS = 20, 5
@@ -36,7 +36,8 @@ class _Viewer:
     def __init__(self, address: str) -> None:
         self.address = address
         self.dismissed = False
-        self.version = self.changes = self.happenings = 0
+        self.version = 0
+        self.had = Had()
         """What it has been sent."""
 
 
@@ -118,20 +119,19 @@ class Show:
             if viewer.dismissed or viewer.version == self._version:
                 return b""
             missed = self._version - viewer.version - 1 if viewer.version else 0
-            piece = self._piece(viewer.changes, viewer.happenings, missed)
+            piece = self._piece(viewer.had, missed)
             viewer.version = self._version
             if self._feed is not None:
-                course = self._feed.course
-                viewer.changes, viewer.happenings = len(course.changes), len(course.happenings)
+                viewer.had = Had.all_of(self._feed.course)
             return piece
 
-    def _piece(self, changes: int, happenings: int, missed: int) -> bytes:
-        """The newest state, without so many changes and happenings. It is made once for all who have the same."""
-        key = (changes, happenings, missed)
+    def _piece(self, had: Had, missed: int) -> bytes:
+        """The newest state, without what was sent before. It is made once for all who have the same."""
+        key = (*had, missed)
         if key not in self._encoded:
             data: dict[str, Any] = {"over": self._over, "missed": missed}
             if self._feed is not None:
-                data |= {"state": state(self._feed.course, changes, happenings), "blind": self._feed.blind}
+                data |= {"state": state(self._feed.course, had), "blind": self._feed.blind}
             if self._over:
                 report = self.report()  # all of it: the server may be gone in a moment
                 data |= {**outcome(self._run), "report": report.decode() if report is not None else None}

@@ -19,7 +19,7 @@ function listen() {
     clearTimeout(silence);
     silence = 0;
     const news = JSON.parse(event.data);
-    if (first) { run.changes = []; run.happenings = []; first = false; }
+    if (first) { run.changes = []; run.edges = []; run.happenings = []; first = false; }
     if (news.state) take(news.state);
     tellState(news);
     if (news.over) end(news);

@@ -3,13 +3,8 @@ const nodes = new Map();
 let chosenPeer = null;
 
 function drawGraph() {
-  const places = new Map(SCENE.peers.map((peer) => [peer.name, peer.at]));
-  for (const peer of SCENE.peers) {
-    for (const other of peer.neighbours.filter((name) => name > peer.name)) {
-      const [[x1, y1], [x2, y2]] = [peer.at, places.get(other)];
-      $("graph").append(svg("line", { class: "edge", x1, y1: -y1, x2, y2: -y2 }));
-    }
-  }
+  $("graph").append(svg("g", { id: "edges" }));
+  $("healing").hidden = SCENE.routing !== "neighbours";
   const many = SCENE.peers.length;
   const r = Math.min(0.085, 0.42 / Math.sqrt(many));
   for (const peer of SCENE.peers) {
@@ -29,7 +24,17 @@ function drawGraph() {
   }
 }
 
+function pointEdges() {
+  const drawn = [...edgesAt(moment)].map(([key, kind]) => {
+    const [[x1, y1], [x2, y2]] = key.split(" ").map((name) => nodes.get(name).peer.at);
+    const middle = `${(x1 + x2) / 2 + (y1 - y2) / 5} ${-(y1 + y2) / 2 + (x1 - x2) / 5}`; // others may stand on the straight way
+    return svg("path", { class: `edge ${kind}`, d: `M${x1} ${-y1}${kind === "made" ? `Q${middle} ` : "L"}${x2} ${-y2}` }, svg("title", {}, `${key.replace(" ", " – ")}: ${kind}`));
+  });
+  $("edges").replaceChildren(...drawn);
+}
+
 function pointGraph() {
+  pointEdges();
   const now = standing(moment), queues = levels(run.columns.queue, moment);
   for (const [name, { peer, node, seat, waiting }] of nodes) {
     const { seat: held, life } = now.get(name);

@@ -3,7 +3,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const SCENE = DATA.scene;
 const EMPTY = { shipped: [], unavailable: [], oversold: [], undersold: [], p50: [], p99: [], queue: {}, stock: {} };
-const run = { each_s: 1, end: 0, columns: EMPTY, changes: [], happenings: [], opening: null, ended: false, sampled: false,
+const run = { each_s: 1, end: 0, columns: EMPTY, changes: [], edges: [], happenings: [], opening: null, ended: false, sampled: false,
   left_out: {}, events: 0 };
 let moment = 0; // seconds since the launch
 let following = false; // whether the moment is always the last one
@@ -50,6 +50,25 @@ function standing(t) {
     else if (change.now === "up" || change.now === "dead") one.life = change.now;
   }
   return found;
+}
+
+// The edges at time t, by their ends: "kept" and "lost" ones of the plan, and others, which were "made" while the graph healed.
+function edgesAt(t) {
+  const routed = SCENE.routing === "neighbours"; // else everybody writes to everybody, and the graph is the plan's
+  const found = new Map();
+  for (const peer of SCENE.peers) for (const other of peer.neighbours) found.set(ends(peer.name, other), routed ? "lost" : "kept");
+  for (const [at, one, other, up] of run.edges) {
+    if (at > t) break;
+    const key = ends(one, other), planned = found.has(key) && found.get(key) !== "made";
+    if (planned) found.set(key, up ? "kept" : "lost");
+    else if (up) found.set(key, "made");
+    else found.delete(key);
+  }
+  return found;
+}
+
+function ends(one, other) {
+  return [one, other].sort().join(" ");
 }
 
 // The number of waiting orders, or the stock, by name, at time t.

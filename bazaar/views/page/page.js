@@ -69,11 +69,12 @@ function tellResult({ summary, audit }) {
   $("findings").replaceChildren(...found.flatMap(([title, stories, name]) => [html("h3", { class: name }, title), html("ul", {}, ...stories.map((story) => html("li", {}, story)))]));
 }
 
-// Takes in a state of the run's course. Of changes and happenings it contains only the new ones.
+// Takes in a state of the run's course. Of changes, edges and happenings it contains only the new ones.
 function take(state) {
-  const { changes, happenings, ...rest } = state;
+  const { changes, edges, happenings, ...rest } = state;
   Object.assign(run, rest);
   run.changes.push(...changes);
+  run.edges.push(...edges);
   run.happenings.push(...happenings);
   $("time").max = run.end;
   if (following) moment = run.end;

@@ -24,6 +24,8 @@ ELECTION: Kinds = (
     events.Reelection,
     events.Called,
     events.HeardOk,
+    events.Echoed,
+    events.Chosen,
     events.Appointed,
     events.Elected,
     events.Recognized,
