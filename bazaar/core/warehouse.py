@@ -19,21 +19,15 @@ from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
-from bazaar.protocol.messages import (
+from bazaar.protocol.messages import Answer as AnswerMessage
+from bazaar.protocol.messages import Ask, BenchIs, Claim, Depose, Deposed, Freed, Recall, Reopened, TakeOver, WhoTrades
+from bazaar.protocol.requests import (
     Acquire,
     Adopt,
     Adopted,
-    Ask,
-    BenchIs,
-    Claim,
     Denied,
-    Depose,
-    Deposed,
-    Freed,
     GiveBack,
     Read,
-    Recall,
-    Reopened,
     Reply,
     Request,
     Scarce,
@@ -41,10 +35,7 @@ from bazaar.protocol.messages import (
     Ship,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
-from bazaar.protocol.messages import Answer as AnswerMessage
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Letter
 

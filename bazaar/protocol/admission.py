@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from bazaar.protocol.goods import DEAREST, WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
 from bazaar.protocol.messages import (
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
@@ -25,7 +23,6 @@ from bazaar.protocol.messages import (
     Call,
     Chosen,
     Claim,
-    Denied,
     Depose,
     Deposed,
     Deposit,
@@ -42,20 +39,25 @@ from bazaar.protocol.messages import (
     Recall,
     Registered,
     Reopened,
+    Sold,
+    TakeOver,
+    TraderDead,
+    Unavailable,
+    WhoTrades,
+    Won,
+)
+from bazaar.protocol.requests import (
+    Adopt,
+    Adopted,
+    Denied,
     Reply,
     Request,
     Scarce,
     Shelves,
     Ship,
     Shipped,
-    Sold,
     Stock,
     Stocked,
-    TakeOver,
-    TraderDead,
-    Unavailable,
-    WhoTrades,
-    Won,
 )
 from bazaar.protocol.wire import Letter
 

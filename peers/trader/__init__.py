@@ -25,24 +25,28 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AskAgain,
     Buy,
     CacheUpdate,
-    Denied,
     Deposit,
     Deposited,
     Freed,
-    GiveBack,
     MarketOpen,
     Purchased,
-    Read,
     Recall,
     Registered,
     Reopened,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
+    Denied,
+    GiveBack,
+    Read,
     Request,
     Scarce,
     Shelves,
@@ -50,8 +54,6 @@ from bazaar.protocol.messages import (
     Shipped,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
 from bazaar.protocol.settings import Settings
 from peers.role import Trading

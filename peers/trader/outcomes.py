@@ -9,19 +9,8 @@ from bazaar.core.turn import Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import Order
 from bazaar.protocol.journal_lines import Closed
-from bazaar.protocol.messages import (
-    AskAgain,
-    Denied,
-    OutOfStock,
-    Oversold,
-    Part,
-    Purchased,
-    Scarce,
-    Ship,
-    Shipped,
-    Sold,
-    Unavailable,
-)
+from bazaar.protocol.messages import AskAgain, OutOfStock, Oversold, Purchased, Sold, Unavailable
+from bazaar.protocol.requests import Denied, Part, Scarce, Ship, Shipped
 from peers.trader.promises import Promises
 from peers.trader.waiting import Waiting
 

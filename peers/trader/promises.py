@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bazaar.core.turn import NEVER
 from bazaar.protocol.goods import Lot
 from bazaar.protocol.journal_lines import Promised
-from bazaar.protocol.messages import Ship
+from bazaar.protocol.requests import Ship
 
 SETTLE_AFTER_S = 0.05  # under a lease, how long a sale waits for others to share its question: nobody waits for it
 

@@ -8,9 +8,6 @@ from bazaar.core.endpoint import FURTHER_LIFE
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat, Wave
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
@@ -23,6 +20,14 @@ from bazaar.protocol.messages import (
     Echo,
     Heartbeat,
     Purchased,
+    Sold,
+    WhoTrades,
+    Won,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
     Read,
     Reply,
     Request,
@@ -30,11 +35,8 @@ from bazaar.protocol.messages import (
     Shelves,
     Ship,
     Shipped,
-    Sold,
     Stock,
     Stocked,
-    WhoTrades,
-    Won,
 )
 from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
 from tests.builders import a_bench, a_delivery, a_lot, an_order

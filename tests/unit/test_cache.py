@@ -5,7 +5,7 @@ from __future__ import annotations
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Acquire, GiveBack, Read
+from bazaar.protocol.requests import Acquire, GiveBack, Read
 from tests.builders import a_lot, some_settings
 
 

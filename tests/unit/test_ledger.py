@@ -25,7 +25,7 @@ from bazaar.protocol.entries import (
     entry_to_document,
 )
 from bazaar.protocol.goods import ITEMS, Bench, Item, Seat
-from bazaar.protocol.messages import Denied, Shipped
+from bazaar.protocol.requests import Denied, Shipped
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order
 
 SEATS = 2

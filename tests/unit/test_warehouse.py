@@ -5,31 +5,33 @@ from bazaar.core.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
 from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, Grant, Return, Sale
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
     BenchIs,
     Claim,
-    Denied,
     Depose,
     Deposed,
     Freed,
-    GiveBack,
     Ok,
-    Read,
     Recall,
     Reopened,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
+    Denied,
+    GiveBack,
+    Read,
     Scarce,
     Shelves,
     Ship,
     Shipped,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
 from bazaar.protocol.wire import Letter
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from bazaar.core.cache.policy import Cache
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Acquire, GiveBack, Request
+from bazaar.protocol.requests import Acquire, GiveBack, Request
 from bazaar.protocol.settings import Settings
 
 MOST_HELD = 5_000  # of one item, by one trader

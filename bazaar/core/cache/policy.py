@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from bazaar.protocol.goods import Item, Lot
-from bazaar.protocol.messages import Request
 from bazaar.protocol.plan import Promise
+from bazaar.protocol.requests import Request
 from bazaar.protocol.settings import Settings
 
 

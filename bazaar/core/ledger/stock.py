@@ -12,7 +12,7 @@ from typing import Literal
 
 from bazaar.core.id_set import IdSet
 from bazaar.core.shelf import Shelf, with_count
-from bazaar.protocol import messages
+from bazaar.protocol import requests
 from bazaar.protocol.entries import (
     AdoptEntry,
     AnyEntry,
@@ -26,7 +26,7 @@ from bazaar.protocol.entries import (
     Sale,
 )
 from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
-from bazaar.protocol.messages import Denied, Shelves, Shipped
+from bazaar.protocol.requests import Denied, Shelves, Shipped
 
 MOST_ANSWERS = 50_000  # those of some seconds at full load; a buyer asks again sooner
 
@@ -136,10 +136,10 @@ class Stock:
         first, *others = (self._now(entry.item, part) for part in entry.parts)
         return Shipped(first.lot, first.left, first.units, tuple(others))
 
-    def _now(self, item: Item, part: Part) -> messages.Part:
+    def _now(self, item: Item, part: Part) -> requests.Part:
         lot = self._shelves[item].get(part.deposit_id)
         sold_out = Lot(part.deposit_id, part.seller, item, part.price_cents, 0, 0)
-        return messages.Part(lot or sold_out, self._left[part.seller, item], part.units)
+        return requests.Part(lot or sold_out, self._left[part.seller, item], part.units)
 
     def apply(self, entry: AnyEntry) -> None:
         """Folds in the next entry. Raises `ValueError` if it sells what is not there."""
