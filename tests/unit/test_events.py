@@ -34,7 +34,7 @@ def test_every_event_is_noted_by_somebody() -> None:
         ("put(turn, events.Queued, order)", ["Queued"]),
         ("(events.Repeated if again else events.Ordered)(order)", ["Repeated", "Ordered"]),
         ("from bazaar.protocol.events import Ended\nself.note(Ended())", ["Ended"]),
-        ("from bazaar.protocol.messages import (Sold\nturn.send)(seller, Sold(1))", []),
+        ("from bazaar.protocol.messages import Sold\nturn.send(seller, Sold(1))", []),
         ("match e:\n    case events.Left(): pass", []),
         ("x = list(only(history, events.Left))", []),
         ("isinstance(event, events.Left)", []),
