@@ -19,7 +19,7 @@ import msgspec
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
-from bazaar.protocol.goods import ITEMS, Item
+from bazaar.protocol.goods import ITEMS, MOST_ORDERED, Item
 from bazaar.protocol.messages import AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
 from bazaar.protocol.settings import Settings
 from peers.role import Trading, one_of_the_items
@@ -32,6 +32,7 @@ class Outstanding(msgspec.Struct):
     trader: str
     repeat_at: float
     again: bool
+    units: int = 1
 
 
 class ByHand(msgspec.Struct):
@@ -43,7 +44,10 @@ class ByHand(msgspec.Struct):
     outcome: str = ""
     """At first empty; "purchased", "unavailable" or "oversold"; "not placed" if the buyer orders nothing any more."""
     seller: str = ""
+    """The first seller, if the units are of several."""
     price_cents: int = 0
+    """The price of all units."""
+    units: int = 1
 
 
 class Buyer(Trading):
@@ -67,7 +71,8 @@ class Buyer(Trading):
         self._serial = former.clock
         # In a further life the orders that the former one waited for come first, as soon as there is a trader.
         self._outstanding = {
-            order_id: Outstanding(order.item, "", NEVER, True) for order_id, order in former.unanswered.items()
+            order_id: Outstanding(order.item, "", NEVER, True, order.units)
+            for order_id, order in former.unanswered.items()
         }
         self._thinking: list[float] = []  # when each free place of the window is used again, in this order
         self._in_doubt = {order_id for order_id, order in former.unanswered.items() if order.in_doubt}
@@ -98,15 +103,18 @@ class Buyer(Trading):
         order_at = NEVER if not orders else 0.0 if self._waiting else self._thinking[0]
         return min(repeat_at, order_at)
 
-    def order(self, item: Any) -> ByHand:
+    def order(self, item: Any, units: Any = 1) -> ByHand:
         """Takes an order by hand. It is placed as soon as there is room in the window.
 
-        Raises `ValueError` for an item that nobody sells, and `RuntimeError` if this buyer orders nothing any more.
+        Raises `ValueError` for an item that nobody sells or a number of units that nobody may order, and `RuntimeError` if
+        this buyer orders nothing any more.
         """
         item = one_of_the_items(item)
+        if type(units) is not int or not 1 <= units <= MOST_ORDERED:
+            raise ValueError(f"units must be a whole number from 1 to {MOST_ORDERED}, not {units!r}")
         if self._finished:
             raise RuntimeError(f"{self._me} orders nothing any more: the run is coming to its end")
-        hand = ByHand(item)
+        hand = ByHand(item, units=units)
         self._waiting.append(hand)
         self._quota += 1
         return hand
@@ -125,7 +133,7 @@ class Buyer(Trading):
         self._begin(turn)
         for order_id, order in list(self._outstanding.items()):
             if traders and order.trader not in traders:  # a former trader will hardly answer
-                self._repeat(turn, order_id, order.item)
+                self._repeat(turn, order_id, order.item, order.units)
 
     def _begin(self, turn: Turn) -> None:
         """Uses the free places of its window for the first time, as soon as it may order."""
@@ -150,7 +158,7 @@ class Buyer(Trading):
         for order_id, order in list(self._outstanding.items()):
             if order.repeat_at > turn.now:
                 break
-            self._repeat(turn, order_id, order.item)
+            self._repeat(turn, order_id, order.item, order.units)
 
     def _order(self, turn: Turn) -> None:
         order_id = f"{self._me}-{self._serial}"
@@ -158,22 +166,24 @@ class Buyer(Trading):
         if self._waiting:
             hand = self._placed[order_id] = self._waiting.popleft()
             hand.order_id = order_id
-            self._send(turn, order_id, hand.item, again=False, by_hand=True)
+            self._send(turn, order_id, hand.item, hand.units, again=False, by_hand=True)
             return
         item = self._next_item
         self._next_item = self._rng.choice(ITEMS)
-        self._send(turn, order_id, item, again=False)
+        least, most = self._settings.fewest_and_most_units
+        units = self._rng.randint(least, most) if most > least else least  # a fixed number draws nothing
+        self._send(turn, order_id, item, units, again=False)
 
-    def _repeat(self, turn: Turn, order_id: str, item: Item) -> None:
+    def _repeat(self, turn: Turn, order_id: str, item: Item, units: int) -> None:
         self._outstanding.pop(order_id, None)
-        self._send(turn, order_id, item, again=True)
+        self._send(turn, order_id, item, units, again=True)
 
-    def _send(self, turn: Turn, order_id: str, item: Item, again: bool, by_hand: bool = False) -> None:
+    def _send(self, turn: Turn, order_id: str, item: Item, units: int, again: bool, by_hand: bool = False) -> None:
         trader = self._rng.choice(self._traders)
-        turn.note((events.Repeated if again else events.Ordered)(order_id, item, trader, by_hand))
-        turn.send(trader, Buy(order_id, item, again))
+        turn.note((events.Repeated if again else events.Ordered)(order_id, item, trader, by_hand, units=units))
+        turn.send(trader, Buy(order_id, item, again, units))
         repeat_at = turn.now + self._settings.answer_timeout_s
-        self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again)
+        self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again, units)
 
     def _answered(self, turn: Turn, order_id: str, final: bool = True) -> bool:
         """Ends the waiting for this order; False if it had ended already, or the answer does not count."""
@@ -196,30 +206,34 @@ class Buyer(Trading):
     # ------------------------------------------------------------------------------------ the messages
     def on_purchased(self, turn: Turn, source: str, body: Purchased) -> None:
         if self._answered(turn, body.order_id, body.final):
-            turn.note(events.Purchased(body.order_id, body.item, body.seller, body.price_cents, body.final))
+            turn.note(
+                events.Purchased(
+                    body.order_id, body.item, body.seller, body.price_cents, body.final, body.others, units=body.units
+                )
+            )
             self._tell(body.order_id, "purchased", body.seller, body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
         if self._answered(turn, body.order_id):
-            turn.note(events.FoundUnavailable(body.order_id, body.item))
+            turn.note(events.FoundUnavailable(body.order_id, body.item, units=body.units))
             self._tell(body.order_id, "unavailable")
             if self._next_item == body.item:  # it picks another item
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
     def on_oversold(self, turn: Turn, source: str, body: Oversold) -> None:
         self._answered(turn, body.order_id)
-        turn.note(events.Revoked(body.order_id, body.item, source))
+        turn.note(events.Revoked(body.order_id, body.item, source, units=body.units))
         self._tell(body.order_id, "oversold")
 
     def on_ask_again(self, turn: Turn, source: str, body: AskAgain) -> None:
         if body.order_id in self._outstanding:
             return
         self._in_doubt.add(body.order_id)  # it was answered before; the next answer replaces that one
-        turn.note(events.Doubted(body.order_id, body.item))
+        turn.note(events.Doubted(body.order_id, body.item, units=body.units))
         if self._traders:
-            self._repeat(turn, body.order_id, body.item)
+            self._repeat(turn, body.order_id, body.item, body.units)
         else:  # it is sent as soon as there are traders again
-            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True)
+            self._outstanding[body.order_id] = Outstanding(body.item, source, turn.now, True, body.units)
 
     def on_market_open(self, turn: Turn, source: str, body: MarketOpen) -> None:
         self._may_order = True

@@ -96,14 +96,20 @@ class PeerFace:
         ]
 
     def queue(self) -> list[dict[str, Any]]:
-        """The orders that wait at a trader, the next one first: `[{order, buyer, item, clock}]`, clock: the Lamport time at
-        which the order was sent. [] for a peer that is no trader."""
+        """The orders that wait at a trader, the next one first: `[{order, buyer, item, clock, units}]`, clock: the Lamport
+        time at which the order was sent. [] for a peer that is no trader."""
         return self._visit(self._queue)
 
     def _queue(self, turn: Turn) -> list[dict[str, Any]]:
         orders = self._peer.trader.queue if self._peer.trader is not None else []
         return [
-            {"order": order.order_id, "buyer": order.buyer, "item": order.item, "clock": order.clock}
+            {
+                "order": order.order_id,
+                "buyer": order.buyer,
+                "item": order.item,
+                "clock": order.clock,
+                "units": order.units,
+            }
             for order in orders[:MOST_LINES]
         ]
 
@@ -113,7 +119,7 @@ class PeerFace:
         return _history(self._folder, n)
 
     def stock(self) -> dict[str, dict[str, int]]:
-        """By item, how many units of this seller were booked, and how many sales it was credited for, since its process was
+        """By item, how many units of this seller were booked, and how many it was credited for, since its process was
         started: `{item: {deposited, sold}}`. {} for a buyer."""
         return self._visit(
             lambda turn: {
@@ -121,18 +127,19 @@ class PeerFace:
             }
         )
 
-    def buy(self, item: str) -> dict[str, Any]:
-        """Has a buyer order one unit of "fish", "salt" or "boar", and waits for the answer:
-        `{order, item, outcome, seller, price}`. Outcome: "purchased"; "unavailable" (nobody sells it) or "oversold" (the
-        warehouse denied what a cache had promised), with seller "" and price 0.
+    def buy(self, item: str, units: int = 1) -> dict[str, Any]:
+        """Has a buyer order 1 to 1000 units of "fish", "salt" or "boar", and waits for the answer:
+        `{order, item, outcome, seller, price, units}`. Outcome: "purchased"; "unavailable" (nobody sells as many) or
+        "oversold" (the warehouse denied what a cache had promised), with seller "" and price 0. Price: of all units
+        together. Seller: the first one, if the units are of several.
 
         The order becomes one of the buyer's orders, waits for a place in its window, and comes on top of its quota. A purchase
         that a weak cache has promised may be revoked later, like any such purchase; the history says so.
-        Raises `ValueError` for another item, and `RuntimeError` if the peer is a seller or a trader (requirement B5) or the
-        run ends. In these cases nothing is ordered. Raises `TimeoutError` if there is no answer within three times the run's
-        answer_timeout_s. The order then stays with the buyer, and its history tells what becomes of it."""
+        Raises `ValueError` for another item or number, and `RuntimeError` if the peer is a seller or a trader (requirement B5)
+        or the run ends. In these cases nothing is ordered. Raises `TimeoutError` if there is no answer within three times the
+        run's answer_timeout_s. The order then stays with the buyer, and its history tells what becomes of it."""
         within_s = ANSWERS * self._plan.settings.answer_timeout_s
-        hand = self._visit(lambda turn: self._peer.order(turn, item), lambda hand: bool(hand.outcome), within_s)
+        hand = self._visit(lambda turn: self._peer.order(turn, item, units), lambda hand: bool(hand.outcome), within_s)
         if not hand.order_id:
             raise RuntimeError(f"nothing was ordered: {self._peer.name} orders nothing any more")
         return {
@@ -141,6 +148,7 @@ class PeerFace:
             "outcome": hand.outcome,
             "seller": hand.seller,
             "price": hand.price_cents // 100,
+            "units": hand.units,
         }
 
     def deposit(self, item: str, count: int, price: int) -> dict[str, Any]:

@@ -102,13 +102,13 @@ class Peer:
         turn.unprompted()
         self.membership.resign(turn)
 
-    def order(self, turn: Turn, item: Any) -> ByHand:
+    def order(self, turn: Turn, item: Any, units: Any = 1) -> ByHand:
         """Places an order by hand. If it raises `ValueError` or `RuntimeError`, it has changed nothing."""
         turn.unprompted()
         if not isinstance(self._civil, Buyer):
             raise RuntimeError(f"{self.name} is a seller, and does not buy; ask one of the buyers")
         self._as_civil("buyers")
-        return self._civil.order(item)
+        return self._civil.order(item, units)
 
     def deposit(self, turn: Turn, item: Any, count: Any, price: Any) -> events.Offered:
         """Deposits goods by hand. If it raises `ValueError` or `RuntimeError`, it has changed nothing."""

@@ -140,8 +140,9 @@ class Seller(Trading):
         if body.order_id in self._credited:
             return
         self._credited.add(body.order_id)
-        self.stock.setdefault(body.item, [0, 0])[1] += 1
-        turn.note(events.Sold(body.order_id, body.item, body.buyer, sellers_share(body.price_cents)))
+        self.stock.setdefault(body.item, [0, 0])[1] += body.units
+        earned_cents = sellers_share(body.price_cents)
+        turn.note(events.Sold(body.order_id, body.item, body.buyer, earned_cents, units=body.units))
         if self._is_news(body):  # else another trader's message of a later sale has overtaken this one
             turn.note(events.Left(body.item, body.left))
 

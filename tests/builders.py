@@ -34,9 +34,9 @@ def a_lot(
     return Lot(deposit_id, deposit_id.partition("-")[0], item, price_cents, clock, count)
 
 
-def an_order(order_id: str = "buyer0-0", item: Item = "salt", clock: int = 1) -> Order:
+def an_order(order_id: str = "buyer0-0", item: Item = "salt", clock: int = 1, units: int = 1) -> Order:
     """An order of the buyer in the order's name."""
-    return Order(order_id, order_id.partition("-")[0], item, clock)
+    return Order(order_id, order_id.partition("-")[0], item, clock, units)
 
 
 def a_bench(*peers: str | None, vacant: int = 0, position: int | None = None) -> Bench:

@@ -39,12 +39,17 @@ class Decided(msgspec.Struct, gc=False):
     decided_by: str = ""
     """The trader that asked for the decision."""
     seller: str = ""
+    """The seller; if the units are of several lots, that of each, with blanks between them."""
     deposit: str = ""
+    """The lot, or the lots, as `seller`."""
     price_cents: int | None = None
+    """Of all units."""
     promised: bool | None = None
     """Whether a trader's cache had promised the order before the warehouse was asked."""
     undersold: bool | None = None
-    """Whether the order was refused although the warehouse had the item."""
+    """Whether the order was refused although the warehouse had as many units of the item."""
+    units: int | None = None
+    """How many units the decision is on."""
 
 
 class Placed(msgspec.Struct):
@@ -92,13 +97,16 @@ def _decisions(entries: Iterable[AnyEntry]) -> dict[str, Decided]:
         match entry:
             case DepositEntry():
                 left[entry.item] += entry.count
-            case Sale(position, order, _, item, deposit, seller, price_cents, _, trader, cached):
-                left[item] -= 1
+            case Sale(position, order, _, item, trader=trader, cached=cached, parts=parts):
+                units = sum(part.units for part in parts)
+                left[item] -= units
+                seller, deposit = " ".join(p.seller for p in parts), " ".join(p.deposit_id for p in parts)
+                price_cents = sum(part.units * part.price_cents for part in parts)
                 trader, seller, deposit = (names.setdefault(name, name) for name in (trader, seller, deposit))
-                found[order] = Decided("sold", position, trader, seller, deposit, price_cents, cached, False)
-            case Denial(position, order, _, item, reason, _, trader):
-                trader, promised = names.setdefault(trader, trader), reason == "oversold"
-                found[order] = Decided(reason, position, trader, promised=promised, undersold=left[item] > 0)
+                found[order] = Decided("sold", position, trader, seller, deposit, price_cents, cached, False, units)
+            case Denial(position, order, _, item, reason, _, trader, units):
+                trader, promised, enough = names.setdefault(trader, trader), reason == "oversold", left[item] >= units
+                found[order] = Decided(reason, position, trader, promised=promised, undersold=enough, units=units)
     return found
 
 

@@ -32,7 +32,7 @@ class Requests(msgspec.Struct, frozen=True):
     unavailable: int
     oversold: int
     undersold: int
-    """The number of refused orders (unavailable or oversold) for whose item the warehouse had stock at that time."""
+    """The number of refused orders (unavailable or oversold) for which the warehouse had enough units at that time."""
     unanswered: int
 
 
@@ -72,6 +72,7 @@ class Summary(msgspec.Struct, frozen=True):
     pace: str
     requests: Requests
     goods_shipped: int
+    """Units, not orders."""
     trading_s: float
     throughput_per_s: float
     latency_ms: Latency
@@ -193,13 +194,15 @@ def _sales(entries: Iterable[AnyEntry]) -> tuple[int, int, Earnings]:
             case DepositEntry():
                 left[entry.item] += entry.count
             case Sale():
-                left[entry.item] -= 1
-                shipped += 1
-                share = sellers_share(entry.price_cents)
-                sellers[entry.seller] += share
-                traders[entry.trader] += entry.price_cents - share
+                for part in entry.parts:
+                    left[entry.item] -= part.units
+                    shipped += part.units
+                    price_cents = part.units * part.price_cents
+                    share = sellers_share(price_cents)
+                    sellers[part.seller] += share
+                    traders[entry.trader] += price_cents - share
             case Denial():
-                undersold += left[entry.item] > 0
+                undersold += left[entry.item] >= entry.units
     return shipped, undersold, Earnings(dict(sorted(traders.items())), dict(sorted(sellers.items())))
 
 

@@ -37,9 +37,9 @@ class TradeQueue:
             key = (order.clock, index_of(order.buyer), order.order_id, order)
             heapq.heappush(self._lanes.setdefault(lane, []), key)
 
-    def lanes(self) -> list[str]:
-        """The lanes in which somebody waits."""
-        return [name for name, lane in self._lanes.items() if lane]
+    def first(self) -> dict[str, Order]:
+        """By lane in which somebody waits, its order with the lowest clock."""
+        return {name: lane[0][3] for name, lane in self._lanes.items() if lane}
 
     def pop(self, open_lanes: Iterable[str]) -> tuple[str, Order] | None:
         """Takes out the order with the lowest clock (ties by the buyer's index) of these lanes, with its lane."""

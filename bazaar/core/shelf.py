@@ -28,7 +28,7 @@ class Shelf:
         self._lots[lot.deposit_id] = lot
         if lot.count > 0 and lot.deposit_id not in self._standing:
             self._standing.add(lot.deposit_id)
-            heapq.heappush(self._order, (lot.clock, index_of(lot.seller), lot.deposit_id))
+            heapq.heappush(self._order, _key(lot))
 
     def drop(self, deposit_id: str) -> None:
         """Forgets the lot."""
@@ -44,6 +44,29 @@ class Shelf:
             self._standing.discard(deposit_id)
             heapq.heappop(self._order)
         return None
+
+    def lowest(self, units: int) -> tuple[Lot, ...]:
+        """The lots with the lowest clocks that have `units` together, each with how many to take; () if all have too few."""
+        first = self.first()
+        if first is None or first.count >= units:
+            return (with_count(first, units),) if first is not None else ()
+        taken: list[Lot] = []
+        for lot in sorted(self._lots.values(), key=_key):
+            if units and lot.count:
+                taken.append(with_count(lot, min(units, lot.count)))
+                units -= taken[-1].count
+        return tuple(taken) if not units else ()
+
+    def one_with(self, units: int) -> Lot | None:
+        """Of the lots that have `units` each, the one with the lowest clock."""
+        first = self.first()
+        if first is None or first.count >= units:
+            return first
+        return min((lot for lot in self._lots.values() if lot.count >= units), key=_key, default=None)
+
+
+def _key(lot: Lot) -> tuple[int, int, str]:
+    return lot.clock, index_of(lot.seller), lot.deposit_id
 
 
 def with_count(lot: Lot, count: int) -> Lot:

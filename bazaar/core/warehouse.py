@@ -19,21 +19,15 @@ from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
-from bazaar.protocol.messages import (
+from bazaar.protocol.messages import Answer as AnswerMessage
+from bazaar.protocol.messages import Ask, BenchIs, Claim, Depose, Deposed, Freed, Recall, Reopened, TakeOver, WhoTrades
+from bazaar.protocol.requests import (
     Acquire,
     Adopt,
     Adopted,
-    Ask,
-    BenchIs,
-    Claim,
     Denied,
-    Depose,
-    Deposed,
-    Freed,
     GiveBack,
     Read,
-    Recall,
-    Reopened,
     Reply,
     Request,
     Scarce,
@@ -41,10 +35,7 @@ from bazaar.protocol.messages import (
     Ship,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
-from bazaar.protocol.messages import Answer as AnswerMessage
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Letter
 
@@ -75,8 +66,9 @@ class Warehouse:
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
         self._began_at = NEVER  # letters may come before `begin`; until then no lease counts as over
-        self._waiting: dict[Item, dict[str, bool]] = {item: {} for item in ITEMS}
-        """The traders that were told `Scarce` and have not asked again, each with whether it was told `Freed`."""
+        self._waiting: dict[Item, dict[str, int]] = {item: {} for item in ITEMS}
+        """The traders that were told `Scarce` and have not asked again, each with how many units must be free before it can
+        sell one of its orders; 0 once it was told `Freed`."""
 
     @property
     def idle(self) -> bool:
@@ -171,6 +163,9 @@ class Warehouse:
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
         before = self.ledger.position
+        for request in body.requests:
+            if isinstance(request, Ship) and request.deposit_id is None:
+                self._waiting[request.order.item].pop(source, None)
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
         written = self.ledger.position > before
         seat = self.ledger.seats.bench.seat_of(source)
@@ -218,15 +213,16 @@ class Warehouse:
         return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
     def _relieve(self, turn: Turn) -> None:
-        """Tells the traders that wait for an item to ask again, if units are free or all are sold. Else recalls the grants."""
+        """Tells the traders that wait for an item to ask again, if enough units are free or none are granted. Else recalls."""
         for item, waiting in self._waiting.items():
-            if all(waiting.values()):
+            needed = [units for units in waiting.values() if units]
+            if not needed:
                 continue
             holders = self.ledger.stock.holders(item)
-            if self.ledger.stock.free(item) or not holders:
+            if self.ledger.stock.free(item) >= min(needed) or not holders:
                 for trader in waiting:
                     turn.send(trader, Freed(item))
-                self._waiting[item] = dict.fromkeys(waiting, True)
+                self._waiting[item] = dict.fromkeys(waiting, 0)
             else:
                 for seat in holders:
                     if seat in self.ledger.seats.bench.seats:
@@ -234,12 +230,11 @@ class Warehouse:
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
         order = request.order
-        if request.deposit_id is None and not self.ledger.stock.answered(order.order_id):
+        undecided = request.deposit_id is None and not self.ledger.stock.answered(order.order_id)
+        if undecided and self.ledger.stock.holders(order.item) and self.ledger.stock.free(order.item) < order.units:
             waiting = self._waiting[order.item]
-            waiting.pop(trader, None)
-            if self.ledger.stock.holders(order.item) and not self.ledger.stock.free(order.item):
-                waiting[trader] = False
-                return Scarce()
+            waiting[trader] = min(order.units, waiting.get(trader, order.units))
+            return Scarce()
         decision = self.ledger.stock.decide_order(order, request.deposit_id, trader)
         if decision is not None:
             self._append(turn, decision)
@@ -248,11 +243,13 @@ class Warehouse:
             match answer:
                 case Denied("oversold"):
                     deposit_id = request.deposit_id or ""
-                    turn.note(events.Oversold(order.order_id, order.item, order.buyer, trader, deposit_id))
+                    turn.note(
+                        events.Oversold(order.order_id, order.item, order.buyer, trader, deposit_id, units=order.units)
+                    )
                 case Denied("unavailable"):
-                    turn.note(events.Unavailable(order.order_id, order.item, order.buyer))
+                    turn.note(events.Unavailable(order.order_id, order.item, order.buyer, units=order.units))
                 case _:
-                    turn.note(events.Shipped(order.order_id, order.item))
+                    turn.note(events.Shipped(order.order_id, order.item, units=order.units))
         return answer
 
     def _append(self, turn: Turn, entry: AnyEntry) -> None:

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-from bazaar.protocol.goods import WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
+from bazaar.protocol.goods import DEAREST, WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
 from bazaar.protocol.messages import (
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
@@ -25,7 +23,6 @@ from bazaar.protocol.messages import (
     Call,
     Chosen,
     Claim,
-    Denied,
     Depose,
     Deposed,
     Deposit,
@@ -42,20 +39,25 @@ from bazaar.protocol.messages import (
     Recall,
     Registered,
     Reopened,
+    Sold,
+    TakeOver,
+    TraderDead,
+    Unavailable,
+    WhoTrades,
+    Won,
+)
+from bazaar.protocol.requests import (
+    Adopt,
+    Adopted,
+    Denied,
     Reply,
     Request,
     Scarce,
     Shelves,
     Ship,
     Shipped,
-    Sold,
     Stock,
     Stocked,
-    TakeOver,
-    TraderDead,
-    Unavailable,
-    WhoTrades,
-    Won,
 )
 from bazaar.protocol.wire import Letter
 
@@ -126,8 +128,8 @@ def _request(request: Request, peers: Collection[str]) -> bool:
 
 def _reply(reply: Reply, peers: Collection[str]) -> bool:
     match reply:
-        case Shipped(lot):
-            return _lots([lot], peers)
+        case Shipped(parts=parts):
+            return _lots([part.lot for part in parts], peers)
         case Shelves(items, lots):
             return _lots(lots, peers) and all(lot.item in items for lot in lots)
         case _:
@@ -166,14 +168,23 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Purchased: (
         _peer,
         _buyer,
-        lambda body, of: _is_of(body.order_id, of.target) and body.seller in of.peers and is_seller(body.seller),
+        lambda body, of: (
+            _is_of(body.order_id, of.target)
+            and body.price_cents <= body.units * DEAREST
+            and all(seller in of.peers and is_seller(seller) for seller in (body.seller, *body.others))
+        ),
     ),
     Unavailable: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
     Oversold: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
     Sold: (
         _peer,
         is_seller,
-        lambda body, of: body.buyer in of.peers and _buyer(body.buyer) and _is_of(body.order_id, body.buyer),
+        lambda body, of: (
+            body.buyer in of.peers
+            and _buyer(body.buyer)
+            and _is_of(body.order_id, body.buyer)
+            and body.price_cents <= body.units * DEAREST
+        ),
     ),
     OutOfStock: (_peer, is_seller, _nothing_more),
     CacheUpdate: (_peer, _peer, lambda body, of: _lots(body.lots, of.peers)),
@@ -200,8 +211,10 @@ def fits(requests: tuple[Request, ...], replies: tuple[Reply, ...]) -> bool:
 
 def _replies_to(request: Request, reply: Reply) -> bool:
     match request, reply:
-        case Ship(order), Shipped(lot):
-            return lot.item == order.item
+        case Ship(order), Shipped(parts=parts):
+            return all(part.lot.item == order.item for part in parts) and order.units == sum(
+                part.units for part in parts
+            )
         case Ship(_, deposit_id), Scarce():
             return deposit_id is None
         case Stock(lot), Stocked(deposit_id):

@@ -9,8 +9,10 @@ import msgspec
 from bazaar.protocol.goods import Item
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
-    """One line of the ledger."""
+class Entry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag=str.lower
+):
+    """One line of the ledger. A field that has its default is left out."""
 
     position: int
     """Its index: 0, 1, 2, … without a gap."""
@@ -29,19 +31,38 @@ class DepositEntry(Entry, frozen=True, tag="deposit"):
     trader: str
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an order took from one lot."""
+
+    deposit_id: str
+    seller: str
+    price_cents: int
+    """The price of one unit."""
+    units: int
+
+
 class Sale(Entry, frozen=True):
-    """One unit was sold."""
+    """An order was sold: all its units, in this one entry. So no crash can leave half of an order in the ledger."""
 
     order_id: str
     buyer: str
     item: Item
     deposit_id: str
+    """The first lot that units were taken from; `seller`, `price_cents` (of one unit) and `units` belong to it."""
     seller: str
     price_cents: int
     clock: int
     trader: str
     cached: bool
-    """Whether the trader's cache had promised the unit before the warehouse was asked."""
+    """Whether the trader's cache had promised the units before the warehouse was asked."""
+    units: int = 1
+    more: tuple[Part, ...] = ()
+    """The other lots, if the first did not have enough units."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The order, lot by lot."""
+        return (Part(self.deposit_id, self.seller, self.price_cents, self.units), *self.more)
 
 
 class Denial(Entry, frozen=True):
@@ -51,9 +72,11 @@ class Denial(Entry, frozen=True):
     buyer: str
     item: Item
     reason: Literal["unavailable", "oversold"]
-    """`oversold` if a cache had promised the unit."""
+    """`oversold` if a cache had promised the units."""
     clock: int
     trader: str
+    units: int = 1
+    """How many units the order was for."""
 
 
 class Appoint(Entry, frozen=True):

@@ -196,7 +196,14 @@ class NothingToResign(Event, frozen=True):
 
 
 # --------------------------------------------------------------------------------------------- buyers
-class OfOrder(Event, frozen=True):
+class OfUnits(Event, frozen=True, kw_only=True):
+    """The base of `OfOrder`, which makes the number of units its last field."""
+
+    units: int = 1
+    """How many units the order is for."""
+
+
+class OfOrder(OfUnits, frozen=True):
     """The base of the events of an order."""
 
     order_id: str
@@ -212,7 +219,7 @@ class Placed(OfOrder, frozen=True):
 
 
 class Ordered(Placed, frozen=True):
-    """A buyer orders one unit of an item."""
+    """A buyer orders."""
 
 
 class Repeated(Placed, frozen=True):
@@ -224,12 +231,15 @@ class Purchased(OfOrder, frozen=True):
 
     seller: str
     price_cents: int
+    """The price of all units."""
     final: bool
-    """Whether the sale is in the ledger; if not, a cache has promised the unit."""
+    """Whether the sale is in the ledger; if not, a cache has promised the units."""
+    others: tuple[str, ...] = ()
+    """Further sellers, if the units are of several."""
 
 
 class FoundUnavailable(OfOrder, frozen=True):
-    """A buyer was told that nobody sells the item."""
+    """A buyer was told that nobody sells the item, or not as many units of it."""
 
 
 class Revoked(OfOrder, frozen=True):
@@ -281,7 +291,7 @@ class Registered(Event, frozen=True):
 
 
 class Sold(OfOrder, frozen=True):
-    """A seller was told that a unit of its goods is sold, and is credited its share."""
+    """A seller was told that goods of its are sold, and is credited its share. `units`: of this seller alone."""
 
     buyer: str
     earned_cents: int
@@ -393,9 +403,9 @@ class Taken(OfOrder, frozen=True):
     to: Literal["cache", "warehouse"]
     """Who answers the order."""
     deposit_id: str = ""
-    """If the cache answers: the deposit that the unit is promised from."""
+    """If the cache answers: the deposit that the units are promised from."""
     count: int = 0
-    """If the cache answers: how many units of that deposit it believed to be left, this one included."""
+    """If the cache answers: how many units of that deposit it believed to be left, these included."""
 
 
 class Traded(OfOrder, frozen=True):
@@ -403,8 +413,11 @@ class Traded(OfOrder, frozen=True):
 
     seller: str
     price_cents: int
+    """The price of all units."""
     by: Literal["cache", "warehouse"]
-    """`cache` if the trader's cache had promised the unit."""
+    """`cache` if the trader's cache had promised the units."""
+    others: tuple[str, ...] = ()
+    """Further sellers, if the units are of several."""
 
 
 class Unavailable(OfOrder, frozen=True):
@@ -515,7 +528,7 @@ class Stocked(Event, frozen=True):
 
 
 class Shipped(OfOrder, frozen=True):
-    """The warehouse sold a unit."""
+    """The warehouse sold an order."""
 
 
 class Oversold(OfOrder, frozen=True):

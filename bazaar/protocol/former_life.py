@@ -11,6 +11,7 @@ class Unanswered(Record, frozen=True):
 
     item: Item
     in_doubt: bool
+    units: int = 1
 
 
 class FormerLife(Record, frozen=True):

@@ -24,8 +24,14 @@ Number = Annotated[int, Meta(ge=-1, le=2**62)]
 """A clock, a position, a serial number; -1: before the first."""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 SomeUnits = Annotated[int, Meta(ge=1, le=10**9)]
-Price = Annotated[int, Meta(ge=1, le=10**5)]
-"""In cents."""
+MOST_ORDERED = 1_000
+Units = Annotated[int, Meta(ge=1, le=MOST_ORDERED)]
+"""How many units one order is for."""
+DEAREST = 10**5
+Price = Annotated[int, Meta(ge=1, le=DEAREST)]
+"""Of one unit, in cents."""
+Total = Annotated[int, Meta(ge=1, le=DEAREST * MOST_ORDERED)]
+"""Of all units of an order, in cents."""
 MANY = Meta(max_length=100_000)
 
 WAREHOUSE = "warehouse"
@@ -112,6 +118,7 @@ class Order(Record, frozen=True):
     buyer: Name
     item: Item
     clock: Number
+    units: Units = 1
 
 
 class Lot(Record, frozen=True):

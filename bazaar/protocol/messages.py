@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from bazaar.protocol.goods import (
-    ITEMS,
     MANY,
     Bench,
     Count,
@@ -16,13 +14,14 @@ from bazaar.protocol.goods import (
     Lot,
     Name,
     Number,
-    Order,
     Price,
-    Record,
     Seat,
     SomeUnits,
+    Total,
+    Units,
     Wave,
 )
+from bazaar.protocol.requests import Reply, Request
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
@@ -146,6 +145,7 @@ class AskAgain(Message, frozen=True):
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 # --------------------------------------------------------------------------------------------- trading
@@ -171,11 +171,12 @@ class Registered(Message, frozen=True):
 
 
 class Buy(Message, frozen=True):
-    """A buyer orders one unit. `again` marks a retry under the same name: its answer may exist already."""
+    """A buyer orders. `again` marks a retry under the same name: its answer may exist already."""
 
     order_id: Name
     item: Item
     again: bool
+    units: Units = 1
 
 
 class MarketOpen(Message, frozen=True):
@@ -183,20 +184,26 @@ class MarketOpen(Message, frozen=True):
 
 
 class Purchased(Message, frozen=True):
-    """The order is carried out. `final`: the sale is in the ledger; if not, a cache has promised the unit."""
+    """The order is carried out. `final`: the sale is in the ledger; if not, a cache has promised the units.
+
+    `price_cents`: of all units together. `others`: further sellers, if the units are of several.
+    """
 
     order_id: Name
     item: Item
     seller: Name
-    price_cents: Price
+    price_cents: Total
     final: bool = True
+    units: Units = 1
+    others: Annotated[tuple[Name, ...], MANY] = ()
 
 
 class Unavailable(Message, frozen=True):
-    """Nobody sells the item."""
+    """Nobody sells the item, or not as many units of it."""
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 class Oversold(Message, frozen=True):
@@ -204,11 +211,13 @@ class Oversold(Message, frozen=True):
 
     order_id: Name
     item: Item
+    units: Units = 1
 
 
 class Sold(Message, frozen=True):
-    """To the seller: one unit is sold; `left` counts what remains of the product over all its lots.
+    """To the seller: units of its product are sold; `left` counts what remains of the product over all its lots.
 
+    An order that takes from several lots of the seller is one such letter. `price_cents`: of these `units` together.
     `position`: the ledger's position when this was counted. Letters of different traders can overtake each other. The count
     with the higher position is newer.
     """
@@ -216,9 +225,10 @@ class Sold(Message, frozen=True):
     order_id: Name
     item: Item
     buyer: Name
-    price_cents: Price
+    price_cents: Total
     left: Count
     position: Number = -1
+    units: Units = 1
 
 
 class OutOfStock(Message, frozen=True):
@@ -235,84 +245,6 @@ class CacheUpdate(Message, frozen=True):
 
 
 # ------------------------------------------------------------------------------------------- warehouse
-class Ship(Record, frozen=True, tag="ship"):
-    """Sell one unit: from the lot that a cache promised (`deposit_id`), or without `deposit_id` from the item's first lot."""
-
-    order: Order
-    deposit_id: Name | None
-
-
-class Stock(Record, frozen=True, tag="stock"):
-    """Book this deposit."""
-
-    lot: Lot
-
-
-class Adopt(Record, frozen=True, tag="adopt"):
-    """The queue of this former tenure is in my own journal now."""
-
-    seat: Seat
-
-
-class Read(Record, frozen=True, tag="read"):
-    """What is on the shelves of these items?"""
-
-    items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
-
-
-class Acquire(Record, frozen=True, tag="acquire"):
-    """Grant me units of the item until I hold `count`, or as many as can be granted (escrow)."""
-
-    item: Item
-    count: Count
-
-
-class GiveBack(Record, frozen=True, tag="give_back"):
-    """All units of this item that I was granted are free again (escrow)."""
-
-    item: Item
-
-
-Request = Ship | Stock | Adopt | Read | Acquire | GiveBack
-
-
-class Shipped(Record, frozen=True, tag="shipped"):
-    """The order was carried out. `lot`: the lot after the sale. `left`: what remains of the product over all its lots."""
-
-    lot: Lot
-    left: Count
-
-
-class Denied(Record, frozen=True, tag="denied"):
-    """The order is refused for good: `oversold` if a cache had promised it, else `unavailable`."""
-
-    reason: Literal["unavailable", "oversold"]
-
-
-class Stocked(Record, frozen=True, tag="stocked"):
-    """The deposit is in the ledger."""
-
-    deposit_id: Name
-
-
-class Scarce(Record, frozen=True, tag="scarce"):
-    """No unit of the item is free, but traders hold granted ones. Ask for the order again after `Freed`."""
-
-
-class Shelves(Record, frozen=True, tag="shelves"):
-    """The lots of the requested items that are not sold out. After `Acquire` or `GiveBack`: the lots that the trader holds."""
-
-    items: Annotated[tuple[Item, ...], Meta(max_length=len(ITEMS))]
-    lots: Annotated[tuple[Lot, ...], MANY]
-
-
-class Adopted(Record, frozen=True, tag="adopted"):
-    """The succession is in the ledger."""
-
-
-Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves
-
-
 class Ask(Message, frozen=True):
     """One batch of a trader's requests. A retry keeps the `number`."""
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from bazaar.protocol.declaration import Option, declarations
+from bazaar.protocol.goods import MOST_ORDERED
 
 ElectionMode = Literal["rounds", "simultaneous", "tree"]
 Routing = Literal["direct", "neighbours"]
@@ -69,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Exactly so many buyers, instead of a random number; traders are elected from among buyers and sellers."""
     sellers: Annotated[Annotated[int, Meta(ge=1, le=MOST_PEERS - 1)] | None, Option("--sellers", "S")] = None
     """Exactly so many sellers."""
+    units: Annotated[str, Option("--units", "N|A-B")] = "1"
+    """Units of the good in one order, or the range from which a buyer draws them; all or nothing."""
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Option("--seed", "X", "drawn")] = 0
     """Same seed: same graph, roles, goods, prices and choices."""
 
@@ -102,6 +105,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A trader that is silent for so long is taken for dead."""
     answer_timeout_s: Seconds = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
+
+    @property
+    def fewest_and_most_units(self) -> tuple[int, int]:
+        """The range of the units in one order."""
+        fewest, _, most = self.units.partition("-")
+        return int(fewest), int(most or fewest)
 
 
 PACES: dict[str, dict[str, float]] = {
@@ -143,6 +152,7 @@ def check(settings: Settings) -> None:
     s = settings
     _check_host(s.host)
     _check_roles(s)
+    _check_units(s.units)
     for declaration in declarations(Settings).values():
         if complaint := declaration.complaint(getattr(s, declaration.name)):
             raise UsageError(complaint)
@@ -166,6 +176,15 @@ def _check_host(host: str) -> None:
         raise UsageError(
             f"{reprlib.repr(host)} is no host; give the name or address of this machine, such as localhost or ::1"
         ) from None
+
+
+def _check_units(units: str) -> None:
+    match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", units)
+    if match is None or not 1 <= int(match[1]) <= int(match[2] or match[1]) <= MOST_ORDERED:
+        raise UsageError(
+            f"--units must be a number, such as 3, or a range, such as 1-5, from 1 to {MOST_ORDERED}; "
+            f"you asked for {reprlib.repr(units)}"
+        )
 
 
 def _check_roles(s: Settings) -> None:

@@ -239,10 +239,10 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
         match line.event:
             case events.Born():
                 lives += 1
-            case events.Ordered(order_id, item) | events.Doubted(order_id, item):
+            case events.Ordered(order_id, item, units=units) | events.Doubted(order_id, item, units=units):
                 # An order that was put in by hand does not count towards the quota.
                 placed += isinstance(line.event, events.Ordered) and not line.event.by_hand
-                unanswered[order_id] = Unanswered(item, order_id in answered)
+                unanswered[order_id] = Unanswered(item, order_id in answered, units)
             case events.Purchased(order_id) | events.FoundUnavailable(order_id):
                 unanswered.pop(order_id, None)
                 answered.add(order_id)

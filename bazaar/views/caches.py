@@ -96,7 +96,7 @@ class Caches:
 
     def _taken(self, line: Recorded[events.Taken]) -> None:
         if line.event.deposit_id:
-            self._caches[line.process].set(line.event.deposit_id, line.event.count - 1)
+            self._caches[line.process].set(line.event.deposit_id, line.event.count - line.event.units)
 
     def _told(self, line: Recorded[events.Learned | events.Pushed]) -> None:
         cache = self._caches[line.process]

@@ -197,20 +197,20 @@ class Course:
 
     def _shipped(self, line: Recorded[events.Shipped]) -> None:
         piece, item = self._piece(line.at), line.event.item
-        piece.shipped += 1
-        self._stock[item] -= 1
+        piece.shipped += line.event.units
+        self._stock[item] -= line.event.units
         piece.stock[item] = self._stock[item]
 
     def _oversold(self, line: Recorded[events.Oversold]) -> None:
         piece = self._piece(line.at)
         piece.oversold += 1
-        piece.undersold += self._stock[line.event.item] > 0
+        piece.undersold += self._stock[line.event.item] >= line.event.units
 
     def _unavailable(self, line: Recorded[events.Unavailable]) -> None:
         if line.process == WAREHOUSE:
             piece = self._piece(line.at)
             piece.unavailable += 1
-            piece.undersold += self._stock[line.event.item] > 0
+            piece.undersold += self._stock[line.event.item] >= line.event.units
 
     def _elected(self, line: Recorded[events.Elected]) -> None:
         self._seats[line.process] = line.event.seat

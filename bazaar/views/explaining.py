@@ -73,7 +73,7 @@ def _story(run: Run, question: Question, out: Path) -> Story:
 def lines_of(story: Story) -> Iterator[str]:
     """The story as lines for people. Each event has its time in seconds since the opening, and its process's clock."""
     cause = f": {WORDS[story.cause]}" if story.cause is not None else ""
-    yield f"{story.order}, one {story.item} for {story.buyer}: {story.outcome}{cause}"
+    yield f"{story.order}, {'one' if story.units == 1 else story.units} {story.item} for {story.buyer}: {story.outcome}{cause}"
     for moment in story.moments:
         yield f"{moment.at_s:10.4f} s  clock {moment.clock:<7} {moment.text}"
     yield from story.why

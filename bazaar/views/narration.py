@@ -1,8 +1,8 @@
 """The table that turns events into sentences: the wording by which people know this system (requirement G).
 
 `{me}` is the process and `{Me}` its name as a trader ("Trader1"). `{label[trader]}` is the trader's name of the peer in the
-field `trader`. `{cache}` is the print-out of the trader's cache. All other words are the event's fields, or are made by
-`MADE`.
+field `trader`. `{item}` is `salt`, or `salt x3` in an order for three. `{cache}` is the print-out of the trader's cache. All
+other words are the event's fields, or are made by `MADE`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
     events.Sold: ("{me} has sold {item} to {buyer} and earned {dollars} $",),
     events.Left: ("{me} has {left} {item} left",),
     events.OutOfStock: ("{me} is out of stock for item {item}",),
-    events.Purchased: ("{me} purchased {item} from {seller}",),
+    events.Purchased: ("{me} purchased {item} from {sellers}",),
     (events.TraderDied, "alone"): (
         "{Label[peer]} aka {peer} is dead!!! Now {Me} aka {me} is only trader of the bazaar!!!",
     ),
@@ -112,6 +112,7 @@ MADE: dict[str, Callable[[Words, Labels], Any]] = {
     "traders": lambda words, labels: list(words["traders"]),
     "how": lambda words, labels: words["how"] or "was killed",  # empty if it was killed
     "seconds": lambda words, labels: f"{words['for_s']:g}",
+    "sellers": lambda words, labels: " and ".join((words["seller"], *words["others"])),
     "dollars": lambda words, labels: f"{words['earned_cents'] / 100:g}",
 }
 """The functions that make words which are no fields, or look different from the field. Only few sentences need one."""
@@ -207,5 +208,7 @@ class Narrator:
             return _SILENCE, {}
         words = msgspec.structs.asdict(event)
         words["me"], words["cache"] = line.process, cache
+        if words.get("units", 1) > 1:
+            words["item"] = f"{words['item']} x{words['units']}"
         saying.make(words, self._labels)
         return saying, words

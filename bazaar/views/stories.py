@@ -92,19 +92,19 @@ class Chooser:
                         self._choose("sold from the warehouse", order, 2)
                     elif isinstance(line.event, events.Purchased):
                         self._choose("sold from a cache", order, 2)
-            case events.Oversold(order, item):
+            case events.Oversold(order, item, units=units):
                 self._choose("over-sold", order)
-                if self._stock[item] > 0:
+                if self._stock[item] >= units:
                     self._choose("under-sold", order)
-            case events.Unavailable(order, item) if line.process == WAREHOUSE:
-                if self._stock[item] > 0:
+            case events.Unavailable(order, item, units=units) if line.process == WAREHOUSE:
+                if self._stock[item] >= units:
                     self._choose("under-sold", order)
                 else:
                     self._choose("unavailable", order, 2)
             case events.Stocked(item, count):
                 self._stock[item] += count
-            case events.Shipped(_, item):
-                self._stock[item] -= 1
+            case events.Shipped(_, item, units=units):
+                self._stock[item] -= units
             case events.Inherited(order):
                 self._choose("taken over", order)
 

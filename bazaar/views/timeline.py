@@ -164,7 +164,7 @@ def draw(folder: Path) -> None:
     """Draws the run in `folder`. The histories are read one by one. For rare events most lines are skipped undecoded."""
     plan = load(folder / "bazaar.json")
     histories = histories_of(folder, plan.names)
-    shipped = [line.at for line in only(histories[WAREHOUSE], events.Shipped)]
+    shipped = [line.at for line in only(histories[WAREHOUSE], events.Shipped) for _ in range(line.event.units)]
     oversold = [line.at for line in only(histories[WAREHOUSE], events.Oversold)]
     seldom = list(by_time(only(history, *SELDOM) for history in histories.values()))
     firsts = [next(iter(history), None) for history in histories.values()]

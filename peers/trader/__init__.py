@@ -25,24 +25,28 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AskAgain,
     Buy,
     CacheUpdate,
-    Denied,
     Deposit,
     Deposited,
     Freed,
-    GiveBack,
     MarketOpen,
     Purchased,
-    Read,
     Recall,
     Registered,
     Reopened,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
+    Denied,
+    GiveBack,
+    Read,
     Request,
     Scarce,
     Shelves,
@@ -50,8 +54,6 @@ from bazaar.protocol.messages import (
     Shipped,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
 from bazaar.protocol.settings import Settings
 from peers.role import Trading
@@ -126,7 +128,8 @@ class Trader(Trading):
         """
         turn.note(events.SteppedDown(promised=len(self._promises)))
         for promised in () if self._cache.leased else self._promises:
-            turn.send(promised.order.buyer, AskAgain(promised.order.order_id, promised.order.item))
+            order = promised.order
+            turn.send(order.buyer, AskAgain(order.order_id, order.item, order.units))
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
         """Merges the queue of a former tenure into this one, by clock (requirement E2); or its own, after a restart."""
@@ -142,7 +145,7 @@ class Trader(Trading):
             turn.keep(Queued(order))
             if order_id in promises:
                 turn.keep(promises[order_id])
-                self._cache.promised(promises[order_id].lot)
+                self._cache.promised(promises[order_id].lot, order.units)
                 self._promises.add(turn.now, promises[order_id])
             else:
                 self._waiting.put(turn, events.Inherited, order)
@@ -205,36 +208,37 @@ class Trader(Trading):
         misses: list[Ship] = []
         missed: list[Item] = []
         while len(self._promises) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
-            taken = self._waiting.next(lambda lane: free or self._offer(turn, lane) is not None)
+            taken = self._waiting.next(lambda lane, order: free or self._offer(turn, lane, order) is not None)
             if taken is None:
                 break
             lane, order = taken
-            lot = self._offer(turn, lane)
+            lot = self._offer(turn, lane, order)
             if lot is not None:
                 self._promise(turn, order, lot)
             else:
-                turn.note(events.Taken(order.order_id, order.item, to="warehouse"))
+                turn.note(events.Taken(order.order_id, order.item, to="warehouse", units=order.units))
                 misses.append(Ship(order, None))
-                missed.append(order.item)
+                missed += [order.item] * order.units
         if free:
             self._put_question(turn, misses, missed)
 
-    def _offer(self, turn: Turn, lane: str) -> Lot | None:
-        """The lot from which an order in this lane may be promised."""
+    def _offer(self, turn: Turn, lane: str, order: Order) -> Lot | None:
+        """The lot from which this order, in this lane, may be promised."""
         if lane not in ITEMS or (self._cache.leased and turn.now >= self._lease_until):
             return None
-        return self._cache.offer(lane)
+        return self._cache.offer(lane, order.units)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
-        turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count))
+        turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count, units=order.units))
         promised = Promised(order, lot)
         turn.keep(promised)
         # First the journal, then the lease, then the buyer: a successor reads the journal after the lease, and finds it.
         before = self._lease_until if self._cache.leased else None
-        told = Purchased(order.order_id, order.item, lot.seller, lot.price_cents, final=False)
+        price_cents = order.units * lot.price_cents
+        told = Purchased(order.order_id, order.item, lot.seller, price_cents, final=False, units=order.units)
         turn.send(order.buyer, told, before)
         self._promises.add(turn.now, promised, before)
-        self._cache.promised(lot)
+        self._cache.promised(lot, order.units)
         self._cache.served()
 
     # ---------------------------------------------------------------------------- asking the warehouse
@@ -287,7 +291,7 @@ class Trader(Trading):
         if self._waiting.is_full:
             turn.note(events.TurnedAway(body.order_id, source))
             return
-        order = Order(body.order_id, source, body.item, turn.sent)
+        order = Order(body.order_id, source, body.item, turn.sent, body.units)
         turn.keep(Queued(order))
         self._waiting.take_in(order.order_id)
         self._waiting.put(turn, events.Queued, order, sure=body.again)

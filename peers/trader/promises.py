@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bazaar.core.turn import NEVER
 from bazaar.protocol.goods import Lot
 from bazaar.protocol.journal_lines import Promised
-from bazaar.protocol.messages import Ship
+from bazaar.protocol.requests import Ship
 
 SETTLE_AFTER_S = 0.05  # under a lease, how long a sale waits for others to share its question: nobody waits for it
 
@@ -52,7 +52,7 @@ class Promises:
         self.settle_at = NEVER
 
     def decided(self, order_id: str) -> Lot:
-        """The warehouse has decided this promise. Returns the lot that the unit was promised from."""
+        """The warehouse has decided this promise. Returns the lot that it was made from."""
         return self._made.pop(order_id).lot
 
     def ask_again(self, order_id: str) -> None:

@@ -6,7 +6,8 @@ from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.admission import fits
 from bazaar.protocol.goods import WAREHOUSE
-from bazaar.protocol.messages import Answer, Ask, Request
+from bazaar.protocol.messages import Answer, Ask
+from bazaar.protocol.requests import Request
 
 
 class Questions:

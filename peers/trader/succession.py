@@ -9,7 +9,7 @@ from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.goods import Order, Seat
 from bazaar.protocol.journal_lines import Closed, JournalLine, Promised, Queued, Recovered
-from bazaar.protocol.messages import Adopt
+from bazaar.protocol.requests import Adopt
 
 READ_ATTEMPTS, READ_AGAIN_AFTER_S = 10, 0.2  # of a journal that cannot be read
 

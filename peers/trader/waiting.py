@@ -49,13 +49,17 @@ class Waiting:
     def put(self, turn: Turn, how: type[events.Waiting], order: Order, sure: bool = True) -> None:
         """Queues the order. `sure`: only the warehouse may answer it."""
         lane = SURE[order.item] if sure else order.item
-        turn.note(how(order.order_id, order.item, order.buyer, order.clock, lane))
+        turn.note(how(order.order_id, order.item, order.buyer, order.clock, lane, units=order.units))
         self._queue.put(lane, order)
 
-    def next(self, may_be_served: Callable[[str], bool]) -> tuple[str, Order] | None:
-        """Takes out, with its lane, the order with the lowest clock in the lanes that may be served and are not scarce."""
+    def next(self, may_be_served: Callable[[str, Order], bool]) -> tuple[str, Order] | None:
+        """Takes out, with its lane, the order with the lowest clock in the lanes whose first order may be served now.
+
+        Scarce lanes are shut.
+        """
         shut = {lane for item in self._scarce for lane in (item, SURE[item])}
-        return self._queue.pop(lane for lane in self._queue.lanes() if lane not in shut and may_be_served(lane))
+        first = self._queue.first().items()
+        return self._queue.pop(lane for lane, order in first if lane not in shut and may_be_served(lane, order))
 
     def scarce(self, turn: Turn, item: Item) -> None:
         """Orders for this item wait until it is freed."""

@@ -19,7 +19,8 @@ import pytest
 from bazaar.control.launcher import NAME_SERVER, Bazaar
 from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE, Lot, Order, is_seller
-from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Ship, Sold, Stock, WhoTrades
+from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Sold, WhoTrades
+from bazaar.protocol.requests import Ship, Stock
 from bazaar.protocol.wire import Letter, encode
 from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.key import read_key

@@ -8,7 +8,8 @@ import msgspec
 
 from bazaar.protocol import admission, messages
 from bazaar.protocol.goods import is_seller
-from bazaar.protocol.messages import Answer, AnyMessage, Ask, Reply, Request
+from bazaar.protocol.messages import Answer, AnyMessage, Ask
+from bazaar.protocol.requests import Reply, Request
 from tests.reference.writing import VALUES, fields_of, groups_of, page, sentences_of, table
 
 PARTIES: dict[Any, str] = {

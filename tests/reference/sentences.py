@@ -31,6 +31,8 @@ A word in braces is replaced. Most are facts of the event, by the same name. The
 - `{me}`: the process that noted the event, `buyer7`; `{Me}`: the name of its seat, `Trader0`, if it was elected before
 - `{label[trader]}`, `{Label[peer]}`, `{Label[to]}`: the name of the seat of the peer in that fact, `trader0` or `Trader0`
 - `{count}`: how many `traders` there are
+- `{item}`: in an order for several units with their number, `salt x3`
+- `{sellers}`: `seller`, and the `others`, if the units are of several: `seller1 and seller3`
 - `{dollars}`: `earned`, in dollars
 - `{seconds}`: `for_s`, without needless zeros
 - `{cache}`: the lots in the trader's cache, `[{"seller_id": "seller1", "count": 7, "price": 9, "item": "boar"}]`, and

@@ -20,7 +20,8 @@ from bazaar.core.turn import Turn
 from bazaar.protocol import events
 from bazaar.protocol.entries import Denial, DepositEntry, Sale
 from bazaar.protocol.journal_lines import Promised
-from bazaar.protocol.messages import Answer, CacheUpdate, Shelves
+from bazaar.protocol.messages import Answer, CacheUpdate
+from bazaar.protocol.requests import Shelves
 from bazaar.protocol.wire import Letter
 from bazaar.runtime.history import mentioning
 from peers.peer import Peer

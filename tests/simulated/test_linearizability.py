@@ -15,12 +15,20 @@ from bazaar.runtime.history import Recorded, only, recorded
 from tests.simulation import replay_command, simulate, simulate_faults
 from tests.trial import clients_of
 
-FEW_GOODS: dict[str, Any] = {"peers": 8, "traders": 2, "buyers": 6, "sellers": 2, "requests": 240, "think_s": 0.0}
+FEW_GOODS: dict[str, Any] = {
+    "peers": 8,
+    "traders": 2,
+    "buyers": 6,
+    "sellers": 2,
+    "requests": 240,
+    "think_s": 0.0,
+    "units": "1",
+}
 Histories = dict[str, list[Recorded[Event]]]
 
 
 def some_goods(seed: int) -> dict[str, Any]:
-    return {"window": 1 + seed % 5, "restock_count": 1 + seed % 3}
+    return {"window": 1 + seed % 5, "restock_count": 1 + seed % 3, "units": "1"}
 
 
 @pytest.mark.parametrize("cache", ["none", "escrow"])

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from bazaar.analysis.audit import CHECKS, judge
+from bazaar.core.cache import EscrowCache
 from bazaar.core.clock import LamportClock
 from bazaar.core.id_set import IdSet
 from bazaar.core.ledger.seats import Seats
@@ -153,7 +155,7 @@ def told(patch: Patch, purchased: Callable[..., object]) -> None:
 
 @control("money_adds_up", 100)
 def the_buyer_is_charged_another_price(patch: Patch) -> None:
-    told(patch, lambda order, item, by, price, final=True: Purchased(order, item, by, price + 1, final))
+    told(patch, lambda order, item, by, price, final=True, **more: Purchased(order, item, by, price + 1, final, **more))
 
 
 # ---------------------------------------------------------------------------------------------- orders
@@ -179,8 +181,8 @@ def the_buyer_is_told_of_another_seller(patch: Patch) -> None:
         sellers[:] = [name for name in self._names if is_seller(name)]
         honest(self, turn, elected)
 
-    def purchased(order: str, item: Item, by: str, price: int, final: bool = True) -> Purchased:
-        return Purchased(order, item, next(name for name in sellers if name != by), price, final)
+    def purchased(order: str, item: Item, by: str, price: int, final: bool = True, **more: Any) -> Purchased:
+        return Purchased(order, item, next(name for name in sellers if name != by), price, final, **more)
 
     patch.setattr(Trader, "start", start)
     told(patch, purchased)
@@ -196,8 +198,12 @@ def the_buyer_is_told_that_there_is_nothing_though_it_was_sold_to_it(patch: Patc
     """Every tenth order that the warehouse carried out."""
     tellings = count()
 
-    def purchased(order: str, item: Item, by: str, price: int, final: bool = True) -> Purchased | Unavailable:
-        return Purchased(order, item, by, price, final) if next(tellings) % 10 else Unavailable(order, item)
+    def purchased(
+        order: str, item: Item, by: str, price: int, final: bool = True, **more: Any
+    ) -> Purchased | Unavailable:
+        if next(tellings) % 10:
+            return Purchased(order, item, by, price, final, **more)
+        return Unavailable(order, item, more["units"])
 
     told(patch, purchased)
 
@@ -206,7 +212,7 @@ def the_buyer_is_told_that_there_is_nothing_though_it_was_sold_to_it(patch: Patc
 def a_trader_orders_something_else(patch: Patch) -> None:
     def on_buy(self: Trader, turn: Turn, source: str, body: Buy) -> None:
         other = ITEMS[(ITEMS.index(body.item) + 1) % len(ITEMS)]
-        honest(self, turn, source, Buy(body.order_id, other, body.again))
+        honest(self, turn, source, Buy(body.order_id, other, body.again, body.units))
 
     honest = Trader.on_buy
     patch.setitem(Trader.handles, Buy, on_buy)
@@ -228,9 +234,9 @@ def a_trader_drops_an_order(patch: Patch) -> None:
 def a_retry_has_a_new_name(patch: Patch) -> None:
     honest = Buyer._send
 
-    def send(buyer: Buyer, turn: Turn, order_id: str, item: Item, again: bool) -> None:
+    def send(buyer: Buyer, turn: Turn, order_id: str, item: Item, units: int, again: bool) -> None:
         renamed = again and not order_id.endswith("-again")
-        honest(buyer, turn, f"{order_id}-again" if renamed else order_id, item, again and not renamed)
+        honest(buyer, turn, f"{order_id}-again" if renamed else order_id, item, units, again and not renamed)
 
     patch.setattr(Buyer, "_send", send)
 
@@ -309,6 +315,99 @@ def the_queue_is_served_the_newest_first(patch: Patch) -> None:
     patch.setattr(TradeQueue, "put", put)
 
 
+# --------------------------------------------------------------------------------------- several units
+@control("only_what_was_asked", 100, units="2-5")
+def a_trader_orders_half_of_it(patch: Patch) -> None:
+    def on_buy(self: Trader, turn: Turn, source: str, body: Buy) -> None:
+        honest(self, turn, source, Buy(body.order_id, body.item, body.again, body.units // 2))
+
+    honest = Trader.on_buy
+    patch.setitem(Trader.handles, Buy, on_buy)
+
+
+@control("only_what_was_asked", 60, units="3", restock_count=2, think_s=0.1)
+def the_warehouse_sells_what_the_first_lot_has(patch: Patch) -> None:
+    """Not all or nothing."""
+    honest = Shelf.lowest
+    patch.setattr(Shelf, "lowest", lambda shelf, units: honest(shelf, units)[:1])
+
+
+@control("each_order_decided_once", 60, units="3", restock_count=2, think_s=0.1, cache="none")
+def a_sale_is_split_over_two_decisions(patch: Patch) -> None:
+    honest = Warehouse._append
+
+    def append(warehouse: Warehouse, turn: Turn, entry: AnyEntry) -> None:
+        if not isinstance(entry, Sale) or not entry.more:
+            honest(warehouse, turn, entry)
+            return
+        honest(warehouse, turn, msgspec.structs.replace(entry, more=()))
+        rest = entry.more[0]
+        half = msgspec.structs.replace(
+            entry, position=entry.position + 1, deposit_id=rest.deposit_id, seller=rest.seller,
+            price_cents=rest.price_cents, units=rest.units, more=entry.more[1:],
+        )  # fmt: skip
+        honest(warehouse, turn, half)
+
+    patch.setattr(Warehouse, "_append", append)
+
+
+@control("money_adds_up", 100, units="5", restock_count=10)
+def of_five_units_one_is_charged(patch: Patch) -> None:
+    told(
+        patch, lambda order, item, by, price, final=True, **more: Purchased(order, item, by, price // 5, final, **more)
+    )
+
+
+@control("money_adds_up", 100, units="5", restock_count=10)
+def of_five_units_the_seller_is_paid_one(patch: Patch) -> None:
+    patch.setattr(seller, "sellers_share", lambda price_cents: price_cents * 80 // 100 // 5)
+
+
+@control("money_adds_up", 50, units="3", restock_count=2, think_s=0.1, cache="none")
+def of_several_sellers_one_is_forgotten(patch: Patch) -> None:
+    """It has part in the order, and only the first is told."""
+    told_of: set[str] = set()
+
+    def on_sold(self: Seller, turn: Turn, source: str, body: Sold) -> None:
+        if body.order_id not in told_of:
+            told_of.add(body.order_id)
+            honest(self, turn, source, body)
+
+    honest = Seller.on_sold
+    patch.setitem(Seller.handles, Sold, on_sold)
+
+
+@control(
+    "strong_caches_take_nothing_back",
+    60,
+    units="2-5",
+    cache="escrow",
+    restock_count=100,
+    restock_every_s=5,
+    requests=300,
+)
+def a_cache_counts_one_unit_for_five(patch: Patch) -> None:
+    honest = EscrowCache.promised
+    patch.setattr(EscrowCache, "promised", lambda cache, lot, units: honest(cache, lot, 1))
+
+
+@control("no_product_below_zero", 60, units="2-5", window=5, restock_count=3)
+def a_lot_sells_more_than_it_has(patch: Patch) -> None:
+    """An order takes all from the first lot, and the projection lets it."""
+    honest = Stock._take
+
+    def take(shelf: Shelf, deposit_id: str, units: int) -> Lot:
+        lot = shelf.get(deposit_id)
+        return honest(shelf, deposit_id, min(units, lot.count) if lot is not None else units)
+
+    def lowest(shelf: Shelf, units: int) -> tuple[Lot, ...]:
+        first = shelf.first()
+        return (with_count(first, units),) if first is not None else ()
+
+    patch.setattr(Stock, "_take", staticmethod(take))
+    patch.setattr(Shelf, "lowest", lowest)
+
+
 # ----------------------------------------------------------------------------------------------- tests
 def caught(fixed: dict[str, Any]) -> Counter[str]:
     """By check, the number of seeds of which it tells something."""
@@ -329,7 +428,9 @@ def test_what_is_broken_is_seen(broken: Control, monkeypatch: Patch) -> None:
     )
 
 
-@pytest.mark.parametrize("fixed", [BUSY, {**BUSY, "cache": "weak"}, IMPATIENT, {"window": 5}], ids=str)
+@pytest.mark.parametrize(
+    "fixed", [BUSY, {**BUSY, "cache": "weak"}, IMPATIENT, {"window": 5}, {**BUSY, "units": "1-5"}], ids=str
+)
 def test_what_is_not_broken_holds(fixed: dict[str, Any]) -> None:
     for seed in SEEDS:
         report = judge(draw_world(seed, **fixed).run())

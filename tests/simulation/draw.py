@@ -55,7 +55,12 @@ def draw_world(seed: int, **fixed: Any) -> World:
     network = Network(
         loss=rng.choice([0, 0.05, 0.2]), duplication=rng.choice([0, 0.1]), delay_s=rng.choice([0.001, 0.01])
     )
-    return World(seed, with_pace(**drawn), network)
+    return World(seed, with_pace(**{"units": _draw_units(seed)} | drawn), network)
+
+
+def _draw_units(seed: int) -> str:
+    """One unit an order in half of the worlds. It has a source of its own, so that all else in the worlds stays."""
+    return random.Random(f"units/{seed}").choice(["1", "1", "1", "2", "1-3", "1-5"])
 
 
 def draw_any_world(seed: int, most_peers: int = 9, **fixed: Any) -> World:
@@ -111,6 +116,7 @@ def draw_settings(rng: random.Random, seed: int, most_peers: int, fixed: Mapping
         "pull_every": rng.choice([0, 1, 5]),
         "push": rng.random() < 0.8,
         "seed": seed,
+        "units": _draw_units(seed),
         **_draw_times(rng, pace),
     }
     if rng.random() < 0.3:

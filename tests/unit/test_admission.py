@@ -8,9 +8,6 @@ from bazaar.core.endpoint import FURTHER_LIFE
 from bazaar.protocol.admission import FURTHEST_AHEAD, RULES, admits, fits
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Seat, Wave
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
@@ -23,6 +20,14 @@ from bazaar.protocol.messages import (
     Echo,
     Heartbeat,
     Purchased,
+    Sold,
+    WhoTrades,
+    Won,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
     Read,
     Reply,
     Request,
@@ -30,11 +35,8 @@ from bazaar.protocol.messages import (
     Shelves,
     Ship,
     Shipped,
-    Sold,
     Stock,
     Stocked,
-    WhoTrades,
-    Won,
 )
 from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
 from tests.builders import a_bench, a_delivery, a_lot, an_order
@@ -81,6 +83,9 @@ def test_what_an_honest_process_says_passes(source: str, target: str, body: AnyM
         ("buyer7", "buyer0", SOLD),
         ("buyer7", "seller1", Sold("buyer0-0", "salt", "buyer2", 800, 2)),
         ("buyer7", "seller1", Sold("buyer99-0", "salt", "buyer99", 800, 2)),
+        ("buyer7", "seller1", Sold("buyer0-0", "salt", "buyer0", 10**6, 2)),  # nothing is so dear
+        ("buyer7", "buyer0", Purchased("buyer0-0", "salt", "seller1", 10**6)),
+        ("buyer7", "buyer0", Purchased("buyer0-0", "salt", "seller1", 800, others=("seller99",))),
         ("buyer0", "buyer7", Deposit("seller1-d0", "salt", 10, 800)),
         ("buyer7", "buyer0", Purchased("buyer2-0", "salt", "seller1", 800)),
         ("buyer7", "buyer0", Purchased("buyer0-0", "salt", "buyer2", 800)),
@@ -121,7 +126,9 @@ def test_a_clock_may_be_as_far_ahead_as_a_further_life_and_a_long_run_and_no_far
         (Deposit("seller1-d0", "salt", 50, -700), 1),
         (Buy("buyer0-" + 100_000 * "7", "salt", False), 1),
         (Buy("", "salt", False), 1),
-        (Sold("buyer0-0", "salt", "buyer0", 10**6, 1), 1),
+        (Sold("buyer0-0", "salt", "buyer0", 10**9, 1), 1),
+        (Buy("buyer0-0", "salt", False, 0), 1),
+        (Buy("buyer0-0", "salt", False, 10**4), 1),
         (Ask(1, (Acquire("salt", -1),)), 1),
         (Ask(1, (Read(("salt",) * 4),)), 1),
         (Ask(1, (Read(("salt",)),) * 200_000), 1),
@@ -141,6 +148,7 @@ def test_what_is_out_of_range_does_not_decode(body: AnyMessage, clock: int) -> N
         ((Ship(an_order(), None),), (Scarce(),), True),
         ((Ship(an_order(), "seller1-d0"),), (Scarce(),), False),
         ((Ship(an_order(item="fish"), None),), (Shipped(a_lot(item="salt"), 1),), False),
+        ((Ship(an_order(), None),), (Shipped(a_lot(), 1, 2),), False),  # more units than were asked for
         ((Ship(an_order(), None),), (), False),
         ((Ship(an_order(), None),), (Adopted(),), False),
         ((Adopt(Seat("buyer2", 3)),), (Adopted(),), True),

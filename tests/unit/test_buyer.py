@@ -397,3 +397,24 @@ def test_an_oversold_order_by_hand_is_told_so() -> None:
     buyer.waits_until(0.0)
     buyer.hears("buyer7", Oversold("buyer0-0", "boar"))
     assert hand.outcome == "oversold"
+
+
+# -------------------------------------------------------------------------------------- several units
+def test_a_buyer_draws_the_units_of_each_order_from_its_range_and_keeps_them_when_it_repeats() -> None:
+    buyer = Buyer("buyer0", "salt", Settings(units="2-5", window=40, answer_timeout_s=10.0), NEVER, random.Random(1))
+    stage = Stage(buyer)
+    buyer.traders_changed(Turn(0.0, stage.clock), BENCH)
+    buyer.on_market_open(Turn(0.0, stage.clock), "buyer7", MarketOpen())
+    placed = {order.order_id: order.units for order in orders(stage.waits_until(0.0))}
+    assert set(placed.values()) == {2, 3, 4, 5}
+    assert {order.order_id: order.units for order in orders(stage.waits_until(10.0))} == placed
+
+
+def test_an_order_by_hand_may_be_for_several_units() -> None:
+    buyer = AtTheBuyer(window=2)
+    hand = buyer.role.order("fish", 4)
+    assert Buy("buyer0-0", "fish", False, 4) in orders(buyer.waits_until(0.0))
+    assert hand.units == 4
+    for wrong in (0, -1, 1001, "3", 2.0, True):
+        with pytest.raises(ValueError, match="units must be a whole number from 1 to 1000"):
+            buyer.role.order("fish", wrong)

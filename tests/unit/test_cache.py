@@ -5,7 +5,7 @@ from __future__ import annotations
 from bazaar.core.cache import POLICIES, Cache, EscrowCache, WeakCache
 from bazaar.core.shelf import with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Acquire, GiveBack, Read
+from bazaar.protocol.requests import Acquire, GiveBack, Read
 from tests.builders import a_lot, some_settings
 
 
@@ -286,3 +286,21 @@ def test_escrow_looks_at_what_it_has_inherited() -> None:
     cache.inherited()
     assert cache.wants([], 0.0) == tuple(Acquire(item, 0) for item in ITEMS)
     assert cache.wants([], 0.0) == ()
+
+
+# -------------------------------------------------------------------------------------- several units
+def test_a_weak_cache_promises_several_units_of_its_first_lot_alone() -> None:
+    cache = a_cache(a_lot(count=2), a_lot("seller3-d0", count=9, clock=2))
+    assert cache.offer("salt", 3) is None
+    assert cache.offer("salt", 2) == a_lot(count=2)
+    cache.promised(a_lot(count=2), 2)
+    assert cache.offer("salt", 3) == a_lot("seller3-d0", count=9, clock=2)
+
+
+def test_escrow_counts_every_unit_of_a_promise() -> None:
+    cache = EscrowCache(LEASE_S)
+    cache.learn(["salt"], [a_lot(count=5)])
+    cache.promised(a_lot(count=5), 3)
+    assert (cache.offer("salt", 3), cache.offer("salt", 2)) == (None, a_lot(count=2))
+    cache.settled(a_lot(count=5), shipped=False, units=3)
+    assert cache.offer("salt", 5) == a_lot(count=5)

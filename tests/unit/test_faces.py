@@ -81,7 +81,7 @@ def test_a_trader_shows_its_queue_and_neither_buys_nor_sells(tmp_path: Path) -> 
     hear(peer, "buyer0", Buy("buyer0-3", "salt", False))
     face, loop = face_of(peer, tmp_path)
     assert face.status()["role"] == "trader"
-    assert face.queue() == [{"order": "buyer0-3", "buyer": "buyer0", "item": "salt", "clock": 10}]
+    assert face.queue() == [{"order": "buyer0-3", "buyer": "buyer0", "item": "salt", "clock": 10, "units": 1}]
     with pytest.raises(
         RuntimeError, match=r"a trader neither buys nor sells \(requirement B5\); ask one of the buyers"
     ):

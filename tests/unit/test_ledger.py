@@ -11,9 +11,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bazaar.core.ledger import Ledger
 from bazaar.core.ledger import stock as stock_module
-from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, DeposeEntry, Grant, Return, Sale
+from bazaar.protocol.entries import (
+    AdoptEntry,
+    AnyEntry,
+    Appoint,
+    Denial,
+    DeposeEntry,
+    Grant,
+    Part,
+    Return,
+    Sale,
+    document_to_entry,
+    entry_to_document,
+)
 from bazaar.protocol.goods import ITEMS, Bench, Item, Seat
-from bazaar.protocol.messages import Denied, Shipped
+from bazaar.protocol.requests import Denied, Shipped
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order
 
 SEATS = 2
@@ -503,3 +515,48 @@ class AnyTrade(RuleBasedStateMachine):
 
 AnyTrade.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestAnyTrade = AnyTrade.TestCase
+
+
+# -------------------------------------------------------------------------------------- several units
+def with_two_lots() -> Ledger:
+    """seller1 has two salt, and then seller3 two."""
+    lots = a_lot(count=2), a_lot("seller3-d0", count=2, clock=2, price_cents=500)
+    return a_ledger(Appoint(0, "buyer7", 0), *(a_deposit_entry(1 + n, lot) for n, lot in enumerate(lots)))
+
+
+def test_an_order_for_several_units_is_one_entry_over_the_lowest_lots() -> None:
+    ledger = with_two_lots()
+    sale = ledger.stock.decide_order(an_order(units=3), None, "buyer7")
+    assert isinstance(sale, Sale)
+    assert sale.parts == (Part("seller1-d0", "seller1", 800, 2), Part("seller3-d0", "seller3", 500, 1))
+    ledger.apply(sale)
+    assert ledger.stock.products() == {("seller1", "salt"): (0, 800), ("seller3", "salt"): (1, 500)}
+    answer = ledger.stock.answer("buyer0-0")
+    assert isinstance(answer, Shipped)
+    assert [(part.lot.count, part.left, part.units) for part in answer.parts] == [(0, 0, 2), (1, 1, 1)]
+
+
+def test_an_order_that_all_lots_together_cannot_fill_takes_nothing() -> None:
+    ledger = with_two_lots()
+    denial = ledger.stock.decide_order(an_order(units=5), None, "buyer7")
+    assert denial == Denial(3, "buyer0-0", "buyer0", "salt", "unavailable", 1, "buyer7", 5)
+    assert ledger.stock.free("salt") == 4
+
+
+def test_a_promise_is_kept_whole_from_its_own_lot_or_not_at_all() -> None:
+    ledger = with_two_lots()
+    kept = ledger.stock.decide_order(an_order(units=2), "seller3-d0", "buyer7")
+    assert isinstance(kept, Sale)
+    assert (kept.deposit_id, kept.units, kept.more) == ("seller3-d0", 2, ())
+    refused = ledger.stock.decide_order(an_order(units=3), "seller3-d0", "buyer7")
+    assert isinstance(refused, Denial)
+    assert refused.reason == "oversold"
+
+
+def test_an_entry_for_one_unit_says_nothing_of_units_and_one_for_several_comes_back_from_mongodb() -> None:
+    one = with_two_lots().stock.decide_order(an_order(), None, "buyer7")
+    several = with_two_lots().stock.decide_order(an_order(units=3), None, "buyer7")
+    assert one is not None
+    assert several is not None
+    assert entry_to_document(one).keys().isdisjoint({"units", "more"})
+    assert document_to_entry(entry_to_document(several)) == several

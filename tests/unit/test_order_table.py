@@ -46,6 +46,7 @@ def test_an_order_is_one_row_of_plain_values() -> None:
         "price_cents": "800",
         "promised": "true",
         "undersold": "false",
+        "units": "1",
     }
     assert tuple(sold) == COLUMNS
 

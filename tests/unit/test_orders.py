@@ -21,7 +21,7 @@ def a_queue(*orders: Order) -> TradeQueue:
 def taken(queue: TradeQueue, *lanes: str) -> list[str]:
     """The names of all orders in these lanes, in the order in which they come out."""
     names = []
-    while one := queue.pop(lanes or queue.lanes()):
+    while one := queue.pop(lanes or queue.first()):
         names.append(one[1].order_id)
     return names
 
@@ -48,7 +48,7 @@ def test_a_closed_lane_waits() -> None:
     queue.put("fish", an_order("buyer0-0", clock=20))
     queue.put("salt", an_order("buyer1-0", clock=10))
     assert taken(queue, "fish") == ["buyer0-0"]
-    assert queue.lanes() == ["salt"]
+    assert list(queue.first()) == ["salt"]
     assert "buyer1-0" in queue
 
 
@@ -95,4 +95,4 @@ def test_it_behaves_like_a_sorted_list(steps: list[tuple[str, int, int, int] | s
             if due is not None:
                 model.remove(due)
         assert len(queue) == len(model)
-        assert sorted(queue.lanes()) == sorted({lane for _, _, _, lane in model})
+        assert sorted(queue.first()) == sorted({lane for _, _, _, lane in model})

@@ -12,7 +12,8 @@ from bazaar.control.options import DECLARED
 from bazaar.protocol.declaration import docstrings
 from bazaar.protocol.entries import AnyEntry
 from bazaar.protocol.events import KINDS
-from bazaar.protocol.messages import AnyMessage, Reply, Request
+from bazaar.protocol.messages import AnyMessage
+from bazaar.protocol.requests import Reply, Request
 from bazaar.protocol.settings import Settings
 from bazaar.views.narration import SENTENCES
 from tests.reference import FOLDER, PAGES

@@ -20,6 +20,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sellers": 0}, "--sellers can be 1 to 7"),
     ({"buyers": 8, "sellers": 0}, "--buyers can be 1 to 7"),
     ({"window": 0}, "--window must be at least 1"),
+    *(({"units": units}, "--units must be a number") for units in ("0", "5-1", "1-", "-3", "x", "1001", "1-2-3", "")),
     ({"restock_count": 0}, "--restock-count must be at least 1"),
     ({"requests": 0}, "--requests must be at least 1"),
     ({"duration_s": 0.0}, "--duration must be a number of seconds above 0"),

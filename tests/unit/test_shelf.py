@@ -70,3 +70,18 @@ def test_it_behaves_like_a_sorted_dict(steps: list[tuple[int, int | None]]) -> N
         waiting = [lot for lot in model.values() if lot.count]
         assert shelf.first() == min(waiting, key=lambda lot: (lot.clock, index_of(lot.seller)), default=None)
         assert set(shelf) == set(model.values())
+
+
+def test_for_several_units_the_lots_with_the_lowest_clocks_are_taken_until_it_is_enough() -> None:
+    first, second, third = (a_lot(f"seller{n}-d0", count=2, clock=n) for n in (1, 2, 3))
+    shelf = a_shelf(third, first, second)
+    assert shelf.lowest(2) == (first,)
+    assert shelf.lowest(3) == (first, with_count(second, 1))
+    assert shelf.lowest(6) == (first, second, third)
+    assert shelf.lowest(7) == ()
+
+
+def test_one_lot_with_enough_units_may_stand_behind_a_smaller_one() -> None:
+    small, large = a_lot("seller1-d0", count=2, clock=1), a_lot("seller2-d0", count=5, clock=2)
+    shelf = a_shelf(small, large)
+    assert [shelf.one_with(units) for units in (1, 2, 3, 6)] == [small, small, large, None]

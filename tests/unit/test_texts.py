@@ -47,7 +47,7 @@ SOON_S = SETTLED_S / 3
 @pytest.fixture(scope="module")
 def told_histories() -> Histories:
     """Of a whole run, with elections, pushes, pulls and refusals."""
-    world = draw_world(7, cache="weak", peers=6, traders=2, requests=90)
+    world = draw_world(7, cache="weak", peers=6, traders=2, requests=90, units="1-3")
     world.run()
     assert sum(len(history) for history in world.histories.values()) > 500
     return world.histories
@@ -82,6 +82,8 @@ class Plain(dict[str, Any]):
         super().__init__(msgspec.structs.asdict(happened.event), me=happened.process, cache=cache)
         if "traders" in self:
             self["traders"] = list(self["traders"])
+        if self.get("units", 1) > 1:
+            self["item"] += f" x{self['units']}"
         self.labels = labels
 
     def __missing__(self, word: str) -> Any:
@@ -94,6 +96,8 @@ class Plain(dict[str, Any]):
                 return f"{self['for_s']:g}"
             case "dollars":
                 return f"{self['earned_cents'] / 100:g}"
+            case "sellers":
+                return " and ".join([self["seller"], *self["others"]])
         names = {fact: self.labels.get(name, name) for fact, name in self.items() if isinstance(name, str)}
         return names if word == "label" else {fact: name.capitalize() for fact, name in names.items()}
 
@@ -122,8 +126,8 @@ class PlainCaches:
                     changes = dict(lots)
                 case events.HeardPush(lots=lots):
                     changes = {lot: count for lot, count in lots if lot not in left or count < left[lot]}
-                case events.Taken(to="cache", deposit_id=deposit_id, count=count):
-                    changes = {deposit_id: count - 1}
+                case events.Taken(to="cache", deposit_id=deposit_id, count=count, units=units):
+                    changes = {deposit_id: count - units}
                 case _:
                     continue
             for lot, count in changes.items():

@@ -10,39 +10,42 @@ from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Seat
 from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
     AskAgain,
     Buy,
     CacheUpdate,
-    Denied,
     Deposit,
     Deposited,
     Freed,
-    GiveBack,
     MarketOpen,
     OutOfStock,
     Oversold,
     Purchased,
-    Read,
     Recall,
     Registered,
     Reopened,
+    Sold,
+    TakeOver,
+    Unavailable,
+    WhoTrades,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
+    Denied,
+    GiveBack,
+    Part,
+    Read,
     Reply,
     Scarce,
     Shelves,
     Ship,
     Shipped,
-    Sold,
     Stock,
     Stocked,
-    TakeOver,
-    Unavailable,
-    WhoTrades,
 )
 from peers import trader as trader_module
 from peers.trader import MOST_ASKED, Trader
@@ -850,3 +853,16 @@ def test_after_a_restart_its_own_journal_is_missed_only_if_the_tenure_had_begun(
     trader.start(turn, elected=False)
     trader.inherit(turn, trader.seat, Recovered(None, ["queue-7.jsonl: No such file or directory"]))
     assert bool(noted(turn, "unreadable")) == begun
+
+
+# -------------------------------------------------------------------------------------- several units
+def test_each_seller_is_told_once_of_all_its_units() -> None:
+    trader = AtTheTrader()
+    trader.hears("buyer0", Buy("buyer0-0", "salt", False, 5), clock=1)
+    further = Part(a_lot("seller3-d0", count=4, price_cents=500), 4, 2), Part(a_lot("seller1-d1", count=7), 7, 1)
+    turn = trader.answered(Shipped(a_lot(count=0), 7, 2, further))
+    assert to(turn, "buyer0") == [
+        Purchased("buyer0-0", "salt", "seller1", 3 * 800 + 2 * 500, units=5, others=("seller3",))
+    ]
+    assert to(turn, "seller1") == [Sold("buyer0-0", "salt", "buyer0", 3 * 800, 7, units=3)]
+    assert to(turn, "seller3") == [Sold("buyer0-0", "salt", "buyer0", 2 * 500, 4, units=2)]

@@ -5,31 +5,33 @@ from bazaar.core.warehouse import LEASE_MARGIN, LEAST_SHARE, Warehouse
 from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, Grant, Return, Sale
 from bazaar.protocol.goods import WAREHOUSE, Bench, Seat
 from bazaar.protocol.messages import (
-    Acquire,
-    Adopt,
-    Adopted,
     Answer,
     AnyMessage,
     Ask,
     BenchIs,
     Claim,
-    Denied,
     Depose,
     Deposed,
     Freed,
-    GiveBack,
     Ok,
-    Read,
     Recall,
     Reopened,
+    TakeOver,
+    WhoTrades,
+)
+from bazaar.protocol.requests import (
+    Acquire,
+    Adopt,
+    Adopted,
+    Denied,
+    GiveBack,
+    Read,
     Scarce,
     Shelves,
     Ship,
     Shipped,
     Stock,
     Stocked,
-    TakeOver,
-    WhoTrades,
 )
 from bazaar.protocol.wire import Letter
 from tests.builders import a_bench, a_deposit_entry, a_lot, a_sale, an_order, noted, sent, some_settings
@@ -399,3 +401,24 @@ def test_a_warehouse_that_is_started_again_takes_every_lease_for_a_new_one() -> 
     warehouse.begin(Turn(50.0, warehouse.clock))
     at(warehouse, 51.0, "seller6", Depose(FIRST))
     assert warehouse.deadline == 50.0 + LATE_S
+
+
+# -------------------------------------------------------------------------------------- several units
+def test_an_order_for_more_than_is_free_waits_until_enough_is_given_back() -> None:
+    warehouse = stocked(4, held=2)
+    turn = ask(warehouse, "seller6", Ask(1, (Ship(an_order(units=3), None), Ship(an_order("buyer0-1"), None))))
+    assert [entry.units for entry in turn.kept if isinstance(entry, Sale)] == [1]
+    assert ("buyer7", Recall("salt")) in sent(turn)
+    turn = ask(warehouse, "buyer7", Ask(2, (GiveBack("salt"),)))
+    assert ("seller6", Freed("salt")) in sent(turn)  # although the smaller order of the same question was sold
+    turn = ask(warehouse, "seller6", Ask(2, (Ship(an_order(units=3), None),)))
+    assert [entry.units for entry in turn.kept if isinstance(entry, Sale)] == [3]
+
+
+def test_who_waits_for_several_units_is_not_told_of_fewer() -> None:
+    warehouse = stocked(3, held=3)
+    ask(warehouse, "seller6", Ask(1, (Ship(an_order(units=3), None),)))
+    turn = ask(warehouse, "buyer7", Ask(2, (Stock(a_lot("seller3-d0", count=2)),)))
+    assert ("seller6", Freed("salt")) not in sent(turn)
+    turn = ask(warehouse, "buyer7", Ask(3, (Stock(a_lot("seller3-d1", count=1)),)))
+    assert ("seller6", Freed("salt")) in sent(turn)

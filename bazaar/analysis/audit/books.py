@@ -14,8 +14,8 @@ from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from bazaar.analysis.audit.findings import Findings
-from bazaar.analysis.audit.lines import Adopt, AnyEntry, Appoint, Denial, Depose, Deposit, Grant, Return, Sale
-from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders
+from bazaar.analysis.audit.lines import Adopt, AnyEntry, Appoint, Denial, Depose, Deposit, Grant, Part, Return, Sale
+from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders, Share
 
 ITEMS = ("fish", "salt", "boar")  # requirement A4
 DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # requirement C1
@@ -159,31 +159,42 @@ class Books:
 
     def _sale(self, entry: Sale) -> None:
         self._by_a_trader(entry, entry.trader)
+        parts = entry.parts
         if (row := self._decide(entry, SOLD)) is not None:
-            self._orders.price[row] = entry.price_cents
-            self._orders.seller[row] = self._orders.code(entry.seller)
             self._orders.trader[row] = self._orders.code(entry.trader)
-        lot = self.deposits.get(entry.deposit_id)
+            shares: dict[str, Share] = {}
+            for part in parts:
+                units, price = shares.get(part.seller, (0, 0))
+                shares[part.seller] = Share(units + part.units, price + part.units * part.price_cents)
+            self._orders.units[row] = sum(part.units for part in parts)
+            self._orders.sold(row, shares)
+        for part in parts:
+            self._take(entry, part)
+
+    def _take(self, entry: Sale, part: Part) -> None:
+        """Takes what an order needs out of one lot."""
+        lot = self.deposits.get(part.deposit_id)
         if lot is None:
             self._tell(
-                "no_product_below_zero", entry, f"sells {entry.order_id} from {entry.deposit_id}, which does not exist"
+                "no_product_below_zero", entry, f"sells {entry.order_id} from {part.deposit_id}, which does not exist"
             )
-        elif (lot.seller, lot.item, lot.price_cents) != (entry.seller, entry.item, entry.price_cents):
+        elif (lot.seller, lot.item, lot.price_cents) != (part.seller, entry.item, part.price_cents) or part.units < 1:
             self._tell(
                 "entries_make_sense",
                 entry,
-                f"sells {entry.item} of {entry.seller} for {entry.price_cents} cents ({entry.order_id}), but "
-                f"{entry.deposit_id} is {lot.item} of {lot.seller} for {lot.price_cents}",
+                f"sells {part.units} {entry.item} of {part.seller} for {part.price_cents} cents ({entry.order_id}), but "
+                f"{part.deposit_id} is {lot.item} of {lot.seller} for {lot.price_cents}",
             )
         granted = self._granted[entry.trader] if entry.cached else self._free
         if not entry.cached:
-            self._lowest_first(entry, entry.item, entry.deposit_id, entry.order_id)
-        pool = granted if granted[entry.deposit_id] > 0 else self._free  # a trader without a grant promises free units
-        pool[entry.deposit_id] -= 1
-        if pool[entry.deposit_id] < 0 and lot is not None:
-            self._none_left(entry, entry.item, f"{entry.trader} sold it to {entry.buyer} ({entry.order_id})")
-        self._stock[entry.item] -= 1
-        self._count(entry, entry.seller, entry.item, -1)
+            self._lowest_first(entry, entry.item, part.deposit_id, entry.order_id)
+        pool = granted if granted[part.deposit_id] > 0 else self._free  # a trader without a grant promises free units
+        pool[part.deposit_id] -= part.units
+        if pool[part.deposit_id] < 0 and lot is not None:
+            what = f"{part.units} to {entry.buyer} ({entry.order_id})"
+            self._none_left(entry, entry.item, f"{entry.trader} sold {what}", part.deposit_id)
+        self._stock[entry.item] -= part.units
+        self._count(entry, part.seller, entry.item, -part.units)
 
     def _grant(self, entry: Grant) -> None:
         self._by_a_trader(entry, entry.trader)
@@ -203,10 +214,9 @@ class Books:
         if self._granted[entry.trader][entry.deposit_id] < 0:
             self._none_left(entry, entry.item, f"{entry.trader} gives {entry.count} back")
 
-    def _none_left(self, entry: Sale | Grant | Return, item: str, what: str) -> None:
-        self._tell(
-            "no_product_below_zero", entry, f"takes {item} out of {entry.deposit_id}, where none was left: {what}"
-        )
+    def _none_left(self, entry: Sale | Grant | Return, item: str, what: str, deposit_id: str = "") -> None:
+        lot = deposit_id or entry.deposit_id
+        self._tell("no_product_below_zero", entry, f"takes {item} out of {lot}, where none was left: {what}")
 
     def _of_its_lot(self, entry: Grant | Return) -> None:
         lot = self.deposits.get(entry.deposit_id)
@@ -245,13 +255,16 @@ class Books:
     def _denial(self, entry: Denial) -> None:
         self._by_a_trader(entry, entry.trader)
         self._known_item(entry, entry.item)
-        self._decide(entry, DENIED | OVERSOLD if entry.reason == "oversold" else DENIED)
-        if self._strong and self._stock[entry.item] > 0:
+        row = self._decide(entry, DENIED | OVERSOLD if entry.reason == "oversold" else DENIED)
+        if row is not None:
+            self._orders.units[row] = entry.units
+        if self._strong and self._stock[entry.item] >= entry.units:
             self._tell(
                 "strong_caches_refuse_nothing_in_stock",
                 entry,
                 f"refuses {entry.order_id} ({entry.reason}) although there was stock: "
-                f"{self._stock[entry.item]} {entry.item}; the policy lost count, or promised one unit twice",
+                f"{self._stock[entry.item]} {entry.item}, and {entry.units} were asked for; the policy lost count, or "
+                "promised one unit twice",
             )
 
     def _decide(self, entry: Sale | Denial, decision: int) -> int | None:

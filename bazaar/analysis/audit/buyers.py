@@ -67,12 +67,13 @@ class Buyer:
             )
         orders.flags[row] = flags | ASKED
         if flags & DECIDED:
-            asked, decided = (self._name, facts.item), (orders.text(orders.buyer[row]), orders.text(orders.item[row]))
+            asked = (facts.units, facts.item, self._name)
+            decided = (orders.units[row], orders.text(orders.item[row]), orders.text(orders.buyer[row]))
             if asked != decided:
                 self._violated(
                     "only_what_was_asked",
-                    f"ledger entry {orders.position[row]} decides {order} ({decided[1]} for {decided[0]}), "
-                    f"but what was asked under this name is {asked[1]} for {asked[0]}",
+                    f"ledger entry {orders.position[row]} decides {order} ({decided[0]} {decided[1]} for {decided[2]}), "
+                    f"but what was asked under this name is {asked[0]} {asked[1]} for {asked[2]}",
                 )
         self._outstanding[order] = Outstanding(line.clock, facts.trader)
         too_many = len(self._outstanding) > self._case.charter.settings.window
@@ -106,8 +107,8 @@ class Buyer:
         if not flags & DECIDED or orders.text(orders.buyer[row]) != self._name:
             right = False
         elif flags & SOLD:
-            lot = (orders.text(orders.item[row]), orders.text(orders.seller[row]))
-            right = line.what == "purchased" and (facts.item, facts.seller) == lot
+            sold = (orders.text(orders.item[row]), orders.units[row], *orders.sellers(row))
+            right = line.what == "purchased" and (facts.item, facts.units, facts.seller, *facts.others) == sold
         else:
             right = line.what != "purchased"
         if right and (line.what != "purchased" or facts.price == price):
@@ -143,16 +144,18 @@ class Buyer:
             of = f"{facts.item} of {facts.seller}"
             if not lots:
                 return f"the policy sold a lot that does not exist ({of})"
-            if all(lot.price_cents != facts.price for lot in lots):
+            if not facts.others and all(lot.price_cents * facts.units != facts.price for lot in lots):
                 return f"the policy sold a lot that does not exist ({of} for {facts.price} cents)"
         left = sum(self._books.left[seller, facts.item].counts[-1] for seller in {lot.seller for lot in lots})
-        if left <= 0:
+        if left < facts.units:
             return f"the policy promised one unit twice, or forgot to count: all {facts.item} went to others"
         return f"the policy promised from a lot that was sold out, though in the end {left} {facts.item} were left"
 
     def _words(self, line: Line, facts: Told) -> str:
         lot = (
-            f" {facts.item} of {facts.seller} for {facts.price} cents" if line.what == "purchased" else f" {facts.item}"
+            f" {facts.units} {facts.item} of {' and '.join((facts.seller, *facts.others))} for {facts.price} cents"
+            if line.what == "purchased"
+            else f" {facts.item}"
         )
         return f"{line.what}{lot} by {line.source}"
 
@@ -160,7 +163,8 @@ class Buyer:
         orders = self._orders
         flags, position = orders.flags[row], orders.position[row]
         if flags & SOLD:
-            lot = f"{orders.text(orders.item[row])} of {orders.text(orders.seller[row])} for {orders.price[row]} cents"
+            goods = f"{orders.units[row]} {orders.text(orders.item[row])}"
+            lot = f"{goods} of {' and '.join(orders.sellers(row))} for {orders.price[row]} cents"
             return f"ledger entry {position} sells {lot} to {orders.text(orders.buyer[row])}"
         if flags & DENIED:
             return f"ledger entry {position} denied it as {'oversold' if flags & OVERSOLD else 'unavailable'}"

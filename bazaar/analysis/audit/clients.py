@@ -22,6 +22,7 @@ class ClientsSide:
         self._case = case
         self._clients = Clients()
         self._judged = case.charter.settings.window <= MOST_WINDOW
+        self._single = True  # every order is for one unit: the search knows no others
         self.handlers: dict[str, Handler] = {}
         if self._judged:
             self.handlers = {
@@ -33,6 +34,7 @@ class ClientsSide:
             }
 
     def _ordered(self, line: Line, facts: Any) -> None:
+        self._single &= facts.units == 1
         self._clients.ordered(facts.order, facts.item, line.clock)
 
     def _offered(self, line: Line, facts: Any) -> None:
@@ -57,7 +59,9 @@ class ClientsSide:
             findings.notes.tell(
                 f"of windows above {MOST_WINDOW} it is not judged whether one stock explains all answers"
             )
-        if not self._judged or self._case.damaged or self._case.unread:
+        if self._judged and not self._single:
+            findings.notes.tell("of orders for several units it is not judged whether one stock explains all answers")
+        if not self._judged or not self._single or self._case.damaged or self._case.unread:
             return
         for item, (explained, story) in self._clients.find().items():
             if explained is None:

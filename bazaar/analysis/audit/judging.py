@@ -225,10 +225,11 @@ def _accounts(case: Case, books: Books) -> None:
             )
         if not flags & SOLD:
             continue
-        seller, trader = orders.text(orders.seller[row]), orders.text(orders.trader[row])
+        trader = orders.text(orders.trader[row])
         worth = f"{order} is worth {orders.price[row]} cents in the ledger (entry {position})"
-        if not flags & CREDITED and not case.may_lack(seller) and not _is_unread(case, books, trader, position):
-            violated("money_adds_up", f"{worth}, but {seller} was never credited its share")
+        for seller in orders.uncredited(row):
+            if not case.may_lack(seller) and not _is_unread(case, books, trader, position):
+                violated("money_adds_up", f"{worth}, but {seller} was never credited its share")
         if not flags & KEPT and not _may_be_untold(case, books, trader, position):
             violated(
                 "money_adds_up", f"{worth}, but neither {trader} nor who took over from it kept the trader's share"

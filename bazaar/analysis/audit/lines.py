@@ -32,16 +32,22 @@ class Placed(msgspec.Struct, gc=False):
     order: str
     item: str
     trader: str
+    units: Number = 1
 
 
 class Told(msgspec.Struct, gc=False):
-    """An answer to a buyer. `final`: the ledger decided it; else a cache promised it, and may have to correct it."""
+    """An answer to a buyer. `final`: the ledger decided it; else a cache promised it, and may have to correct it.
+
+    `price`: of all units. `others`: sellers besides `seller`.
+    """
 
     order: str
     item: str
     seller: str = ""
     price: Number = 0
     final: bool = True
+    units: Number = 1
+    others: tuple[str, ...] = ()
 
 
 # -------------------------------------------------------------------------------------- facts: sellers
@@ -62,6 +68,7 @@ class Credited(msgspec.Struct, gc=False):
     item: str
     buyer: str
     earned: Number
+    units: Number = 1
 
 
 class Left(msgspec.Struct, gc=False):
@@ -92,6 +99,8 @@ class Traded(msgspec.Struct, gc=False):
     item: str
     seller: str
     price: Number
+    units: Number = 1
+    others: tuple[str, ...] = ()
 
 
 class TookOver(msgspec.Struct, gc=False):
@@ -249,6 +258,15 @@ class Deposit(Entry):
     trader: str
 
 
+class Part(msgspec.Struct, gc=False):
+    """What an order took from a further lot."""
+
+    deposit_id: str
+    seller: str
+    price_cents: Number
+    units: Number
+
+
 class Sale(Entry):
     order_id: str
     buyer: str
@@ -258,6 +276,13 @@ class Sale(Entry):
     price_cents: Number
     trader: str
     cached: bool
+    units: Number = 1
+    more: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The order, lot by lot."""
+        return (Part(self.deposit_id, self.seller, self.price_cents, self.units), *self.more)
 
 
 class Denial(Entry):
@@ -266,6 +291,7 @@ class Denial(Entry):
     item: str
     reason: str
     trader: str
+    units: Number = 1
 
 
 class Appoint(Entry):

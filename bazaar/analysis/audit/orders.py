@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from typing import NamedTuple
 
 NOBODY = -1
 MOST_SKIPPED = 1 << 16  # serials of a buyer that may be skipped at once; orders further ahead are stored by name
 
 SOLD, DENIED, OVERSOLD, ASKED, CREDITED, KEPT = 1, 2, 4, 8, 16, 32
 DECIDED = SOLD | DENIED
+
+
+class Share(NamedTuple):
+    """What one seller has part in an order: its units, and their price."""
+
+    units: int
+    price: int
 
 
 class Orders:
@@ -27,6 +35,10 @@ class Orders:
         self.flags = bytearray()
         self.position = array("q")
         self.price = array("q")
+        """Of all units."""
+        self.units = array("q")
+        self._shares: dict[int, dict[str, Share]] = {}  # of the orders that several sellers have part in
+        self._credited: set[tuple[int, str]] = set()  # of these orders
         self.item = array("i")
         self.seller = array("i")
         self.trader = array("i")
@@ -64,11 +76,45 @@ class Orders:
         self.flags.append(0)
         self.position.append(NOBODY)
         self.price.append(0)
+        self.units.append(1)
         self.item.append(NOBODY)
         self.seller.append(NOBODY)
         self.trader.append(NOBODY)
         self.buyer.append(NOBODY)
         return row
+
+    def sold(self, row: int, shares: dict[str, Share]) -> None:
+        """The ledger has sold the order, to the account of these sellers, in the order of the lots."""
+        self.price[row] = sum(share.price for share in shares.values())
+        self.seller[row] = self.code(next(iter(shares)))
+        if len(shares) > 1:
+            self._shares[row] = shares
+
+    def shares(self, row: int) -> dict[str, Share]:
+        """By seller, its part in this sold order."""
+        return self._shares.get(row) or {self.text(self.seller[row]): Share(self.units[row], self.price[row])}
+
+    def sellers(self, row: int) -> tuple[str, ...]:
+        """Who has part in this sold order, in the order of the lots."""
+        return tuple(self.shares(row))
+
+    def credit(self, row: int, seller: str) -> bool:
+        """This seller was credited. Returns False if it was before. `CREDITED` is set once everybody was."""
+        if row not in self._shares:
+            before = self.flags[row] & CREDITED
+            self.flags[row] |= CREDITED
+            return not before
+        before = (row, seller) in self._credited
+        self._credited.add((row, seller))
+        if not self.uncredited(row):
+            self.flags[row] |= CREDITED
+        return not before
+
+    def uncredited(self, row: int) -> list[str]:
+        """The sellers of a sold order who were not credited."""
+        if self.flags[row] & CREDITED:
+            return []
+        return [seller for seller in self.shares(row) if (row, seller) not in self._credited]
 
     def code(self, text: str) -> int:
         """A number for the name of a peer or an item."""

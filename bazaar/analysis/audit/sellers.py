@@ -9,7 +9,7 @@ from __future__ import annotations
 from bazaar.analysis.audit.books import Books
 from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Credited, Left, Line, Offered, Registered
-from bazaar.analysis.audit.orders import CREDITED, NOBODY, SOLD
+from bazaar.analysis.audit.orders import NOBODY, SOLD
 
 SELLERS_PERCENT = 80  # requirement C5; a price in whole dollars (requirement C1) divides without a remainder
 
@@ -75,25 +75,27 @@ class Seller:
         flags, position = orders.flags[row], orders.position[row]
         self._credit = (position if flags & SOLD else NOBODY, line.sent, facts.item)
         who = f"{self._name} (clock {line.clock}, {facts.order}) was credited"
-        if flags & CREDITED:
+        if not orders.credit(row, self._name):
             self._violated("money_adds_up", f"{who} {facts.earned} cents once more, after it was before")
-        orders.flags[row] = flags | CREDITED
         if not flags & SOLD:
             self._violated("money_adds_up", f"{who} {facts.earned} cents for what the ledger has not sold")
             return
-        sale = (orders.text(orders.seller[row]), orders.text(orders.item[row]), orders.text(orders.buyer[row]))
-        if sale != (self._name, facts.item, facts.buyer):
+        shares = orders.shares(row)
+        own = shares.get(self._name)
+        sale = (" and ".join(shares), orders.text(orders.item[row]), orders.text(orders.buyer[row]))
+        if own is None or sale[1:] != (facts.item, facts.buyer):
             self._violated(
                 "money_adds_up",
                 f"{who} for {facts.item} to {facts.buyer}, but ledger entry {position} sells "
                 f"{sale[1]} of {sale[0]} to {sale[2]}",
             )
-        right = sellers_cents(orders.price[row])
-        if facts.earned != right:
+        units, price = own if own is not None else (orders.units[row], orders.price[row])
+        right = sellers_cents(price)
+        if (facts.units, facts.earned) != (units, right):
             self._violated(
                 "money_adds_up",
-                f"{who} {facts.earned} cents instead of {right}, "
-                f"{SELLERS_PERCENT} % of the {orders.price[row]} in ledger entry {position}",
+                f"{who} {facts.earned} cents for {facts.units} units instead of {right} for {units}, "
+                f"{SELLERS_PERCENT} % of the {price} in ledger entry {position}",
             )
 
     def _left(self, line: Line, facts: Left) -> None:

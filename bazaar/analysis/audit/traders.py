@@ -121,15 +121,17 @@ class Trader:
         orders.flags[row] = flags | KEPT
         if not flags & SOLD:
             self._violated("money_adds_up", f"{who}, but the ledger has not sold it")
-        elif (facts.seller, facts.item, facts.price) != (
-            orders.text(orders.seller[row]),
+        elif (facts.units, facts.item, facts.price, facts.seller, *facts.others) != (
+            orders.units[row],
             orders.text(orders.item[row]),
             orders.price[row],
+            *orders.sellers(row),
         ):
             self._violated(
                 "money_adds_up",
-                f"{who} as {facts.item} of {facts.seller} for {facts.price} cents, but ledger entry {orders.position[row]} "
-                f"sells {orders.text(orders.item[row])} of {orders.text(orders.seller[row])} for {orders.price[row]}",
+                f"{who} as {facts.units} {facts.item} of {' and '.join((facts.seller, *facts.others))} for {facts.price} "
+                f"cents, but ledger entry {orders.position[row]} sells {orders.units[row]} "
+                f"{orders.text(orders.item[row])} of {' and '.join(orders.sellers(row))} for {orders.price[row]}",
             )
 
     def _unreadable(self, line: Line, facts: Unreadable) -> None:

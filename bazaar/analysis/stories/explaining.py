@@ -65,6 +65,14 @@ def explain(run: Run, order_id: str) -> Story | None:
         found.cause if found is not None else None,
         tuple(_abridged(list(telling.moments(lines)))),
         tuple(why),
+        placed.units if placed is not None else _units(decision),
+    )
+
+
+def _units(decision: Sale | Denial | None) -> int:
+    """How many units the decision is on."""
+    return (
+        sum(part.units for part in decision.parts) if isinstance(decision, Sale) else decision.units if decision else 1
     )
 
 
@@ -141,7 +149,8 @@ class _Telling:
     def _of_order(self, line: Line, event: events.OfOrder, me: str) -> str:
         match event:
             case events.Ordered(trader=trader, by_hand=by_hand):
-                return f"{me} orders {self._item} from {self._name(trader)}" + ", by hand" * by_hand
+                goods = self._item if event.units == 1 else f"{event.units} {self._item}"
+                return f"{me} orders {goods} from {self._name(trader)}" + ", by hand" * by_hand
             case events.Repeated(trader=trader):
                 return f"{me} repeats it to {self._name(trader)}"
             case events.Queued(clock=clock):
@@ -155,16 +164,19 @@ class _Telling:
             case events.Taken():
                 return f"{me} asks the warehouse"
             case events.Shipped():
-                lot = f" out of {self._sale.deposit_id}" if self._sale is not None else ""
-                return f"the warehouse sells it{lot}{self._entry}"
+                return f"the warehouse sells it{self._lots}{self._entry}"
             case events.Oversold(trader=trader, deposit_id=deposit_id):
-                return f"the warehouse, asked by {self._name(trader)}, finds nothing left of {deposit_id}{self._entry}"
+                few = "nothing" if event.units == 1 else f"fewer than {event.units}"
+                return f"the warehouse, asked by {self._name(trader)}, finds {few} left of {deposit_id}{self._entry}"
             case events.Unavailable() if line.process == WAREHOUSE:
-                return f"the warehouse refuses it: no {self._item} is left{self._entry}"
+                few = f"no {self._item} is" if event.units == 1 else f"fewer than {event.units} {self._item} are"
+                return f"the warehouse refuses it: {few} left{self._entry}"
             case events.Unavailable() | events.Traded():
                 return f"{me} has the warehouse's word"
-            case events.Purchased(seller=seller, final=final):
-                return f"{me} is told: purchased from {seller}" + (", says the ledger" if final else ", says a cache")
+            case events.Purchased(seller=seller, final=final, others=others):
+                return f"{me} is told: purchased from {' and '.join((seller, *others))}" + (
+                    ", says the ledger" if final else ", says a cache"
+                )
             case events.FoundUnavailable():
                 return f"{me} is told: unavailable"
             case events.Revoked():
@@ -174,6 +186,15 @@ class _Telling:
             case events.Sold(earned_cents=earned):
                 return f"{me} is told that it sold, and earns {earned / 100:g} $"
         return ""
+
+    @property
+    def _lots(self) -> str:
+        """Where the units of the sale are from."""
+        if self._sale is None:
+            return ""
+        if not self._sale.more:
+            return f" out of {self._sale.deposit_id}"
+        return " out of " + " and ".join(f"{part.deposit_id} ({part.units})" for part in self._sale.parts)
 
     def _of_another(self, line: Line, event: events.OfOrder, me: str) -> str:
         match event:

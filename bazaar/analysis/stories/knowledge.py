@@ -20,7 +20,7 @@ from bazaar.runtime.history import Recorded, mentioning
 
 
 class Gone(NamedTuple):
-    """A unit of the lot that somebody promised or sold."""
+    """What of the lot somebody promised or sold for one order."""
 
     order_id: str
     trader: str
@@ -30,6 +30,7 @@ class Gone(NamedTuple):
     position: int
     """The ledger position of the decision on its order."""
     promised: bool
+    units: int = 1
 
     @property
     def at(self) -> tuple[float, int]:
@@ -66,15 +67,16 @@ class Knowledge:
         self.gone = [self._gone(sale) for sale in sales]
 
     def _gone(self, sale: Sale) -> Gone:
+        units = sum(part.units for part in sale.parts if part.deposit_id == self.deposit_id)
         line = self.promise_of(sale.order_id) if sale.cached else None
         if line is not None:
-            return Gone(sale.order_id, line.process, line, sale.position, promised=True)
+            return Gone(sale.order_id, line.process, line, sale.position, True, units)
         shipped = (
             line
             for line in self.lines.get(WAREHOUSE, ())
             if isinstance(line.event, events.Shipped) and line.event.order_id == sale.order_id
         )
-        return Gone(sale.order_id, sale.trader, next(shipped, None), sale.position, promised=False)
+        return Gone(sale.order_id, sale.trader, next(shipped, None), sale.position, False, units)
 
     def promise_of(self, order_id: str) -> Recorded[events.Taken] | None:
         """The event by which a cache promised this order from the lot."""
@@ -91,8 +93,8 @@ class Knowledge:
         match line.event:
             case events.Learned(lots=lots) | events.HeardPush(lots=lots) | events.Pushed(lots=lots):
                 return dict(lots).get(self.deposit_id)
-            case events.Taken(deposit_id=deposit_id, count=count) if deposit_id == self.deposit_id:
-                return count - 1
+            case events.Taken(deposit_id=deposit_id, count=count, units=units) if deposit_id == self.deposit_id:
+                return count - units
         return None
 
     def beliefs(self, line: Line) -> list[Line]:

@@ -35,7 +35,7 @@ def why_oversold(run: Run, denial: Denial, own: list[Line]) -> Overselling:
     deposit = next((e for e in run.entries if isinstance(e, DepositEntry) and e.deposit_id == deposit_id), None)
     if deposit is None:
         return Overselling("not recorded", (), ("The histories do not say from which lot it was promised.",))
-    sales = [e for e in run.entries if isinstance(e, Sale) and e.deposit_id == deposit_id]
+    sales = [e for e in run.entries if isinstance(e, Sale) and any(part.deposit_id == deposit_id for part in e.parts)]
     sales = [sale for sale in sales if sale.position < denial.position]
     asked = [sale.order_id for sale in sales]
     lines = run.about(deposit_id, denial.order_id, *asked, events.Born.kind)
@@ -76,7 +76,7 @@ class _Case:
         ours = (promise.at, promise.clock)
         before = [gone for gone in self._knowledge.gone if gone.at < ours]
         rest = self._rest(ours)
-        if rest > 0:
+        if rest >= self._denial.units:
             return self._lost_the_race(promise, rest)
         unknown = [(gone, why) for gone in before if (why := self._knowledge.why_unknown(promise, gone)) is not None]
         truth = (
@@ -112,7 +112,7 @@ class _Case:
             )
             lost = f"Then {self._name(me)} lost its seat or its life."
             return self._found("take-over", [*([taken] if taken else []), *self._shown(last)], there, lost, meanwhile)
-        ours = Gone(denial.order_id, me, promise, denial.position, promised=True)
+        ours = Gone(denial.order_id, me, promise, denial.position, True, denial.units)
         if last.promised and last.line is not None and last.trader != me:
             why = self._knowledge.why_unknown(last.line, ours)
             if why is not None and why[0] != "push on its way":
@@ -134,7 +134,8 @@ class _Case:
     def _order(self, last: Gone) -> str:
         return (
             f"{last.order_id} came to the warehouse first (entry {last.position}), this order "
-            f"when nothing was left (entry {self._denial.position})."
+            f"when {'nothing' if self._denial.units == 1 else f'fewer than {self._denial.units}'} was left "
+            f"(entry {self._denial.position})."
         )
 
     # ------------------------------------------------- the trader had heard of all sales, but its count was wrong
@@ -147,7 +148,7 @@ class _Case:
         said = knowledge.said(newest) or 0
         if isinstance(newest.event, events.Learned):
             position = newest.event.position
-            left = self._deposit.count - sum(gone.position < position for gone in knowledge.gone)
+            left = self._deposit.count - sum(gone.units for gone in knowledge.gone if gone.position < position)
             if said > left:
                 return self._found(
                     "late deposit",
@@ -194,7 +195,7 @@ class _Case:
 
     def _rest(self, at: tuple[float, int]) -> int:
         """The number of units that were neither promised nor sold by this time."""
-        return self._deposit.count - sum(gone.at <= at for gone in self._knowledge.gone)
+        return self._deposit.count - sum(gone.units for gone in self._knowledge.gone if gone.at <= at)
 
     # ------------------------------------------------------------------------------------------ words
     def _because(self, knower: Line, gone: Gone, cause: Cause, lines: list[Line]) -> str:
@@ -263,10 +264,11 @@ def under_sold(run: Run, denial: Denial) -> str:
         match entry:
             case DepositEntry(item=item, deposit_id=deposit_id, count=count) if item == denial.item:
                 left[deposit_id] = count
-            case Sale(deposit_id=deposit_id) if deposit_id in left:
-                left[deposit_id] -= 1
+            case Sale(item=item, parts=parts) if item == denial.item:
+                for part in parts:
+                    left[part.deposit_id] -= part.units
     there = {deposit_id: count for deposit_id, count in left.items() if count > 0}
-    if not there:
+    if sum(there.values()) < denial.units:
         return ""
     lots = ", ".join(f"{count} of {deposit_id}" for deposit_id, count in list(there.items())[:3])
     more = f" and {len(there) - 3} more lots" if len(there) > 3 else ""

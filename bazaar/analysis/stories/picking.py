@@ -22,8 +22,8 @@ def _undersold(run: Run) -> str | None:
             case DepositEntry():
                 left[entry.item] += entry.count
             case Sale():
-                left[entry.item] -= 1
-            case Denial() if left[entry.item] > 0:
+                left[entry.item] -= sum(part.units for part in entry.parts)
+            case Denial() if left[entry.item] >= entry.units:
                 return entry.order_id
     return None
 

@@ -86,3 +86,5 @@ class Story(msgspec.Struct, frozen=True):
     moments: tuple[Moment, ...]
     why: tuple[str, ...]
     """The explanation in sentences."""
+    units: int = 1
+    """How many units of the item it is for."""

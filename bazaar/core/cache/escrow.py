@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from bazaar.core.cache.policy import Cache
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Acquire, GiveBack, Request
+from bazaar.protocol.requests import Acquire, GiveBack, Request
 from bazaar.protocol.settings import Settings
 
 MOST_HELD = 5_000  # of one item, by one trader
@@ -37,21 +37,21 @@ class EscrowCache(Cache):
         self._called: set[Item] = set()  # items to be given back
         self._wanted: set[Item] = set()  # items ordered since the last request for them, or since their recall
 
-    def offer(self, item: Item) -> Lot | None:
-        return self._shelves[item].first()
+    def offer(self, item: Item, units: int = 1) -> Lot | None:
+        return self._shelves[item].one_with(units)
 
-    def promised(self, lot: Lot) -> None:
-        self._pledged[lot.deposit_id] += 1
-        self._demand[lot.item].units += 1
+    def promised(self, lot: Lot, units: int = 1) -> None:
+        self._pledged[lot.deposit_id] += units
+        self._demand[lot.item].units += units
         self._wanted.add(lot.item)
-        self._add(lot, -1)
+        self._add(lot, -units)
 
-    def settled(self, lot: Lot, shipped: bool) -> None:
-        self._pledged[lot.deposit_id] -= 1
+    def settled(self, lot: Lot, shipped: bool, units: int = 1) -> None:
+        self._pledged[lot.deposit_id] -= units
         if not self._pledged[lot.deposit_id]:
             del self._pledged[lot.deposit_id]
         if not shipped:  # the order was decided elsewhere
-            self._add(lot, 1)
+            self._add(lot, units)
 
     def learn(self, items: Iterable[Item], lots: Iterable[Lot]) -> None:
         for item in items:

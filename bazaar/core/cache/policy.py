@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from bazaar.protocol.goods import Item, Lot
-from bazaar.protocol.messages import Request
 from bazaar.protocol.plan import Promise
+from bazaar.protocol.requests import Request
 from bazaar.protocol.settings import Settings
 
 
@@ -28,18 +28,21 @@ class Cache:
         """The cache of a trader in a run with these settings."""
         return cls()
 
-    def offer(self, item: Item) -> Lot | None:
-        """The lot from which an order for `item` may be answered without asking the warehouse; None is a miss."""
+    def offer(self, item: Item, units: int = 1) -> Lot | None:
+        """The lot from which an order for so many units may be answered without asking the warehouse; None is a miss.
+
+        A promise is kept from its own lot. An order that needs several lots is a miss.
+        """
         return None
 
-    def promised(self, lot: Lot) -> None:
-        """One unit of `lot`, as `offer` gave it, was promised to a buyer."""
+    def promised(self, lot: Lot, units: int = 1) -> None:
+        """So many units of `lot`, as `offer` gave it, were promised to a buyer."""
 
-    def settled(self, lot: Lot, shipped: bool) -> None:
-        """The warehouse has decided a promise made from `lot`."""
+    def settled(self, lot: Lot, shipped: bool, units: int = 1) -> None:
+        """The warehouse has decided a promise of so many units, made from `lot`."""
 
     def sold(self, lot: Lot) -> None:
-        """The warehouse sold a unit that was not promised. `lot`: the lot after the sale."""
+        """The warehouse sold units that were not promised. `lot`: the lot after the sale."""
 
     def served(self) -> None:
         """One more order has its answer."""
@@ -57,7 +60,10 @@ class Cache:
         """The units granted to a dead trader belong to this trader now."""
 
     def wants(self, missed: Iterable[Item], now: float) -> tuple[Request, ...]:
-        """The requests to add to the next question to the warehouse, given the items that were missed."""
+        """The requests to add to the next question to the warehouse.
+
+        `missed`: the items of the orders that were missed, once for each unit.
+        """
         return ()
 
     def lots(self) -> tuple[Lot, ...]:

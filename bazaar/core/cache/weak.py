@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from bazaar.core.cache.policy import Cache
 from bazaar.core.shelf import Shelf, with_count
 from bazaar.protocol.goods import ITEMS, Item, Lot
-from bazaar.protocol.messages import Read, Request
+from bazaar.protocol.requests import Read, Request
 from bazaar.protocol.settings import Settings
 
 
 class WeakCache(Cache):
     """The cache of the original system (requirements D3 to D6): fast, and now and then wrong, in either direction.
 
-    A lot with a count above zero answers an order. A count of zero or an unknown lot is a miss, and a miss refreshes the item.
+    The first lot with a count above zero answers an order, if it has as many units. Else the order is a miss, and a miss
+    refreshes the item.
     After every `pull_every` served orders the whole stock is read anew. After each sale the other traders are told the count.
     Of two counts the lower is kept.
     """
@@ -34,19 +35,20 @@ class WeakCache(Cache):
         self._pledged: Counter[str] = Counter()  # by deposit: promised, and not yet decided by the warehouse
         self._news: dict[str, Lot] = {}
 
-    def offer(self, item: Item) -> Lot | None:
-        return self._shelves[item].first()
+    def offer(self, item: Item, units: int = 1) -> Lot | None:
+        lot = self._shelves[item].first()
+        return lot if lot is not None and lot.count >= units else None
 
-    def promised(self, lot: Lot) -> None:
-        self._pledged[lot.deposit_id] += 1
-        self._set(with_count(lot, lot.count - 1))
+    def promised(self, lot: Lot, units: int = 1) -> None:
+        self._pledged[lot.deposit_id] += units
+        self._set(with_count(lot, lot.count - units))
 
-    def settled(self, lot: Lot, shipped: bool) -> None:
-        self._pledged[lot.deposit_id] -= 1
+    def settled(self, lot: Lot, shipped: bool, units: int = 1) -> None:
+        self._pledged[lot.deposit_id] -= units
         if not self._pledged[lot.deposit_id]:
             del self._pledged[lot.deposit_id]
         if not shipped:
-            self._set(with_count(lot, 0))
+            self._set(with_count(lot, 0))  # there may be fewer than `units`, and a miss will tell
 
     def sold(self, lot: Lot) -> None:
         self._set(with_count(lot, max(0, lot.count - self._pledged[lot.deposit_id])))

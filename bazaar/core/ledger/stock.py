@@ -12,6 +12,7 @@ from typing import Literal
 
 from bazaar.core.id_set import IdSet
 from bazaar.core.shelf import Shelf, with_count
+from bazaar.protocol import requests
 from bazaar.protocol.entries import (
     AdoptEntry,
     AnyEntry,
@@ -20,11 +21,12 @@ from bazaar.protocol.entries import (
     DeposeEntry,
     DepositEntry,
     Grant,
+    Part,
     Return,
     Sale,
 )
 from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
-from bazaar.protocol.messages import Denied, Shelves, Shipped
+from bazaar.protocol.requests import Denied, Shelves, Shipped
 
 MOST_ANSWERS = 50_000  # those of some seconds at full load; a buyer asks again sooner
 
@@ -89,17 +91,26 @@ class Stock:
         )
 
     def decide_order(self, order: Order, deposit_id: str | None, trader: str) -> Sale | Denial | None:
-        """Sells from the lot that a cache promised, or else from the item's first. None if the order is answered already."""
+        """Sells from the lot that a cache promised, or else from the item's first lots: all units or none.
+
+        None if the order is answered already.
+        """
         if order.order_id in self._answered:
             return None
-        shelf = self._shelves[order.item]
-        lot = shelf.first() if deposit_id is None else self._pool(trader, order.item, deposit_id).get(deposit_id)
-        if lot is None:
+        if deposit_id is None:
+            taken = self._shelves[order.item].lowest(order.units)
+        else:
+            lot = self._pool(trader, order.item, deposit_id).get(deposit_id)
+            taken = (with_count(lot, order.units),) if lot is not None and lot.count >= order.units else ()
+        if not taken:
             reason: Literal["unavailable", "oversold"] = "unavailable" if deposit_id is None else "oversold"
-            return Denial(self.position, order.order_id, order.buyer, order.item, reason, order.clock, trader)
+            return Denial(
+                self.position, order.order_id, order.buyer, order.item, reason, order.clock, trader, order.units
+            )
+        first, *others = (Part(lot.deposit_id, lot.seller, lot.price_cents, lot.count) for lot in taken)
         return Sale(
-            self.position, order.order_id, order.buyer, order.item, lot.deposit_id, lot.seller, lot.price_cents,
-            order.clock, trader, deposit_id is not None,
+            self.position, order.order_id, order.buyer, order.item, first.deposit_id, first.seller, first.price_cents,
+            order.clock, trader, deposit_id is not None, first.units, tuple(others),
         )  # fmt: skip
 
     def decide_grant(self, item: Item, count: int, trader: str) -> Grant | None:
@@ -118,14 +129,17 @@ class Stock:
         return order_id in self._answered
 
     def answer(self, order_id: str) -> Shipped | Denied:
-        """The final answer to an order that was decided, with the lot as it is now."""
+        """The final answer to an order that was decided, with the lots as they are now."""
         entry = self._answers.get(order_id) or self._entry_of(order_id)
         if isinstance(entry, Denial):
             return Denied(entry.reason)
-        lot = self._shelves[entry.item].get(entry.deposit_id)
-        left = lot.count if lot is not None else 0
-        sold_from = Lot(entry.deposit_id, entry.seller, entry.item, entry.price_cents, 0, left)
-        return Shipped(lot or sold_from, self._left[entry.seller, entry.item])
+        first, *others = (self._now(entry.item, part) for part in entry.parts)
+        return Shipped(first.lot, first.left, first.units, tuple(others))
+
+    def _now(self, item: Item, part: Part) -> requests.Part:
+        lot = self._shelves[item].get(part.deposit_id)
+        sold_out = Lot(part.deposit_id, part.seller, item, part.price_cents, 0, 0)
+        return requests.Part(lot or sold_out, self._left[part.seller, item], part.units)
 
     def apply(self, entry: AnyEntry) -> None:
         """Folds in the next entry. Raises `ValueError` if it sells what is not there."""
@@ -139,10 +153,11 @@ class Stock:
             case Sale():
                 shelf = self._shelves[entry.item]
                 pool = self._pool(entry.trader, entry.item, entry.deposit_id) if entry.cached else shelf
-                self._take(pool, entry.deposit_id, 1)
+                for part in entry.parts:
+                    self._take(pool, part.deposit_id, part.units)
+                    self._left[part.seller, entry.item] -= part.units
                 if pool is not shelf:
                     self._tidy()
-                self._left[entry.seller, entry.item] -= 1
                 self._remember(entry)
             case Denial():
                 self._remember(entry)
@@ -170,7 +185,7 @@ class Stock:
             self._answers.popitem(last=False)
 
     def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
-        """The shelf for a promised unit: the trader's granted units of the lot or else, with a weak cache, the free units."""
+        """The shelf for a promise: the trader's granted units of the lot or else, with a weak cache, the free units."""
         seat = self._tenures.get(trader)
         held = self._granted.get(seat, {}).get(item) if seat is not None else None
         return held if held is not None and held.get(deposit_id) is not None else self._shelves[item]
