@@ -19,6 +19,7 @@ from bazaar.protocol.goods import WAREHOUSE, Item
 from bazaar.protocol.plan import Plan, load
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
+from bazaar.runtime.address import place
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.key import read_key
@@ -127,7 +128,9 @@ def main() -> int:
         store = MirroredLedger(ledger, file, warehouse.ledger.stock.products())
         directory = Directory(plan.settings.host, port, key)
         clock = clock_of(run_folder)
-        host = Host(warehouse, store, history, clock, plan.settings.host, directory, key, plan.names, Terms.of(plan))
+        host = Host(
+            warehouse, store, history, clock, place(plan.settings.host), directory, key, plan.names, Terms.of(plan)
+        )
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:

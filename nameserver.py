@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
+from bazaar.runtime.address import place_of_name_server
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import NameServer
 from bazaar.runtime.process import Status
@@ -23,7 +24,7 @@ def main() -> int:
     host, port, key_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     refused = itertools.count(1)
     try:
-        server = NameServer(host, port, read_key(key_file), lambda: _say(server, next(refused)))
+        server = NameServer(place_of_name_server(host), port, read_key(key_file), lambda: _say(server, next(refused)))
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

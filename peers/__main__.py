@@ -9,19 +9,22 @@ from bazaar.core.routing.router import Terms
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.plan import load
+from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
+from bazaar.runtime.address import place
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.journal import Journal, journal_file, read_journal
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.transport import Unreachable
 from peers.faces import PeerFace
 from peers.peer import Peer
 
 
 def main() -> int:
-    """Runs until the launcher says stop, or is gone."""
+    """Runs until the launcher says stop, or is gone. Returns 2 if it cannot listen, 1 if nobody can find it."""
     name, run_folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     plan = load(run_folder / "bazaar.json")
     key = read_key(run_folder / "key")
@@ -36,8 +39,16 @@ def main() -> int:
     directory = Directory(plan.settings.host, port, key)
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
-    host = Host(peer, journal, history, clock, plan.settings.host, directory, key, known, Terms.of(plan), journal_of)
-    host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
+    try:
+        here = place(plan.settings.host)
+        host = Host(peer, journal, history, clock, here, directory, key, known, Terms.of(plan), journal_of)
+        host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Unreachable as error:
+        print(f"{name} cannot enter its name: {error}", file=sys.stderr)
+        return 1
     host.run()
     return 0
 

@@ -18,9 +18,12 @@ from bazaar.protocol.messages import AnyMessage
 from bazaar.protocol.plan import Plan, save
 from bazaar.protocol.settings import Settings, with_pace
 from bazaar.protocol.wire import Delivery, Letter
+from bazaar.runtime.address import Place
 from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line, recorded
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from peers.role import Role
+
+HERE = Place("localhost", "localhost")
 
 
 def a_turn(at: float = 0.0) -> Turn:

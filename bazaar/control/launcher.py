@@ -36,6 +36,7 @@ from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
+from bazaar.runtime.address import environment_of
 from bazaar.runtime.key import make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
@@ -138,7 +139,8 @@ class Bazaar:
         self._judging.prepare()
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
-        environment = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
+        mongo = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
+        environment = environment_of(self.settings) | mongo
         if self._logbook is not None:
             self._logbook.started(name)
         lock = () if self._lock is None else (self._lock,)

@@ -41,9 +41,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One run. The defaults are the command line's (requirement H) at the pace `demo`."""
 
     host: str = "localhost"
-    """The name or address of this machine, on which the name server runs."""
+    """The name or address of this machine, under which all processes find the name server."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """The name server's port; 0 lets the operating system choose."""
+    listen: Annotated[str | None, Option("--listen", "ADDRESS", "the name server's")] = None
+    """The address of this machine on which its processes listen; 0.0.0.0 or :: for all."""
+    announce: Annotated[str | None, Option("--announce", "ADDRESS", "where it listens")] = None
+    """The address under which others reach the processes of this machine, such as the outer one of a NAT."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8
     """How many peers there are."""
     traders: Annotated[int, Meta(ge=1, le=MOST_PEERS - 2), Option("traders")] = 3
@@ -150,7 +154,10 @@ def with_pace(pace: Pace = "demo", **values: Any) -> Settings:
 def check(settings: Settings) -> None:
     """Raises `UsageError` where values make no sense, alone or together."""
     s = settings
-    _check_host(s.host)
+    check_host(s.host, "")
+    for option, address in (("--listen", s.listen), ("--announce", s.announce)):
+        if address is not None:
+            check_host(address, option)
     _check_roles(s)
     _check_units(s.units)
     for declaration in declarations(Settings).values():
@@ -165,17 +172,26 @@ def check(settings: Settings) -> None:
         )
 
 
-def _check_host(host: str) -> None:
-    """Refuses a host that is neither an address nor a possible name, so that no look-up of it is tried."""
+def check_host(host: str, option: str) -> None:
+    """Refuses a host that is neither an address nor a possible name, so that no look-up of it is tried. Raises `UsageError`.
+
+    `option`: which one gave it; empty: it is the name server's.
+    """
     try:
         if ":" in host:
             ipaddress.IPv6Address(host)
         elif not re.fullmatch(r"[\w.-]+", host.encode("idna").decode()):
             raise ValueError(host)
     except ValueError:
-        raise UsageError(
-            f"{reprlib.repr(host)} is no host; give the name or address of this machine, such as localhost or ::1"
-        ) from None
+        if option:
+            complaint = (
+                f"{option}: {reprlib.repr(host)} is no address; give it without port and brackets, as 10.0.0.2 or ::1"
+            )
+        else:
+            complaint = (
+                f"{reprlib.repr(host)} is no host; give the name or address of this machine, such as localhost or ::1"
+            )
+        raise UsageError(complaint) from None
 
 
 def _check_units(units: str) -> None:

@@ -28,6 +28,7 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.wire import encode
+from bazaar.runtime.address import Place
 from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
@@ -65,7 +66,7 @@ class Host:
         store: Store,
         history: History,
         clock: RunClock,
-        host: str,
+        place: Place,
         directory: Directory,
         key: bytes,
         known: Collection[str],
@@ -89,7 +90,7 @@ class Host:
         self.visits = Visits(actor.name, self._do)
         """Has the loop do what the clients at the door ask for."""
         self._door: Door | None = None
-        self._host = host
+        self._place = place
         self._stopping = False
         self._finishes = 0  # how many `finish` came: one more whenever another process is lost
         self._gone: frozenset[str] = frozenset()  # deliveries that these have not taken do not delay the end
@@ -100,12 +101,12 @@ class Host:
         turn = Turn(time.monotonic(), actor.clock)
         self._endpoint.born(turn)
         self._perform(turn)
-        self._mailbox = Mailbox(host, actor.name, key, self._count_refused)
+        self._mailbox = Mailbox(place, actor.name, key, self._count_refused)
         directory.register(actor.name, self._mailbox.uri)
 
     def open_door(self, face: object) -> None:
         """Lets Pyro4's own clients call `face`, which reaches the actor only through `visits`."""
-        self._door = open_door(self._host, self._actor.name, face, self._key, self._count_refused)
+        self._door = open_door(self._place, self._actor.name, face, self._key, self._count_refused)
         self._directory.announce(self._actor.name, self._door.uri)
 
     def run(self) -> None:

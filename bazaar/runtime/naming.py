@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +13,9 @@ from Pyro4 import errors as pyro_errors
 
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.acceptor import Acceptor, install
+from bazaar.runtime.address import Place, joined
 from bazaar.runtime.door import ticketed
-from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect
+from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect, listening_at
 
 MAILBOX = ".mailbox"  # appended to a process's name: the name of its mailbox
 
@@ -23,25 +23,19 @@ MAILBOX = ".mailbox"  # appended to a process's name: the name of its mailbox
 class NameServer:
     """The name server of one run (requirement A3)."""
 
-    def __init__(self, host: str, port: int, key: bytes, refused: Callable[[], None]) -> None:
-        """Raises `UsageError` if the host is not ours or the port is taken. `refused` counts strangers."""
+    def __init__(self, place: Place, port: int, key: bytes, refused: Callable[[], None]) -> None:
+        """Raises `UsageError` if the address is not ours or the port is taken. `refused` counts strangers."""
+        self._daemon = listening_at(place, port)
         try:
-            self._daemon = Pyro4.Daemon(host, port)
-        except socket.gaierror:
-            raise UsageError(f"there is no host {host}; give the name or address of this machine") from None
-        except OSError as error:
-            if port:
-                raise UsageError(
-                    f"the name server cannot have port {port} on {host} ({error.strerror or error}); "
-                    "give another port, or none to have a free one chosen"
-                ) from None
-            raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
-        try:
-            _connect_to_oneself(host)
+            _connect_to_oneself(place)
         except OSError as error:
             self._daemon.close()
+            leads_here = (
+                "" if place.listen == place.announce else f", or listen where it leads to, not on {place.listen}"
+            )
             raise UsageError(
-                f"nobody can connect to {host}, not even from here ({error.strerror or error}); see `bash run.sh doctor`"
+                f"nobody can connect to {place.announce}, not even from here ({error.strerror or error}); "
+                f"see `bash run.sh doctor`{leads_here}"
             ) from None
         self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
         self._acceptor = install(Acceptor, self._daemon, key, refused, guests=True)
@@ -59,10 +53,10 @@ class NameServer:
         self._acceptor.wakeup()
 
 
-def _connect_to_oneself(host: str) -> None:
+def _connect_to_oneself(place: Place) -> None:
     """Checks that clients can connect: one may listen although /etc/hosts is wrong or the loopback down. Raises `OSError`."""
-    with contextlib.closing(Pyro4.socketutil.createSocket(bind=(host, 0))) as server:
-        there = host, server.getsockname()[1]
+    with contextlib.closing(Pyro4.socketutil.createSocket(bind=(place.listen, 0))) as server:
+        there = place.announce, server.getsockname()[1]
         Pyro4.socketutil.createSocket(connect=there, timeout=CALL_TIMEOUT_S).close()
 
 
@@ -108,7 +102,7 @@ class Directory:
     """Looks names up, and enters the process's own, in any thread. It has one connection, which is made when it is needed."""
 
     def __init__(self, host: str, port: int, key: bytes) -> None:
-        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._where = joined(host, port)
         self._proxy = Caller(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
         self._key = key
         self._one_at_a_time = threading.Lock()

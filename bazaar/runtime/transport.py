@@ -13,6 +13,7 @@ Pyro4's calls, except that the signature also covers their number. Both ends ski
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac
 import logging
 import secrets
@@ -39,6 +40,7 @@ from bazaar.runtime.acceptor import (
     connection_key,
     install,
 )
+from bazaar.runtime.address import Place, joined
 from bazaar.runtime.door import Door
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; it takes milliseconds, unless the other process is stopped
@@ -88,9 +90,9 @@ class _DeliveryServer(Acceptor):
 class Mailbox:
     """Holders of the key leave deliveries for one process here. One thread, which waits here, makes all calls but `wake`."""
 
-    def __init__(self, host: str, name: str, key: bytes, refused: Callable[[], None]) -> None:
-        """`refused` counts strangers, in any thread."""
-        self._daemon = _daemon(host)
+    def __init__(self, place: Place, name: str, key: bytes, refused: Callable[[], None]) -> None:
+        """`refused` counts strangers, in any thread. Raises `UsageError` if one cannot listen there."""
+        self._daemon = listening_at(place)
         self._server = install(_DeliveryServer, self._daemon, key, refused, guests=False)
         self._arrived: list[bytes] = []
         self.uri = str(self._daemon.register(_Owner(), name))
@@ -132,16 +134,29 @@ class Mailbox:
             self._ear.recv(4096)
 
 
-def open_door(host: str, name: str, face: object, key: bytes, refused: Callable[[], None]) -> Door:
+def open_door(place: Place, name: str, face: object, key: bytes, refused: Callable[[], None]) -> Door:
     """Opens a door at which Pyro4's own clients call `face`; `refused` counts strangers, in any thread."""
-    return Door(_daemon(host), name, face, key, refused)
+    return Door(listening_at(place), name, face, key, refused)
 
 
-def _daemon(host: str) -> Pyro4.Daemon:
+def listening_at(place: Place, port: int = 0) -> Pyro4.Daemon:
+    """A daemon that listens there; its URIs name what is announced. Raises `UsageError`."""
+    host = place.listen
+    hint = " (a port stands behind brackets: [::1]:9090)" if ":" in host else ""
     try:
-        return Pyro4.Daemon(host=host, port=0)
+        daemon = Pyro4.Daemon(host, port)
+    except socket.gaierror:
+        raise UsageError(f"there is no host {host}; give the name or address of this machine{hint}") from None
     except OSError as error:
-        raise UsageError(f"cannot listen on host {host}: {error.strerror or error}; is it this machine?") from None
+        why = error.strerror or str(error)
+        if port and error.errno != errno.EADDRNOTAVAIL:
+            raise UsageError(
+                f"the name server cannot have port {port} on {host} ({why}); give another port, or none to have a free one "
+                "chosen"
+            ) from None
+        raise UsageError(f"cannot listen on host {host}: {why}; is it this machine?{hint}") from None
+    daemon.natLocationStr = joined(place.announce, daemon.sock.getsockname()[1])  # Pyro4's own way fails with IPv6
+    return daemon
 
 
 class _Owner:

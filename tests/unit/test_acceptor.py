@@ -16,6 +16,7 @@ from Pyro4.message import FLAGS_META_ON_CONNECT, MSG_CONNECT, Message
 from bazaar.runtime.acceptor import MOST_GREETING, MOST_GUESTS, MOST_STRANGERS, Connection
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.transport import Mailbox, Sender
+from tests.builders import HERE
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
 
@@ -31,7 +32,7 @@ def refused() -> list[float]:
 
 @pytest.fixture
 def server(refused: list[float]) -> Iterator[NameServer]:
-    with serving(NameServer("localhost", 0, KEY, lambda: refused.append(time.monotonic()))) as server:
+    with serving(NameServer(HERE, 0, KEY, lambda: refused.append(time.monotonic()))) as server:
         yield server
 
 
@@ -220,7 +221,7 @@ def test_a_name_that_a_stranger_enters_again_stays_as_it_is(server: NameServer, 
 def test_a_delivery_that_a_stranger_makes_again_is_not_taken() -> None:
     taken: list[bytes] = []
     refused: list[int] = []
-    mailbox = Mailbox("localhost", "seller1", KEY, lambda: refused.append(1))
+    mailbox = Mailbox(HERE, "seller1", KEY, lambda: refused.append(1))
     uri = Pyro4.URI(mailbox.uri)
     threads = threading.Event()
 

@@ -128,11 +128,11 @@ def test_set_reaches_every_setting(tmp_path: Path) -> None:
     ring = tmp_path / "ring.txt"
     ring.write_text("".join(f"{peer} {(peer + 1) % 9} {(peer - 1) % 9}\n" for peer in range(9)))
     every = with_pace(
-        "fast", host="::1", port=9090, peers=9, traders=2, cache="escrow", election="simultaneous", duration_s=2.5,
-        requests=40, window=3, buyers=5, sellers=4, units="2-4", seed=-7, restock_count=4, restock_every_s=3.5, pull_every=0,
-        push=False, lease_s=0.5, election_delay_s=0.1, reelection_delay_s=0.2, registration_delay_s=0.3,
-        opening_delay_s=0.4, think_s=0.6, election_timeout_s=0.7, heartbeat_s=0.8, suspect_after_s=1.9,
-        answer_timeout_s=2.0, routing="neighbours", graph=str(ring),
+        "fast", host="::1", port=9090, listen="::", announce="there", peers=9, traders=2, cache="escrow",
+        election="simultaneous", duration_s=2.5, requests=40, window=3, buyers=5, sellers=4, units="2-4", seed=-7,
+        restock_count=4, restock_every_s=3.5, pull_every=0, push=False, lease_s=0.5, election_delay_s=0.1,
+        reelection_delay_s=0.2, registration_delay_s=0.3, opening_delay_s=0.4, think_s=0.6, election_timeout_s=0.7,
+        heartbeat_s=0.8, suspect_after_s=1.9, answer_timeout_s=2.0, routing="neighbours", graph=str(ring),
     )  # fmt: skip
     values = msgspec.structs.asdict(every)
     default = msgspec.structs.asdict(Settings())
@@ -184,6 +184,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["--seed", "x"], "--seed: invalid int value"),
     (["8", "3"], "the host comes first: bash run.sh localhost 8"),
     (["[::1"], "is no HOST or HOST:PORT"),
+    (["--listen", "127.0.0.1:9090"], "--listen: '127.0.0.1:9090' is no address; give it without port and brackets"),
+    (["--listen", "[::1]"], "--listen: '[::1]' is no address"),
+    (["--announce", "a..b"], "--announce: 'a..b' is no address"),
+    (["--set", "announce="], "--set announce=: give NAME=VALUE"),
     (["::1]:80"], "is no host"),
     (["[localhost]:80"], "is no HOST or HOST:PORT"),
     (["[::1]:port"], "is no HOST or HOST:PORT"),

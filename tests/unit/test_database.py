@@ -26,7 +26,7 @@ from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.runclock import start_clock
 from bazaar.runtime.transport import Mailbox, Sender, Unreachable
 from database import MirroredLedger
-from tests.builders import a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
+from tests.builders import HERE, a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
@@ -155,7 +155,7 @@ class Running:
         self._number = 0
         self._listens = True
         self._directory = Directory("localhost", server.port, key)
-        self._mailbox = Mailbox("localhost", "buyer7", key, lambda: None)
+        self._mailbox = Mailbox(HERE, "buyer7", key, lambda: None)
         self._ears = threading.Thread(target=self._listen, daemon=True)
         self._ears.start()
         self._directory.register("buyer7", self._mailbox.uri)
@@ -210,7 +210,7 @@ def warehouse(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run
     inside, outside = os.pipe()
     monkeypatch.setattr(database, "MongoLedger", lambda uri, name, known: MemoryLedger(shelf))
     with (
-        serving(NameServer("localhost", 0, key, lambda: None)) as server,
+        serving(NameServer(HERE, 0, key, lambda: None)) as server,
         os.fdopen(inside) as stdin,
         os.fdopen(outside, "w", buffering=1) as launcher,
     ):

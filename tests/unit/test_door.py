@@ -12,6 +12,7 @@ import pytest
 from bazaar.runtime.door import Door, exposed
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.transport import open_door
+from tests.builders import HERE
 from tests.unit.conftest import serving
 from tests.unit.test_acceptor import overheard, repeat
 from tests.waiting import wait_until
@@ -54,7 +55,7 @@ def refused() -> list[None]:
 
 @pytest.fixture
 def door(counter: Counter, refused: list[None]) -> Iterator[Door]:
-    door = open_door("localhost", "buyer7", counter, KEY, lambda: refused.append(None))
+    door = open_door(HERE, "buyer7", counter, KEY, lambda: refused.append(None))
     yield door
     counter.goes_on.set()
     door.close()
@@ -62,7 +63,7 @@ def door(counter: Counter, refused: list[None]) -> Iterator[Door]:
 
 @pytest.fixture
 def server(door: Door) -> Iterator[NameServer]:
-    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+    with serving(NameServer(HERE, 0, KEY, lambda: None)) as server:
         Directory("localhost", server.port, KEY).announce("buyer7", door.uri)
         yield server
 
@@ -128,7 +129,7 @@ def test_without_a_ticket_or_with_one_of_another_life_nobody_comes_in(
     server: NameServer, door: Door, counter: Counter
 ) -> None:
     uri = looked_up(server)
-    other_life = open_door("localhost", "buyer7", counter, KEY, lambda: None)
+    other_life = open_door(HERE, "buyer7", counter, KEY, lambda: None)
     port = Pyro4.URI(other_life.uri).port
     for wrong in (door.uri, f"{uri.asString()[:-20]}0@{uri.location}", f"PYRO:{uri.object}@localhost:{port}"):
         with at(wrong) as proxy, pytest.raises(Pyro4.errors.CommunicationError):

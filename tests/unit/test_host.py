@@ -32,7 +32,7 @@ from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Status
 from bazaar.runtime.runclock import RunClock
 from bazaar.runtime.transport import Mailbox, Sender
-from tests.builders import a_delivery, an_order
+from tests.builders import HERE, a_delivery, an_order
 from tests.unit.conftest import serving
 from tests.unit.test_endpoint import Puppet
 from tests.waiting import wait_until
@@ -90,7 +90,7 @@ class Partner:
         self._answers = answers
         self._directory = directory
         self._listens = True
-        self._mailbox = Mailbox("localhost", name, KEY, lambda: None)
+        self._mailbox = Mailbox(HERE, name, KEY, lambda: None)
         directory.register(name, self._mailbox.uri)
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
@@ -131,7 +131,7 @@ class Stage:
         self.actor = Notebook()
         self.happened = self.actor.happened
         self.host = Host(
-            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN,
+            self.actor, Notes(self.happened), History(folder, ME), RunClock(0.0, 0.0), HERE, directory, KEY, KNOWN,
             journal_of=self._journal_of,
         )  # fmt: skip
         self._launcher = launcher
@@ -161,7 +161,7 @@ class Stage:
 
 @pytest.fixture
 def directory() -> Iterator[Directory]:
-    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+    with serving(NameServer(HERE, 0, KEY, lambda: None)) as server:
         yield Directory("localhost", server.port, KEY)
 
 
@@ -264,7 +264,7 @@ def test_a_life_is_in_its_history_before_anybody_can_find_it(tmp_path: Path) -> 
     directory: Any = Looking()
     for _ in range(2):
         history = History(tmp_path, ME)
-        host = Host(Notebook(), Notes([]), history, RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN)
+        host = Host(Notebook(), Notes([]), history, RunClock(0.0, 0.0), HERE, directory, KEY, KNOWN)
         host._mailbox.close()
         history.close()
     assert found == [[Born(1)], [Born(1), Born(2)]]
@@ -347,7 +347,7 @@ def main() -> int:
     journal = Journal(folder)
     journal._file = os.open("queue-4.jsonl", os.O_WRONLY | os.O_CREAT)
     directory = Directory("localhost", port, KEY)
-    host = Host(Acting(), journal, History(folder, ME), RunClock(0.0, 0.0), "localhost", directory, KEY, KNOWN)
+    host = Host(Acting(), journal, History(folder, ME), RunClock(0.0, 0.0), HERE, directory, KEY, KNOWN)
     host.run()
     return 0
 

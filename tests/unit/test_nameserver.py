@@ -16,9 +16,11 @@ import pytest
 
 import nameserver
 from bazaar.protocol.settings import UsageError
+from bazaar.runtime.address import Place
 from bazaar.runtime.key import make_key, read_key
 from bazaar.runtime.naming import Directory, NameServer
 from bazaar.runtime.transport import Unreachable
+from tests.builders import HERE
 from tests.unit.conftest import serving
 
 KEY = b"the key of this run"
@@ -32,7 +34,7 @@ def strangers() -> threading.Semaphore:
 
 @pytest.fixture
 def server(strangers: threading.Semaphore) -> Iterator[NameServer]:
-    with serving(NameServer("localhost", 0, KEY, strangers.release)) as server:
+    with serving(NameServer(HERE, 0, KEY, strangers.release)) as server:
         yield server
 
 
@@ -79,7 +81,7 @@ def test_somebody_who_says_nothing_or_rubbish_holds_nobody_up(server: NameServer
 
 
 def test_without_a_name_server_everything_is_unreachable() -> None:
-    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+    with serving(NameServer(HERE, 0, KEY, lambda: None)) as server:
         a_directory(server).register("buyer0", "PYRO:buyer0@localhost:4711")
     with pytest.raises(Unreachable, match=f"localhost:{server.port}"):
         a_directory(server).lookup("buyer0")
@@ -95,25 +97,25 @@ def test_several_threads_may_ask_at_once(server: NameServer) -> None:
 
 
 def test_another_name_server_in_the_place_of_the_first_is_found_at_the_second_try() -> None:
-    with serving(NameServer("localhost", 0, KEY, lambda: None)) as server:
+    with serving(NameServer(HERE, 0, KEY, lambda: None)) as server:
         directory = a_directory(server)
         directory.register("buyer0", "PYRO:buyer0@localhost:4711")
     with pytest.raises(Unreachable):
         directory.lookup("buyer0")
-    with serving(NameServer("localhost", server.port, KEY, lambda: None)):
+    with serving(NameServer(HERE, server.port, KEY, lambda: None)):
         directory.register("buyer0", "PYRO:buyer0@localhost:4799")
         assert directory.lookup("buyer0") == "PYRO:buyer0@localhost:4799"
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(server: NameServer) -> None:
     with pytest.raises(UsageError, match=f"cannot have port {server.port} on localhost") as caught:
-        NameServer("localhost", server.port, KEY, lambda: None)
+        NameServer(HERE, server.port, KEY, lambda: None)
     assert "\n" not in str(caught.value)
 
 
 def test_a_host_that_is_not_this_machine_is_told_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"cannot listen on host 192\.0\.2\.7") as caught:
-        NameServer("192.0.2.7", 0, KEY, lambda: None)
+        NameServer(Place("192.0.2.7", "192.0.2.7"), 0, KEY, lambda: None)
     assert "\n" not in str(caught.value)
 
 

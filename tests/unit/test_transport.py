@@ -16,6 +16,7 @@ from Pyro4.util import MarshalSerializer
 
 from bazaar.runtime.acceptor import MOST_BYTES
 from bazaar.runtime.transport import Mailbox, Sender, Unreachable
+from tests.builders import HERE
 from tests.waiting import wait_until
 
 KEY = b"the key of this run"
@@ -27,7 +28,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.refused = threading.Semaphore(0)
-        self.mailbox = Mailbox("localhost", "seller1", KEY, self.refused.release)
+        self.mailbox = Mailbox(HERE, "seller1", KEY, self.refused.release)
         self.taken: list[bytes] = []
         self._ends = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -166,7 +167,7 @@ def test_what_is_no_delivery_is_not_taken(method: str, data: object, receiver: R
 
 
 def test_waiting_ends_after_its_time(receiver: Receiver) -> None:
-    alone = Mailbox("localhost", "seller2", KEY, receiver.refused.release)
+    alone = Mailbox(HERE, "seller2", KEY, receiver.refused.release)
     assert alone.wait(0.01) == []
     alone.close()
 
@@ -178,7 +179,7 @@ def test_who_has_another_key_is_refused_and_counted(receiver: Receiver) -> None:
 
 
 def test_whoever_connects_before_it_looks_up_finds_room() -> None:
-    mailbox = Mailbox("localhost", "seller1", KEY, lambda: None)
+    mailbox = Mailbox(HERE, "seller1", KEY, lambda: None)
     host, port = mailbox.uri.rsplit("@", 1)[1].split(":")
     with contextlib.ExitStack() as stack:
         stack.callback(mailbox.close)
