@@ -38,9 +38,9 @@ def launch(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) ->
 
 
 @contextmanager
-def launched(cwd: Path, mongo_uri: str | None, *arguments: object) -> Iterator[Command]:
+def launched(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) -> Iterator[Command]:
     """As `launch`; kills it at the end of the block, so that a test that fails does not wait for a run without an end."""
-    with launch(cwd, mongo_uri, *arguments) as command:
+    with launch(cwd, mongo_uri, *arguments, **more) as command:
         try:
             yield command
         finally:

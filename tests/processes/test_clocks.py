@@ -18,7 +18,7 @@ from bazaar.control.planning import draw_plan
 from bazaar.protocol import events
 from bazaar.runtime.history import HistoryFile
 from tests.needs import need
-from tests.processes.command import ended, launch
+from tests.processes.command import ended, launched
 from tests.processes.market import STAMP, quick
 from tests.waiting import wait_until
 
@@ -88,7 +88,7 @@ def run_while(
     """
     out = tmp_path / "run"
     arguments = ("localhost", 6, 2, "--pace", "fast", "--seed", 5, "--restock-count", 500, "--out", out, *options)
-    with launch(tmp_path, mongo_uri, *arguments, **clock.environment) as command:
+    with launched(tmp_path, mongo_uri, *arguments, **clock.environment) as command:
         wait_until(lambda: moment(out), 60.0)
         clock.set_by(seconds)
         wait_until(lambda: enough(out), BEHIND_S / 2)

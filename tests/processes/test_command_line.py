@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from bazaar import __version__
-from tests.processes.command import Command, ended, environment, launch, processes_of, run
+from tests.processes.command import Command, ended, environment, launch, launched, processes_of, run
 from tests.processes.market import ROOT, ledger_of, sentences_of
 from tests.waiting import wait_until
 
@@ -127,7 +127,7 @@ def test_two_runs_side_by_side_do_not_meet(tmp_path: Path, mongo_uri: str) -> No
 
 def test_without_a_uri_it_starts_a_mongodb_and_ends_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with launch(
+    with launched(
         tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--requests", 500, "--cache", "none", "--out", out
     ) as command:
         wait_until(lambda: any("--dbpath" in line for line in processes_of(out).values()), 60)

@@ -15,7 +15,7 @@ import pytest
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.process import Process
-from tests.processes.command import Command, ended, launch, listening, processes_of, sockets_of
+from tests.processes.command import Command, ended, launched, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
@@ -46,7 +46,9 @@ TRADING: Reached = lambda out: _said(out, "purchased")  # noqa: E731 # a phase l
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Command]:
     """A run at the pace `lab`, whose phases last for seconds, with a MongoDB of its own."""
-    with launch(tmp_path, None, "localhost", 4, 2, "--pace", "lab", "--seed", 5, "--out", tmp_path / "run") as command:
+    with launched(
+        tmp_path, None, "localhost", 4, 2, "--pace", "lab", "--seed", 5, "--out", tmp_path / "run"
+    ) as command:
         yield command
         command.kill()
 
@@ -81,7 +83,7 @@ def test_stopped_before_trading(phase: str, number: signal.Signals, command: Com
 def test_stopped_while_trading(pace: str, number: signal.Signals, tmp_path: Path, mongo_uri: str) -> None:
     """It is brought to its end and judged: the summary is there, and the audit held."""
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", pace, "--seed", 5, "--out", out) as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", pace, "--seed", 5, "--out", out) as command:
         wait_until(lambda: TRADING(out), PATIENCE_S)
         listeners = _inodes_of_listeners(out)
         assert listeners
@@ -99,7 +101,7 @@ def test_stopped_while_trading(pace: str, number: signal.Signals, tmp_path: Path
 def test_a_launcher_that_is_killed_while_trading(tmp_path: Path) -> None:
     """Not even kill -9 leaves anybody behind: not the peers, and not the MongoDB that this run had started."""
     out = tmp_path / "run"
-    with launch(tmp_path, None, "localhost", 5, 2, "--pace", "fast", "--out", out) as command:
+    with launched(tmp_path, None, "localhost", 5, 2, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: TRADING(out), PATIENCE_S)
         listeners = _inodes_of_listeners(out)
         assert len(listeners) >= 8  # five peers, the warehouse, the name server, MongoDB
@@ -112,7 +114,7 @@ def test_a_launcher_that_is_killed_while_trading(tmp_path: Path) -> None:
 def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> None:
     """It cannot see that its input has ended."""
     out = tmp_path / "run"
-    with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
+    with launched(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: TRADING(out) and (out / "network.png").exists(), PATIENCE_S)  # all are up
         listeners = _inodes_of_listeners(out)
         ours = ("-m peers", "nameserver.py", "database.py", "bazaar.views.pictures")
@@ -127,7 +129,7 @@ def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_p
 def test_ctrl_c_twice_still_leaves_nothing(tmp_path: Path, mongo_uri: str) -> None:
     """An impatient person."""
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", "fast", "--out", out) as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: TRADING(out), PATIENCE_S)
         listeners = _inodes_of_listeners(out)
         command.send_signal(signal.SIGINT)
@@ -139,7 +141,7 @@ def test_ctrl_c_twice_still_leaves_nothing(tmp_path: Path, mongo_uri: str) -> No
 def test_who_was_stopped_by_hand_goes_on_and_ends_with_the_run(tmp_path: Path) -> None:
     """A process that is stopped (SIGSTOP) cannot hear that the run is over."""
     out = tmp_path / "run"
-    with launch(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
+    with launched(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
         wait_until(lambda: _said(out, "shipped"), PATIENCE_S)  # else, if it is the trader, nothing may be in the ledger
         for what in ("-m peers", "mongod "):
             pid = next(pid for pid, line in processes_of(out).items() if what in line)

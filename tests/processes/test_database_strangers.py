@@ -20,7 +20,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.contract.replica_set import find_mongod
-from tests.processes.command import Command, ended, launch
+from tests.processes.command import Command, ended, launch, launched
 from tests.processes.test_setup_db import (
     SETUP_DB,
     clean_environment,
@@ -196,7 +196,7 @@ def command_lines() -> set[str]:
 def test_a_runs_password_is_in_no_command_line_no_output_and_no_file_that_stays(tmp_path: Path) -> None:
     out = tmp_path / "run"
     seen: set[str] = set()
-    with launch(
+    with launched(
         tmp_path, None, "localhost", 4, 1, "--pace=fast", "--requests=200", "--seed=3", f"--out={out}"
     ) as command:
         database = out / "mongodb"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.command import Command, launch, processes_of
+from tests.processes.command import Command, launched, processes_of
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
@@ -65,7 +65,7 @@ def end(command: Command, out: Path, phase: Reached, name: str, number: signal.S
 @contextlib.contextmanager
 def a_run(tmp_path: Path, *more: object) -> Iterator[Command]:
     arguments = ("localhost", 5, 2, "--pace", "fast", "--seed", 5, "--duration", 3, "--out", tmp_path / "run")
-    with launch(tmp_path, None, *arguments, *more) as command:
+    with launched(tmp_path, None, *arguments, *more) as command:
         try:
             yield command
         finally:

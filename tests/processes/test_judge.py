@@ -13,7 +13,7 @@ import pytest
 
 from bazaar.analysis.seal import SEAL_FILE
 from bazaar.runtime.ledger_file import KeptLedger
-from tests.processes.command import ended, launch, processes_of, run
+from tests.processes.command import ended, launched, processes_of, run
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_written_to_still_has_its_verdict(moved: Path, t
 def test_a_run_whose_launcher_was_killed_is_kept_and_judged(tmp_path: Path) -> None:
     """Also when its MongoDB, which ended with it, is gone with all its data."""
     out = tmp_path / "run"
-    with launch(tmp_path, None, "localhost", 5, 2, "--pace", "fast", "--seed", 4, "--out", out) as command:
+    with launched(tmp_path, None, "localhost", 5, 2, "--pace", "fast", "--seed", 4, "--out", out) as command:
         wait_until(lambda: len(list(KeptLedger(out))) > 100, 60)
         status, _, complained = judge(tmp_path, out)
         assert status == 2
@@ -205,7 +205,7 @@ def test_a_price_that_was_changed_is_a_violation_with_its_story(moved: Path, tmp
 
 
 def test_the_judge_may_be_stopped(moved: Path, tmp_path: Path) -> None:
-    with launch(tmp_path, NOWHERE, "judge", moved) as command:
+    with launched(tmp_path, NOWHERE, "judge", moved) as command:
         wait_until(lambda: [line for line in processes_of(moved).values() if "bazaar.analysis.judgement" in line], 20)
         os.kill(command.pid, signal.SIGINT)
         status, _, complained = ended(command)

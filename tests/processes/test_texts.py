@@ -10,7 +10,7 @@ import pytest
 
 from bazaar.protocol.plan import load
 from bazaar.views.texts import UNFINISHED, narrate
-from tests.processes.command import ended, launch, processes_of, run
+from tests.processes.command import ended, launched, processes_of, run
 from tests.processes.market import in_order, sentences_of
 from tests.waiting import wait_until
 
@@ -25,7 +25,7 @@ def texts_of(out: Path) -> dict[str, str]:
 
 def test_they_grow_while_the_run_goes_on_and_stay_when_the_launcher_is_killed(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    with launch(tmp_path, mongo_uri, *LAB, "--out", out) as command:
+    with launched(tmp_path, mongo_uri, *LAB, "--out", out) as command:
         wait_until(lambda: (out / "output.txt").exists() and "purchased" in (out / "output.txt").read_text(), 60)
         before = texts_of(out)
         wait_until(lambda: len((out / "trader0.txt").read_text()) > len(before["trader0.txt"]) + 1000, 60)
