@@ -34,6 +34,8 @@ class Outlet(Protocol):
     other: str
     repeated: int
     """How often the connection has failed since the other side was last heard."""
+    held_until: float
+    """Nothing can be sent before."""
 
     @property
     def closed(self) -> bool:
@@ -166,7 +168,6 @@ class Endpoint:
 
     def hold(self, outlet: Outlet, until: float) -> None:
         """Nothing can be sent into this outlet before `until`."""
-        assert isinstance(outlet, Channel | Link)
         outlet.held_until = until
         if isinstance(outlet, Channel):
             self._touched[outlet] = None

@@ -74,7 +74,10 @@ class Had(NamedTuple):
         return cls(len(course.changes), len(course.edges), len(course.happenings))
 
 
-def state(course: Course, had: Had = Had()) -> dict[str, Any]:  # noqa: B008 # it is immutable
+NOTHING_YET = Had()
+
+
+def state(course: Course, had: Had = NOTHING_YET) -> dict[str, Any]:
     """The data that the page draws, without what it has already."""
     each_s, columns = course.pieces.drawn()
     return {

@@ -19,7 +19,7 @@ from bazaar.protocol.plan import Plan
 from bazaar.runtime.history import histories_of
 from bazaar.views.feed import LOOK_EVERY_S, Feed
 from bazaar.views.page import page
-from bazaar.views.report import REPORT_FILE, Had, content, explainer, outcome, scene, state
+from bazaar.views.report import NOTHING_YET, REPORT_FILE, Had, content, explainer, outcome, scene, state
 from bazaar.views.stories import stories
 
 MOST_VIEWERS, MOST_OF_AN_ADDRESS = 20, 5
@@ -37,7 +37,7 @@ class _Viewer:
         self.address = address
         self.dismissed = False
         self.version = 0
-        self.had = Had()
+        self.had = NOTHING_YET
         """What it has been sent."""
 
 
