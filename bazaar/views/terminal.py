@@ -260,8 +260,10 @@ class Terminal:
             self._console.print(f"unknown: {unknown}")
         for note in report.notes:
             self._console.print(f"note: {note}")
+        if report.counter_examples:
+            self._console.print("a weak cache may answer as no single stock could; these orders were answered so:")
         for example in report.counter_examples:
-            self._console.print(f"not one stock: {example}")
+            self._console.print(f"  {example}")
         for check, stories in report.violations.items():
             self._console.print(f"violated: {check}")
             for story in stories:

@@ -30,8 +30,9 @@ def page(title: str, *paragraphs: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """As Markdown has it."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))
+    """As Markdown has it. A bar within a cell would end the cell, also within backticks."""
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *escaped))
 
 
 def sentences_of(record: type) -> str:

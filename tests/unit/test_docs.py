@@ -54,6 +54,20 @@ def wrong_diagrams(text: str) -> list[str]:
     return [block for block in blocks if not block.startswith(DIAGRAMS) or len(block.splitlines()) < 2]
 
 
+def uneven_rows(text: str) -> list[str]:
+    """The rows of tables with more or fewer cells than the row above: a bar within a cell ends it, also within backticks."""
+    lines = text.splitlines()
+    cells = [len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0 for line in lines]
+    return [
+        line for line, above, here in zip(lines[1:], cells, cells[1:], strict=False) if above and here not in (0, above)
+    ]
+
+
+@each_page
+def test_each_row_of_a_table_has_its_cells(page: Path) -> None:
+    assert uneven_rows(page.read_text(encoding="utf-8")) == []
+
+
 @each_page
 def test_each_link_and_path_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -69,6 +83,10 @@ def test_each_diagram_is_one(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").split()) < MOST_WORDS
+
+
+def test_a_bar_that_ends_a_cell_is_found() -> None:
+    assert uneven_rows("| a | b |\n| --- | --- |\n| `x\\|y` | 1 |\n| `x|y` | 1 |\n") == ["| `x|y` | 1 |"]
 
 
 def test_what_is_not_there_is_found() -> None:
