@@ -63,7 +63,10 @@ def test_a_failing_seed_can_be_replayed_by_its_command() -> None:
     assert f"{report.exercised['messages_checked']} messages checked\n" in replayed.stdout
     for entry in evidence.entries:
         if isinstance(entry, Sale):
-            assert f": {entry.buyer} purchased {entry.item} from {entry.seller}\n" in replayed.stdout
+            units = sum(part.units for part in entry.parts)
+            goods = entry.item if units == 1 else f"{entry.item} x{units}"
+            sellers = dict.fromkeys(part.seller for part in entry.parts)
+            assert f": {entry.buyer} purchased {goods} from {' and '.join(sellers)}\n" in replayed.stdout
 
 
 def test_weak_oversells_and_none_never_does() -> None:
@@ -89,12 +92,14 @@ def test_what_the_seeds_exercise() -> None:
         refused = {f"denied as {entry.reason}" for entry in evidence.entries if isinstance(entry, Denial)}
         cached = {"sold from a cache" for entry in evidence.entries if isinstance(entry, Sale) and entry.cached}
         seeds_with.update(happened | refused | cached)
+        settings = evidence.plan.settings
+        nobody_has_as_many = settings.units == "2" and settings.restock_count == 1  # until the second deposit
+        assert "purchased" in happened or nobody_has_as_many, f"seed {seed}"
     for what in (
         "denied as oversold", "denied as unavailable", "revoked", "found_unavailable", "pulled", "pushed", "heard_push",
         "sold from a cache", "out_of_stock", "seller_loop", "reelection", "heard_ok",
     ):  # fmt: skip
         assert seeds_with[what], f"no seed has {what}"
-    assert seeds_with["purchased"] == 100
 
 
 def test_what_impatient_seeds_exercise() -> None:

@@ -27,10 +27,14 @@ STEPS = {0: "before the journal", 1: "before the history", 2: "before the answer
 
 
 def a_world(seed: int, **fixed: Any) -> World:
-    """Two traders and five others, of whom one side by side with the highest trader can be cut off from the rest."""
+    """Two traders and five others, of whom one side by side with the highest trader can be cut off from the rest.
+
+    Orders are for one unit: one that needs several lots is a question to the warehouse, whatever was granted.
+    """
     settings = {
         "cache": "escrow", "peers": 7, "traders": 2, "buyers": 5, "window": 2, "think_s": 0.05, "requests": 300,
         "restock_count": 20, "restock_every_s": 1.0, "lease_s": LEASE_S, "answer_timeout_s": 60.0, "election": "rounds",
+        "units": "1",
     }  # fmt: skip
     return draw_world(seed, **{**settings, **fixed})
 

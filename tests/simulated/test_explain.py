@@ -41,16 +41,16 @@ class Received(NamedTuple):
 
 
 class Truth:
-    """What the simulator saw. `gone`: by lot, the orders that a unit was promised or sold to, in the order of that."""
+    """What the simulator saw. `gone`: by lot, the orders that units were promised or sold to, in the order of that."""
 
     def __init__(self) -> None:
         self.gone: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.received: list[Received] = []
 
-    def left(self, deposit: DepositEntry, sold: set[str], order_id: str) -> int:
-        """How many units of the lot there were when one was promised to this order, by those who had them in the end."""
+    def left(self, deposit: DepositEntry, sold: dict[str, int], order_id: str) -> int:
+        """How many units of the lot there were when it was promised to this order, by those who had them in the end."""
         gone = list(self.gone[deposit.deposit_id])
-        return deposit.count - len(sold.intersection(gone[: gone.index(order_id)]))
+        return deposit.count - sum(sold.get(order, 0) for order in gone[: gone.index(order_id)])
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
         if isinstance(record, Promised):
             seen.gone[record.lot.deposit_id].setdefault(record.order.order_id)
         if isinstance(record, Sale):
-            seen.gone[record.deposit_id].setdefault(record.order_id)
+            for part in record.parts:
+                seen.gone[part.deposit_id].setdefault(record.order_id)
         keep(self, record)
 
     def received(self: Peer, turn: Turn, source: str, letter: Letter) -> None:
@@ -88,14 +89,16 @@ def contradiction(truth: Truth, evidence: Evidence, denial: Denial, why: Oversel
     """What the simulator saw that cannot be, if that is why; empty if it all fits."""
     deposit = next(e for e in evidence.entries if isinstance(e, DepositEntry) and e.deposit_id == why.deposit_id)
     sold = {
-        entry.order_id
+        entry.order_id: part.units
         for entry in list(evidence.entries)[: denial.position]
-        if isinstance(entry, Sale) and entry.deposit_id == why.deposit_id
+        if isinstance(entry, Sale)
+        for part in entry.parts
+        if part.deposit_id == why.deposit_id
     }
     left = truth.left(deposit, sold, denial.order_id)
-    if why.cause in WAS_THERE and left <= 0:
+    if why.cause in WAS_THERE and left < denial.units:
         return f"{left} were left when it was promised"
-    if why.cause in WAS_GONE and left > 0 and why.knower in (None, promise):
+    if why.cause in WAS_GONE and left >= denial.units and why.knower in (None, promise):
         return f"{left} were left when it was promised"
     if why.cause == "push on its way":
         push, knower = why.lines[1], why.knower
@@ -164,7 +167,7 @@ def test_traders_that_do_not_push_are_blamed_for_that() -> None:
 
 
 def test_the_story_of_an_order_has_its_own_events_in_the_order_of_time() -> None:
-    evidence = run("brisk", 1, cache="weak")[1]
+    evidence = run("brisk", 1, cache="weak", units="1")[1]
     told = Run(evidence.plan, evidence.entries, evidence.histories)
     order = pick(told, "oversold")
     assert order is not None

@@ -29,9 +29,10 @@ def test_the_table_counts_what_the_summary_counts(seed: int) -> None:
     assert outcomes["oversold"] == requests.oversold
     assert outcomes["unanswered"] == requests.unanswered
     assert sum(row["undersold"] == "true" for row in rows) == requests.undersold
-    assert sum(row["decision"] == "sold" for row in rows) == summary.goods_shipped
+    assert sum(int(row["units"]) for row in rows if row["decision"] == "sold") == summary.goods_shipped
     prices = sum(int(row["price_cents"]) for row in rows if row["price_cents"])
-    assert prices == sum(entry.price_cents for entry in evidence.entries if isinstance(entry, Sale))
+    sales = [entry for entry in evidence.entries if isinstance(entry, Sale)]
+    assert prices == sum(part.price_cents * part.units for sale in sales for part in sale.parts)
     assert sum(row["decision"] in ("unavailable", "oversold") for row in rows) == sum(
         isinstance(entry, Denial) for entry in evidence.entries
     )
