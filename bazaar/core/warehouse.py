@@ -65,6 +65,7 @@ class Warehouse:
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
+        self._read_again: dict[Seat, str] = {}  # queues to be read once more at the end, each with who took it over
         self._began_at = NEVER  # letters may come before `begin`; until then no lease counts as over
         self._waiting: dict[Item, dict[str, int]] = {item: {} for item in ITEMS}
         """The traders that were told `Scarce` and have not asked again, each with how many units must be free before it can
@@ -73,7 +74,7 @@ class Warehouse:
     @property
     def idle(self) -> bool:
         """Whether no queue waits for somebody to take it over."""
-        return not self.ledger.seats.orphans
+        return not (self.ledger.seats.orphans or self._read_again)
 
     @property
     def deadline(self) -> float:
@@ -89,7 +90,13 @@ class Warehouse:
         self._pass_on(turn, None)
 
     def finish(self, turn: Turn) -> None:
-        """Nothing: the warehouse only answers."""
+        """Has the queues that were taken over read once more.
+
+        A trader that is cut off promises from its cache until it hears that it was deposed. Then it tells its buyers to ask
+        again. But if it is killed before that, its last promises are in its journal alone.
+        """
+        self._read_again = dict(self.ledger.seats.adopted)
+        self._pass_on(turn, None)
 
     def tied(self, neighbours: tuple[str, ...]) -> None:
         """Nothing: the warehouse takes no part in elections."""
@@ -145,13 +152,20 @@ class Warehouse:
         An heir is told only when the deposed trader can no longer be selling what it was granted. Only then may the heir read
         its journal.
         """
-        for seat, trader in self.ledger.seats.orphans.items():
+        for seat, trader in self._to_hand_on().items():
             if trader is None or heir not in (None, trader):
                 continue
             if self._over_at(seat) <= turn.now:
                 turn.send(trader, TakeOver(seat))
             else:
                 self._held_up.add(seat)
+
+    def _to_hand_on(self) -> dict[Seat, str | None]:
+        """The queues to take over, or to read once more, each with the trader that has to (None: nobody yet)."""
+        traders = self.ledger.seats.bench.traders
+        somebody = next(iter(traders), None)
+        again = {seat: heir if heir in traders else somebody for seat, heir in self._read_again.items()}
+        return {**again, **self.ledger.seats.orphans}
 
     def _over_at(self, seat: Seat) -> float:
         """When a tenure's lease has run out. A lease from a former life of the warehouse counts from this one's beginning."""
@@ -185,6 +199,7 @@ class Warehouse:
                     turn.note(events.Stocked(lot.item, lot.count, lot.seller))
                 return Stocked(lot.deposit_id)
             case Adopt(seat):
+                self._read_again.pop(seat, None)
                 adoption = self.ledger.seats.decide_adoption(seat, trader)
                 if adoption is not None:
                     self._append(turn, adoption)

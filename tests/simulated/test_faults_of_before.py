@@ -89,6 +89,11 @@ def a_lease_is_over_before_the_warehouse_has_begun(patch: Patch) -> None:
     patch.setattr(Warehouse, "__init__", at_zero)
 
 
+@former("behind its back", **{**LEASED, "cache": "weak"})
+def nobody_reads_what_a_trader_promised_that_was_deposed_unawares(patch: Patch) -> None:
+    patch.setattr(Warehouse, "finish", lambda self, turn: None)
+
+
 @former("pause", window=20, requests=200)
 def a_channel_drops_what_is_too_much(patch: Patch) -> None:
     put = Channel.put

@@ -224,7 +224,8 @@ def _owing(draft: Draft) -> None:
 def _behind_its_back(draft: Draft) -> None:
     """A trader and some buyers are cut off for longer than a lease.
 
-    When the trader is suspected the warehouse is dead, or has just been restarted.
+    When the trader is suspected the warehouse is dead, or has just been restarted. The trader may die before anybody tells it
+    that it was deposed, with a promise of which only its journal knows. It may come back.
     """
     world, settings, rng = draft.world, draft.world.plan.settings, draft.rng
     name, at = draft.trader(), draft.moment()
@@ -233,6 +234,17 @@ def _behind_its_back(draft: Draft) -> None:
     world.at(at, partial(world.part, frozenset({name, *customers[::2]}), for_s))
     world.at(at + settings.suspect_after_s * rng.uniform(0.4, 0.9), partial(world.kill, WAREHOUSE))
     world.at(at + settings.suspect_after_s * rng.uniform(0.9, 1.6), partial(world.restart, WAREHOUSE))
+    if rng.random() < 0.5:
+        dies_at = at + settings.suspect_after_s + rng.uniform(0.5, 1.0) * (for_s - settings.suspect_after_s)
+
+        def die() -> None:
+            world.hits["cut off and owing"] += name in world.actors
+            world.kill(name)
+
+        # Later it would be told, and nothing would be left to find.
+        world.at(dies_at, lambda: world.once(lambda: world.disk.owes(name) or world.now >= at + for_s, die))
+        if rng.random() < 0.5:
+            world.at(at + for_s + draft.while_s(), partial(world.restart, name))
     draft.lasts(at + for_s)
 
 

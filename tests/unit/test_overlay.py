@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Mapping
 
@@ -66,6 +67,25 @@ def die(plan: Mapping[str, tuple[str, ...]], dead: set[str], viewer: str) -> tup
         for report in reports:
             state.merge(report)
     raise AssertionError(f"the graph still hopes for {dead}")
+
+
+@pytest.mark.parametrize("misses", [True, False])
+def test_who_knows_other_reports_has_another_digest(misses: bool) -> None:
+    """Also if two reports differ in the same way: neighbours with equal digests tell each other nothing."""
+    pairs = [
+        ("seller0", "seller0"),
+        ("buyer1", "seller0"),
+        ("buyer2", "buyer1"),
+        ("buyer1", "buyer2"),
+        ("buyer2", "seller0"),
+    ]
+    digests = set()
+    for counts in itertools.product((1, 2, 3, 4), repeat=len(pairs)):
+        state = LinkState()
+        for (by, of), count in zip(pairs, counts, strict=True):
+            state.merge(Report(by, 1, of, 1, count, int(misses)))
+        digests.add(state.digest)
+    assert len(digests) == 4 ** len(pairs)
 
 
 def reach(graph: Overlay, start: str) -> set[str]:

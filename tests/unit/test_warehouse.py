@@ -245,6 +245,32 @@ def test_an_adoption_is_kept_once_and_confirmed_as_often_as_it_is_asked() -> Non
     )
 
 
+def test_at_the_end_a_queue_that_was_taken_over_is_read_once_more() -> None:
+    """Its trader may have promised something since, and have died before it heard that it was deposed."""
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    ask(warehouse, "seller6", Ask(0, (Adopt(FIRST),)))
+    turn = Turn(1.0, warehouse.clock)
+    warehouse.finish(turn)
+    assert sent(turn) == [("seller6", TakeOver(FIRST))]
+    assert not warehouse.idle
+    turn = ask(warehouse, "seller6", Ask(1, (Adopt(FIRST),)))
+    assert turn.kept == []
+    assert warehouse.idle
+
+
+def test_if_nobody_trades_at_the_end_the_next_trader_reads_it() -> None:
+    warehouse = two_traders()
+    ask(warehouse, "seller6", Depose(FIRST))
+    ask(warehouse, "seller6", Ask(0, (Adopt(FIRST),)))
+    ask(warehouse, "buyer5", Depose(Seat("seller6", 1)))
+    warehouse.finish(Turn(1.0, warehouse.clock))
+    assert not warehouse.idle
+    ask(warehouse, "buyer5", Claim(warehouse.ledger.seats.bench.round, 0))
+    turn = ask(warehouse, "buyer5", WhoTrades())
+    assert ("buyer5", TakeOver(FIRST)) in sent(turn)
+
+
 def test_the_orders_of_a_dead_trader_that_it_had_settled_are_not_sold_again_to_its_heir() -> None:
     warehouse = two_traders()
     ask(warehouse, "buyer7", Ask(1, (Ship(an_order(), None),)))

@@ -16,6 +16,8 @@ class Seats:
         self.bench = Bench(vacant=seats)
         self.orphans: dict[Seat, str | None] = {}
         """Ended tenures whose queue nobody has taken over yet, each with the trader that has to do so (None: nobody yet)."""
+        self.adopted: dict[Seat, str] = {}
+        """Ended tenures whose queue was taken over, each with the trader that did so."""
         self._names = names
         self._seats = seats
         self._one_round = one_round
@@ -59,6 +61,7 @@ class Seats:
                 self.orphans[Seat(entry.peer, entry.since)] = heir
             case AdoptEntry():
                 del self.orphans[Seat(entry.peer, entry.since)]
+                self.adopted[Seat(entry.peer, entry.since)] = entry.trader
         self.position += 1
 
     def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:

@@ -11,7 +11,7 @@ and does not contradict is doubted. (SWIM refutes suspicions so: Das, Gupta, Mot
 
 from __future__ import annotations
 
-import zlib
+from hashlib import blake2b
 
 import msgspec
 
@@ -28,7 +28,7 @@ class LinkState:
         self._reports: dict[tuple[str, str], Report] = {}
         self._lives: dict[str, int] = {}
         self.digest = 0
-        """Equal for equal sets of reports, and with a chance of 1 in 2^32 for different ones."""
+        """Equal for equal sets of reports, and with a chance of 1 in 2^48 for different ones."""
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -53,9 +53,9 @@ class LinkState:
         if known is not None:
             if _age(report) <= _age(known):
                 return False
-            self.digest ^= zlib.crc32(_encode(known))
+            self.digest ^= _hash(known)
         self._reports[pair] = report
-        self.digest ^= zlib.crc32(_encode(report))
+        self.digest ^= _hash(report)
         self.alive(report.by, report.life)
         self.alive(report.of, report.of_life)
         return True
@@ -108,6 +108,11 @@ class LinkState:
 
     def _counts(self, report: Report) -> bool:
         return report.life == self.life_of(report.by) and report.of_life == self.life_of(report.of)
+
+
+def _hash(report: Report) -> int:
+    """A checksum such as CRC-32 would not do: it is linear, so alike changes of two reports cancel each other out."""
+    return int.from_bytes(blake2b(_encode(report), digest_size=6).digest(), "big")
 
 
 def _age(report: Report) -> tuple[int, int, int]:
