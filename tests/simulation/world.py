@@ -29,6 +29,7 @@ class World(Driver):
         self.ended = False
         """Whether the run came to its end by itself."""
         self._finishing = False
+        self._to_tell = 0  # how many deaths the others have yet to be told of at the end, as the launcher does
         self._watches: list[tuple[Callable[[], bool], Callable[[], None]]] = []
         super().__init__(seed, settings, network, machine)
 
@@ -46,8 +47,7 @@ class World(Driver):
         else:
             self._until(lambda: self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer")))
         self._finishing = True
-        for name in list(self.actors):
-            self._finish(name)
+        self._finish_all()
         self.ended = self._until(self._is_over)
         self._tell(Ended())
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
@@ -55,6 +55,20 @@ class World(Driver):
             ledger.apply(entry)
         stock = {product: left for product, (left, _) in ledger.stock.products().items()}
         return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
+
+    def _die(self, name: str) -> None:
+        super()._die(name)
+        if self._finishing:
+            self._to_tell += 1
+            self._at(TICK_S, self._tell_of_a_death)
+
+    def _tell_of_a_death(self) -> None:
+        self._to_tell -= 1
+        self._finish_all()
+
+    def _finish_all(self) -> None:
+        for name in list(self.actors):
+            self._finish(name)
 
     def _finish(self, name: str) -> None:
         if name in self.actors:
@@ -81,7 +95,9 @@ class World(Driver):
 
     def _is_over(self) -> bool:
         gone = self.killed - self.actors.keys()
-        return all(actor.idle and not self.endpoints[name].owes(gone) for name, actor in self.actors.items())
+        return not self._to_tell and all(
+            actor.idle and not self.endpoints[name].owes(gone) for name, actor in self.actors.items()
+        )
 
     # ---------------------------------------------------------------------------------------------- faults
     def kill(self, name: str) -> None:
