@@ -56,14 +56,17 @@ class MirroredLedger:
         self._file.write(entries)
         with self._lock:
             for entry in entries:
-                if isinstance(entry, (DepositEntry, Sale)):
-                    product = entry.seller, entry.item
-                    left, price_cents = self._stock.get(product, (0, 0))
-                    if isinstance(entry, DepositEntry):
-                        self._stock[product] = left + entry.count, entry.price_cents
-                    else:
-                        self._stock[product] = left - 1, price_cents
-                    self._changed.add(product)
+                match entry:
+                    case DepositEntry():
+                        self._count(entry.seller, entry.item, entry.count, entry.price_cents)
+                    case Sale():
+                        for part in entry.parts:
+                            self._count(part.seller, entry.item, -part.units)
+
+    def _count(self, seller: str, item: Item, more: int, price_cents: int | None = None) -> None:
+        left, before_cents = self._stock.get((seller, item), (0, 0))
+        self._stock[seller, item] = left + more, before_cents if price_cents is None else price_cents
+        self._changed.add((seller, item))
 
     def close(self) -> None:
         """Mirrors the last state, and closes everything.

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import database
+from bazaar.core.ledger import Ledger
 from bazaar.core.warehouse import Warehouse
-from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, Grant, Return
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, Denial, Grant, Return, Sale
 from bazaar.protocol.goods import WAREHOUSE, Bench
 from bazaar.protocol.messages import AnyMessage, BenchIs, Claim, WhoTrades
 from bazaar.protocol.plan import save
@@ -28,6 +29,7 @@ from bazaar.runtime.transport import Mailbox, Sender, Unreachable
 from database import MirroredLedger
 from tests.builders import HERE, a_bench, a_delivery, a_deposit_entry, a_lot, a_plan, a_sale, an_order
 from tests.contract.memory_ledger import MemoryLedger, Shelf
+from tests.simulation import run
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
 
@@ -63,6 +65,20 @@ def test_what_is_written_is_in_the_ledger_and_soon_in_the_mirror_though_nothing_
         [a_sale(2, an_order("buyer0-1"), a_lot()), Denial(3, "buyer0-2", "buyer0", "boar", "unavailable", 9, "x")]
     )
     wait_until(lambda: ledger.mirrored() == {("seller1", "salt"): 1})
+
+
+def test_the_mirror_shows_what_the_ledger_leaves_also_of_orders_for_several_units(
+    store: MirroredLedger, ledger: MemoryLedger
+) -> None:
+    evidence = run("brisk", 1, units="1-5", restock_count=3)[1]
+    sales = [entry for entry in evidence.entries if isinstance(entry, Sale)]
+    assert max(len(sale.parts) for sale in sales) > 1
+    store.write(list(evidence.entries))
+    store.close()
+    left = Ledger(evidence.plan.names, evidence.plan.settings.traders)
+    for entry in evidence.entries:
+        left.apply(entry)
+    assert ledger.mirrored() == {product: count for product, (count, _) in left.stock.products().items()}
 
 
 def test_what_is_not_durable_is_not_on_file(store: MirroredLedger, ledger: MemoryLedger, tmp_path: Path) -> None:
