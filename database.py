@@ -27,6 +27,7 @@ from bazaar.runtime.ledger_file import Behind, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, MongoLedger, Replaced
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.tls import papers_in
 from peers.faces import WarehouseFace
 
 MIRROR_EVERY_S = 1.0
@@ -129,11 +130,11 @@ def main() -> int:
         file = LedgerFile(run_folder)
         warehouse = rebuilt(plan, ledger, file)
         store = MirroredLedger(ledger, file, warehouse.ledger.stock.products())
-        directory = Directory(plan.settings.host, port, key)
-        clock = clock_of(run_folder)
-        host = Host(
-            warehouse, store, history, clock, place(plan.settings.host), directory, key, plan.names, Terms.of(plan)
-        )
+        papers = papers_in(run_folder, WAREHOUSE) if plan.settings.tls else None
+        directory = Directory(plan.settings.host, port, key, papers)
+        here, clock = place(plan.settings.host), clock_of(run_folder)
+        terms = Terms.of(plan)
+        host = Host(warehouse, store, history, clock, here, directory, key, plan.names, terms, papers=papers)
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:

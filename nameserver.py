@@ -1,4 +1,4 @@
-"""The name server of a run, as a process of its own: `python nameserver.py HOST PORT KEY_FILE`.
+"""The name server of a run, as a process of its own: `python nameserver.py HOST PORT KEY_FILE [tls]`.
 
 At each change it prints a JSON line: the port that it serves on, and how many strangers it has refused. It serves until its
 standard input ends.
@@ -11,12 +11,14 @@ import sys
 import threading
 from pathlib import Path
 
+from bazaar.protocol.goods import NAME_SERVER
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place_of_name_server
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import NameServer
 from bazaar.runtime.process import Status
+from bazaar.runtime.tls import papers_in
 
 
 def main() -> int:
@@ -24,7 +26,9 @@ def main() -> int:
     host, port, key_file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     refused = itertools.count(1)
     try:
-        server = NameServer(place_of_name_server(host), port, read_key(key_file), lambda: _say(server, next(refused)))
+        papers = papers_in(key_file.parent, NAME_SERVER) if "tls" in sys.argv[4:] else None
+        here, key = place_of_name_server(host), read_key(key_file)
+        server = NameServer(here, port, key, lambda: _say(server, next(refused)), papers)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

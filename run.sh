@@ -13,5 +13,7 @@ if [[ ${1:-} == doctor ]]; then
     examine_machine
     exit
 fi
-prepare_environment requirements.txt
+requirements=requirements.txt
+for word in "$@"; do [[ $word != --tls ]] || requirements=requirements-tls.txt; done
+prepare_environment $requirements
 exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # in the caller's folder: a path in --out is relative to it

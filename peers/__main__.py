@@ -18,6 +18,7 @@ from bazaar.runtime.journal import Journal, journal_file, read_journal
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.tls import papers_in
 from bazaar.runtime.transport import Unreachable
 from peers.faces import PeerFace
 from peers.peer import Peer
@@ -36,12 +37,13 @@ def main() -> int:
     def journal_of(seat: Seat) -> Recovered:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
-    directory = Directory(plan.settings.host, port, key)
     known = (WAREHOUSE, *plan.names)
     clock = clock_of(run_folder)
     try:
         here = place(plan.settings.host)
-        host = Host(peer, journal, history, clock, here, directory, key, known, Terms.of(plan), journal_of)
+        papers = papers_in(run_folder, name) if plan.settings.tls else None
+        directory = Directory(plan.settings.host, port, key, papers)
+        host = Host(peer, journal, history, clock, here, directory, key, known, Terms.of(plan), journal_of, papers)
         host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
     except UsageError as error:
         print(error, file=sys.stderr)

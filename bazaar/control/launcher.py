@@ -22,6 +22,7 @@ from bazaar.analysis.audit import Report
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.summary import Summary
 from bazaar.control import patience
+from bazaar.control.authority import write_papers
 from bazaar.control.crew import Crew
 from bazaar.control.injector import Injector
 from bazaar.control.interrupts import deferred
@@ -33,15 +34,14 @@ from bazaar.control.progress import Progress
 from bazaar.protocol import events
 from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
-from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
-from bazaar.runtime.address import environment_of
-from bazaar.runtime.key import make_key
+from bazaar.runtime.address import addresses_of, environment_of
+from bazaar.runtime.key import PAPERS, VISITOR, make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
 
-NAME_SERVER = "nameserver"
 POLL_S = 0.1
 
 
@@ -111,6 +111,9 @@ class Bazaar:
         plans.save(self.plan, self.out / "bazaar.json")
         self._lock = run_folder.lock(self.out)
         make_key(self.out / "key")
+        if self.settings.tls:
+            everybody = (NAME_SERVER, WAREHOUSE, *self.plan.names, VISITOR)
+            write_papers(self.out / PAPERS, everybody, addresses_of(self.settings))
         (self.out / LEDGER_FILE).touch()  # an empty file is a ledger: the warehouse may never start
         self._logbook = Logbook(self.out, self._disk_full)
         owns_mongod = self._mongo_uri is None
@@ -118,7 +121,8 @@ class Bazaar:
             self._logbook.started(MONGOD)
             self.mongod.start()  # in parallel with the name server
         host, port = self.settings.host, str(self.settings.port)
-        self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, str(self.out / "key")])
+        secrets = [str(self.out / "key"), *(["tls"] if self.settings.tls else [])]
+        self._start(NAME_SERVER, [str(ROOT / "nameserver.py"), host, port, *secrets])
         self._await_ready([NAME_SERVER])
         self._port = str(self.processes[NAME_SERVER].said.port)
         if owns_mongod:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from bazaar.control.spelling import did_you_mean
 from bazaar.core.cache import POLICIES
-from bazaar.protocol.declaration import Declaration, Kind, declarations, docstrings
+from bazaar.protocol.declaration import Declaration, Kind, Option, declarations, docstrings
 from bazaar.protocol.settings import PACES, Settings, UsageError
 
 DECLARED = declarations(Settings)
@@ -126,21 +126,29 @@ def _wrapped(text: str, indent: str = "") -> str:
 def add_options(parser: Parser) -> None:
     """Gives the parser the positional arguments and options of all settings that have one, and `--set`."""
     meanings = docstrings(Settings)
-    for name, declaration in DECLARED.items():
+    for declaration in DECLARED.values():
         if declaration.option is None:
             continue
-        shape: dict[str, Any] = {"dest": name} if declaration.option.name.startswith("-") else {"nargs": "?"}
         parser.add_argument(
             declaration.option.name,
-            **shape,
-            type=partial(_read_option, declaration),
-            metavar=declaration.option.metavar or "|".join(choices_of(declaration)) or None,
+            **_shape(declaration, declaration.option),
             help=_meaning(declaration, meanings).replace("%", "%%"),
         )
     add_set(parser, "any setting, also those below; repeatable")
     others = [name for name, declaration in DECLARED.items() if declaration.option is None]
     lines = [f"  {name}: {_meaning(DECLARED[name], meanings)}" for name in others]
     parser.epilog = "\n".join(["settings for --set:", *(_wrapped(line, " " * 6) for line in lines)])
+
+
+def _shape(declaration: Declaration, option: Option) -> dict[str, Any]:
+    """What argparse is told of this option. One that is true or false stands alone, and makes it true."""
+    if declaration.kind is bool:
+        return {"dest": declaration.name, "action": "store_const", "const": True}
+    return {
+        **({"dest": declaration.name} if option.name.startswith("-") else {"nargs": "?"}),
+        "type": partial(_read_option, declaration),
+        "metavar": option.metavar or "|".join(choices_of(declaration)) or None,
+    }
 
 
 def add_set(parser: Parser, meaning: str = "") -> None:

@@ -138,13 +138,16 @@ class Endpoint:
         """Whether a letter that matters is not acknowledged by a process, except those that are `gone`."""
         return any(channel.owes for name, channel in self._channels.items() if name not in gone)
 
-    def take(self, turn: Turn, data: bytes) -> int:
+    def take(self, turn: Turn, data: bytes, by: str | None = None) -> int:
         """Gives the actor the new letters that are in this data. Returns how many of them were refused, because no honest
-        process sends them; 1 for data that was refused as a whole."""
+        process sends them; 1 for data that was refused as a whole. `by`: whose data it must be; None: anybody's.
+
+        What is relayed names its source, and is believed: a relay knows nothing of certificates.
+        """
         if self._router is None:
-            return self._receive(turn, data)
+            return self._receive(turn, data, by)
         try:
-            self._router.take(turn, data)
+            self._router.take(turn, data, by)
         except (MalformedMessage, ValueError):
             return 1
         return self._receive_arrived(self._router, turn)
@@ -152,9 +155,11 @@ class Endpoint:
     def _receive_arrived(self, router: Router, turn: Turn) -> int:
         return sum(self._receive(turn, delivery) for delivery in router.arrived_now())
 
-    def _receive(self, turn: Turn, data: bytes) -> int:
+    def _receive(self, turn: Turn, data: bytes, by: str | None = None) -> int:
         try:
             delivery = decode(data)
+            if by not in (None, delivery.source):
+                raise ValueError(f"{by} speaks in the name of {delivery.source}")
             letters = self._channel(delivery.source).accept(delivery, turn.now)
         except (MalformedMessage, ValueError):
             return 1

@@ -35,6 +35,7 @@ Total = Annotated[int, Meta(ge=1, le=DEAREST * MOST_ORDERED)]
 MANY = Meta(max_length=100_000)
 
 WAREHOUSE = "warehouse"
+NAME_SERVER = "nameserver"
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (requirement C5)
 
 

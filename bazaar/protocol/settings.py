@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The address of this machine on which its processes listen; 0.0.0.0 or :: for all."""
     announce: Annotated[str | None, Option("--announce", "ADDRESS", "where it listens")] = None
     """The address under which others reach the processes of this machine, such as the outer one of a NAT."""
+    tls: Annotated[bool, Option("--tls")] = False
+    """Whether the processes speak TLS, each with a certificate of its name; needs `requirements-tls.txt`."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8
     """How many peers there are."""
     traders: Annotated[int, Meta(ge=1, le=MOST_PEERS - 2), Option("traders")] = 3

@@ -60,6 +60,8 @@ class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyr
         """Whether this is one of Pyro4's own clients, which sign with the run's key."""
         self.taken = 0
         """How many deliveries were taken from this connection; the signature of a delivery covers its number."""
+        self.name: str | None = None
+        """Whose certificate the other side has shown; None without TLS, and before its handshake."""
         self.data = bytearray()
 
     def take_in(self) -> None:
@@ -82,6 +84,10 @@ class Connection(Pyro4.socketutil.SocketConnection):  # type: ignore[misc] # Pyr
             raise ValueError("not Pyro4's protocol, or too much of it")
         return (kind, flags, size) if len(self.data) >= size else None
 
+    def beside(self) -> Connection:
+        """The same connection, for another thread."""
+        return Connection(self.sock)
+
     def recv(self, size: int) -> bytes:
         """Called by Pyro4, which reads a message in three parts; all of them have arrived."""
         if size > len(self.data):
@@ -99,6 +105,7 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
     strangers: dict[Connection, float]  # with the deadline of each; the oldest first
     most_bytes = MOST_BYTES
     guests: dict[Connection, None] | None  # the oldest first; None: no guest may come in
+    connection: Callable[[socket.socket], Connection]
 
     def look(self, timeout_s: float | None) -> int:
         """Waits at most this long for input, handles the input, and returns how many sockets had some.
@@ -123,12 +130,12 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
     def _meet(self) -> None:
         try:
             accepted, _ = self.sock.accept()
+            accepted.settimeout(SEND_TIMEOUT_S)
+            stranger = self.connection(accepted)
         except OSError:
             return
-        accepted.settimeout(SEND_TIMEOUT_S)
         if len(self.strangers) >= MOST_STRANGERS:
             self._part(next(iter(self.strangers)))
-        stranger = Connection(accepted)
         self.strangers[stranger] = time.monotonic() + HANDSHAKE_S
         self.selector.register(stranger, selectors.EVENT_READ, self)
 
@@ -208,14 +215,22 @@ class Acceptor(SocketServer_Multiplex):  # type: ignore[misc] # Pyro4 has no typ
 
 
 def install(
-    acceptor: type[Acceptor], daemon: Pyro4.Daemon, key: bytes, refused: Callable[[], None], guests: bool
+    acceptor: type[Acceptor],
+    daemon: Pyro4.Daemon,
+    key: bytes,
+    refused: Callable[[], None],
+    guests: bool,
+    connection: Callable[[socket.socket], Connection] = Connection,
 ) -> Acceptor:
-    """Puts an acceptor before the daemon. `refused` counts strangers; `guests`: whether Pyro4's own clients may come in."""
+    """Puts an acceptor before the daemon. `refused` counts strangers; `guests`: whether Pyro4's own clients may come in.
+
+    `connection` makes one of an accepted socket: `Papers.accept` (`tls.py`), or without TLS `Connection`.
+    """
     server = daemon.transportServer
     server.__class__ = acceptor  # Pyro4 offers no way to choose the class of its server
     # Nor to choose its backlog. When that is full, a connection's first packet is lost, and is sent again after a second.
     server.sock.listen(socket.SOMAXCONN)
-    server.key, server.refused = key, refused
+    server.key, server.refused, server.connection = key, refused, connection
     server.strangers, server.guests = {}, {} if guests else None
     assert isinstance(server, Acceptor)
     return server

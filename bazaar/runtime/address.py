@@ -30,6 +30,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {LISTEN: settings.listen or "", ANNOUNCE: settings.announce or ""}
 
 
+def addresses_of(settings: Settings) -> list[str]:
+    """The addresses under which the launcher's processes are reached."""
+    here = place(settings.host, environment_of(settings))
+    return [settings.host, here.announce, "localhost", "127.0.0.1", "::1"]
+
+
 def place_of_name_server(host: str, environment: Mapping[str, str] = os.environ) -> Place:
     """It listens on its own address, unless it was told otherwise. All look for it at `host`. Raises `UsageError`."""
     listen = environment.get(LISTEN) or host

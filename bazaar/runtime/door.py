@@ -59,7 +59,7 @@ class _Porter(Acceptor):
         return self._let_in(stranger, self.guests)
 
     def _handle(self, connection: Connection, kind: int, flags: int, size: int) -> bool:
-        call = Connection(connection.sock)
+        call = connection.beside()
         call.keep_open = True
         call.data += connection.recv(size)
         self.pool.submit(self._answer, call)
@@ -79,11 +79,22 @@ class _Porter(Acceptor):
 class Door:
     """A door that is open until `close`, in threads of its own."""
 
-    def __init__(self, daemon: Pyro4.Daemon, name: str, face: object, key: bytes, refused: Callable[[], None]) -> None:
-        """`face` answers the calls: its class is `exposed`, and several threads call its methods at once."""
+    def __init__(
+        self,
+        daemon: Pyro4.Daemon,
+        name: str,
+        face: object,
+        key: bytes,
+        refused: Callable[[], None],
+        connection: Callable[[socket.socket], Connection] = Connection,
+    ) -> None:
+        """`face` answers the calls: its class is `exposed`, and several threads call its methods at once.
+
+        `connection`: see `install`.
+        """
         self._daemon = daemon
         self._daemon._pyroHmacKey = key
-        self._porter = install(_Porter, daemon, key, refused, guests=True)
+        self._porter = install(_Porter, daemon, key, refused, guests=True, connection=connection)
         assert isinstance(self._porter, _Porter)
         self._porter.object_id = f"{name}-{secrets.token_hex(8)}"  # a ticket of another life does not fit
         self._porter.face, self._porter.told = face, {}

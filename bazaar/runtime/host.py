@@ -34,6 +34,7 @@ from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.process import Status
 from bazaar.runtime.runclock import RunClock
+from bazaar.runtime.tls import Papers
 from bazaar.runtime.transport import Mailbox, Sender, Unreachable, open_door
 from bazaar.runtime.visits import Visits
 
@@ -72,15 +73,17 @@ class Host:
         known: Collection[str],
         terms: Terms | None = None,
         journal_of: Callable[[Seat], Recovered] = lambda seat: Recovered(()),
+        papers: Papers | None = None,
     ) -> None:
         """`known`: who may write to the actor. `terms`: see `Endpoint`. `journal_of` reads the journal of a tenure, when an
-        actor takes over."""
+        actor takes over. `papers`: for TLS."""
         self._actor = actor
         self._store = store
         self._history = history
         self._clock = clock
         self._directory = directory
         self._key = key
+        self._papers = papers
         self._journal_of = journal_of
         repeat_after_s = REPEAT_AFTER_S if terms is None else REPEAT_RELAYED_AFTER * terms.missed_after_s
         self._endpoint = Endpoint(actor, known, history.former_life, repeat_after_s, terms)
@@ -101,12 +104,12 @@ class Host:
         turn = Turn(time.monotonic(), actor.clock)
         self._endpoint.born(turn)
         self._perform(turn)
-        self._mailbox = Mailbox(place, actor.name, key, self._count_refused)
+        self._mailbox = Mailbox(place, actor.name, key, self._count_refused, papers)
         directory.register(actor.name, self._mailbox.uri)
 
     def open_door(self, face: object) -> None:
         """Lets Pyro4's own clients call `face`, which reaches the actor only through `visits`."""
-        self._door = open_door(self._place, self._actor.name, face, self._key, self._count_refused)
+        self._door = open_door(self._place, self._actor.name, face, self._key, self._count_refused, self._papers)
         self._directory.announce(self._actor.name, self._door.uri)
 
     def run(self) -> None:
@@ -122,8 +125,8 @@ class Host:
             if patience_s is not None and absent_s > ABSENT_S:
                 turn.note(events.Absent(for_s=round(absent_s, 3)))
             last, worked_s = turn.now, time.process_time()
-            for data in arrived:
-                self._refused += self._endpoint.take(turn, data)
+            for data, by in arrived:
+                self._refused += self._endpoint.take(turn, data, by)
             while self._to_do:
                 self._to_do.popleft()(turn)
             self._perform(turn)
@@ -219,7 +222,7 @@ class Host:
     def _connect(self, outlet: Outlet) -> None:
         """Connects (in a thread of the pool)."""
         try:
-            sender = Sender(self._directory.lookup(outlet.other), self._key)
+            sender = Sender(self._directory.lookup(outlet.other), self._key, self._papers)
         except Unreachable:
             self._do(lambda turn: self._unconnected(outlet))
         else:

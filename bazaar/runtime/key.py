@@ -1,10 +1,17 @@
-"""The key of a run. A process that has the key belongs to the run."""
+"""The key of a run, and where its papers are. A process that has the key belongs to the run; its papers say who it is."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
+
+PAPERS = "tls"
+"""The folder in which each process finds its certificate and its own key, if the run speaks TLS (`tls.py`)."""
+AUTHORITY = "authority.pem"
+"""The file there with the certificate that all others are signed by."""
+VISITOR = "visitor"
+"""The name on the certificate for Pyro4's own clients."""
 
 
 def make_key(path: Path) -> bytes:

@@ -11,11 +11,13 @@ import Pyro4
 import Pyro4.naming
 from Pyro4 import errors as pyro_errors
 
+from bazaar.protocol.goods import NAME_SERVER
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.acceptor import Acceptor, install
 from bazaar.runtime.address import Place, joined
 from bazaar.runtime.door import ticketed
-from bazaar.runtime.transport import CALL_TIMEOUT_S, Caller, Unreachable, connect, listening_at
+from bazaar.runtime.tls import Papers
+from bazaar.runtime.transport import CALL_TIMEOUT_S, Unreachable, connect, connections, listening_at
 
 MAILBOX = ".mailbox"  # appended to a process's name: the name of its mailbox
 
@@ -23,7 +25,9 @@ MAILBOX = ".mailbox"  # appended to a process's name: the name of its mailbox
 class NameServer:
     """The name server of one run (requirement A3)."""
 
-    def __init__(self, place: Place, port: int, key: bytes, refused: Callable[[], None]) -> None:
+    def __init__(
+        self, place: Place, port: int, key: bytes, refused: Callable[[], None], papers: Papers | None = None
+    ) -> None:
         """Raises `UsageError` if the address is not ours or the port is taken. `refused` counts strangers."""
         self._daemon = listening_at(place, port)
         try:
@@ -37,8 +41,8 @@ class NameServer:
                 f"nobody can connect to {place.announce}, not even from here ({error.strerror or error}); "
                 f"see `bash run.sh doctor`{leads_here}"
             ) from None
-        self.port: int = self._daemon.register(Names(key), Pyro4.constants.NAMESERVER_NAME).port
-        self._acceptor = install(Acceptor, self._daemon, key, refused, guests=True)
+        self.port: int = self._daemon.register(Names(key, refused), Pyro4.constants.NAMESERVER_NAME).port
+        self._acceptor = install(Acceptor, self._daemon, key, refused, guests=True, connection=connections(papers))
         self._open = True
 
     def serve(self) -> None:
@@ -67,9 +71,10 @@ class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
     Strangers cannot replay the messages of these processes. Pyro4's own clients may only look.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, refused: Callable[[], None]) -> None:
         super().__init__()
         self._key = key
+        self._refused = refused
 
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
         """The URI of `name`. A guest who asks for a door gets it with a ticket (see `door.py`)."""
@@ -79,10 +84,14 @@ class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
             uri.object = ticketed(uri.object, self._key)
         return found
 
-    def register(self, *arguments: Any, **more: Any) -> None:
-        """Enters a name (the bazaar's own processes only)."""
+    def register(self, name: str, *arguments: Any, **more: Any) -> None:
+        """Enters a name (the bazaar's own processes only; with TLS, each its own)."""
         _members_only()
-        super().register(*arguments, **more)
+        whose = Pyro4.current_context.client.name
+        if whose is not None and name not in (whose, whose + MAILBOX):
+            self._refused()
+            raise PermissionError(f"{whose} enters no name but its own")
+        super().register(name, *arguments, **more)
 
     def remove(self, *arguments: Any, **more: Any) -> None:
         """Always refused."""
@@ -101,10 +110,12 @@ def _members_only() -> None:
 class Directory:
     """Looks names up, and enters the process's own, in any thread. It has one connection, which is made when it is needed."""
 
-    def __init__(self, host: str, port: int, key: bytes) -> None:
+    def __init__(self, host: str, port: int, key: bytes, papers: Papers | None = None) -> None:
         self._where = joined(host, port)
-        self._proxy = Caller(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
+        self._proxy = Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
+        self._proxy._pyroMethods = {"register", "lookup"}  # what Pyro4 would ask for in a call of its own
         self._key = key
+        self._papers = papers
         self._one_at_a_time = threading.Lock()
 
     def register(self, name: str, uri: str) -> None:
@@ -123,7 +134,7 @@ class Directory:
         try:
             with self._one_at_a_time:
                 if self._proxy._pyroConnection is None:
-                    connect(self._proxy, self._key)
+                    connect(self._proxy, self._key, NAME_SERVER, self._papers)
                 return getattr(self._proxy, method)(*arguments)
         except (Unreachable, pyro_errors.PyroError, OSError) as error:
             raise Unreachable(f"name server at {self._where}: {error}") from None

@@ -22,11 +22,12 @@ import selectors
 import socket
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 import Pyro4
 from Pyro4 import errors as pyro_errors
 from Pyro4.constants import PROTOCOL_VERSION
-from Pyro4.message import FLAGS_ONEWAY, MSG_INVOKE, Message
+from Pyro4.message import FLAGS_ONEWAY, MSG_CONNECT, MSG_CONNECTFAIL, MSG_CONNECTOK, MSG_INVOKE, Message
 
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.acceptor import (
@@ -42,6 +43,7 @@ from bazaar.runtime.acceptor import (
 )
 from bazaar.runtime.address import Place, joined
 from bazaar.runtime.door import Door
+from bazaar.runtime.tls import Papers
 
 CALL_TIMEOUT_S = 5.0  # to look up a name, to connect; it takes milliseconds, unless the other process is stopped
 SEND_BUFFER = 1024 * 1024  # requested; the system may grant less
@@ -67,10 +69,18 @@ class Unreachable(Exception):
     """There is no connection to the other process, or there is none any more."""
 
 
+class Arrival(NamedTuple):
+    """What somebody has delivered."""
+
+    data: bytes
+    by: str | None
+    """Whose certificate came with it; None without TLS."""
+
+
 class _DeliveryServer(Acceptor):
     """Takes deliveries and nothing else. It skips what Pyro4 does only for calls with a reply."""
 
-    take: Callable[[bytes], None]
+    take: Callable[[Arrival], None]
 
     def _handle(self, connection: Connection, kind: int, flags: int, size: int) -> bool:
         assert connection.key is not None
@@ -83,18 +93,22 @@ class _DeliveryServer(Acceptor):
         connection.taken += 1
         _, method, (data,), _ = MARSHAL.loadsCall(call)
         if method == "deliver" and isinstance(data, bytes):
-            self.take(data)
+            self.take(Arrival(data, connection.name))
         return True
 
 
 class Mailbox:
     """Holders of the key leave deliveries for one process here. One thread, which waits here, makes all calls but `wake`."""
 
-    def __init__(self, place: Place, name: str, key: bytes, refused: Callable[[], None]) -> None:
-        """`refused` counts strangers, in any thread. Raises `UsageError` if one cannot listen there."""
+    def __init__(
+        self, place: Place, name: str, key: bytes, refused: Callable[[], None], papers: Papers | None = None
+    ) -> None:
+        """`refused` counts strangers, in any thread. `papers`: for TLS. Raises `UsageError` if one cannot listen there."""
         self._daemon = listening_at(place)
-        self._server = install(_DeliveryServer, self._daemon, key, refused, guests=False)
-        self._arrived: list[bytes] = []
+        self._server = install(
+            _DeliveryServer, self._daemon, key, refused, guests=False, connection=connections(papers)
+        )
+        self._arrived: list[Arrival] = []
         self.uri = str(self._daemon.register(_Owner(), name))
         self._server.take = self._arrived.append
         self._selector: selectors.BaseSelector = self._server.selector
@@ -103,7 +117,7 @@ class Mailbox:
             end.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ, self._rung)
 
-    def wait(self, timeout_s: float | None) -> list[bytes]:
+    def wait(self, timeout_s: float | None) -> list[Arrival]:
         """All deliveries that have arrived. If there are none, waits for one, for `wake`, or for the timeout."""
         wait_s = timeout_s
         while self._server.look(wait_s) > 1 and len(self._arrived) < MOST_AT_ONCE:
@@ -134,9 +148,16 @@ class Mailbox:
             self._ear.recv(4096)
 
 
-def open_door(place: Place, name: str, face: object, key: bytes, refused: Callable[[], None]) -> Door:
+def open_door(
+    place: Place, name: str, face: object, key: bytes, refused: Callable[[], None], papers: Papers | None = None
+) -> Door:
     """Opens a door at which Pyro4's own clients call `face`; `refused` counts strangers, in any thread."""
-    return Door(listening_at(place), name, face, key, refused)
+    return Door(listening_at(place), name, face, key, refused, connections(papers))
+
+
+def connections(papers: Papers | None) -> Callable[[socket.socket], Connection]:
+    """What makes a connection of an accepted socket."""
+    return Connection if papers is None else papers.accept
 
 
 def listening_at(place: Place, port: int = 0) -> Pyro4.Daemon:
@@ -178,33 +199,40 @@ def _header(call_size: int, signature_size: int) -> bytes:
     return HEADER.pack(b"PYRO", *fields, 0, (sum(fields) + Message.checksum_magic) & 0xFFFF)
 
 
-class Caller(Pyro4.Proxy):  # type: ignore[misc] # Pyro4 has no types
-    """A proxy that signs with a key of its connection alone (see `acceptor.py`)."""
+def connect(proxy: Pyro4.Proxy, key: bytes, name: str, papers: Papers | None = None) -> None:
+    """Connects a proxy, which signs with a key of its connection alone from now on (see `acceptor.py`). Raises `Unreachable`.
 
-    _pyroHmacKey: bytes
-
-    def _pyroValidateHandshake(self, response: bytes) -> None:  # Pyro4's name
-        self._pyroHmacKey = connection_key(self._pyroHmacKey, self._pyroHandshake, response)
-
-
-def connect(caller: Caller, key: bytes) -> None:
-    """Connects. Raises `Unreachable`. `key` is the run's."""
-    caller._pyroHmacKey = key
-    caller._pyroHandshake = secrets.token_bytes(NONCE_SIZE)
-    caller._pyroTimeout = CALL_TIMEOUT_S
+    `key` is the run's. With `papers` the other side must show a certificate of this name. (Pyro4 connects proxies by itself,
+    but its TLS would trust all authorities of the system.)
+    """
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    uri = proxy._pyroUri
+    connection = None
     try:
-        caller._pyroBind()
-    except (pyro_errors.PyroError, OSError) as error:
-        raise Unreachable(str(error)) from None
+        connected = Pyro4.socketutil.createSocket(connect=(uri.host, uri.port), timeout=CALL_TIMEOUT_S)
+        connection = Pyro4.socketutil.SocketConnection(connected, uri.object)
+        if papers is not None:
+            connection.sock = papers.connect(connected, name)
+        greeting = MARSHAL.dumps({"handshake": nonce})
+        connection.send(Message(MSG_CONNECT, greeting, MARSHAL.serializer_id, 0, 0, hmac_key=key).to_bytes())
+        reply = Message.recv(connection, [MSG_CONNECTOK, MSG_CONNECTFAIL], hmac_key=key)
+        answer = MARSHAL.loads(reply.data)
+        if reply.type == MSG_CONNECTFAIL:
+            raise Unreachable(f"{uri.host}:{uri.port} refuses: {answer}")
+        proxy._pyroHmacKey = connection_key(key, nonce, answer)
+    except (pyro_errors.PyroError, OSError, ValueError, EOFError, TypeError) as error:
+        raise Unreachable(f"{uri.host}:{uri.port}: {error}") from None
+    proxy._pyroTimeout = CALL_TIMEOUT_S
+    proxy._pyroConnection = connection
 
 
 class Sender:
     """A connection that makes deliveries to one process. Used by one thread at a time."""
 
-    def __init__(self, uri: str, key: bytes) -> None:
-        """Connects. Raises `Unreachable`."""
-        self._proxy = Caller(uri)
-        connect(self._proxy, key)
+    def __init__(self, uri: str, key: bytes, papers: Papers | None = None) -> None:
+        """Connects to the mailbox with this URI, which names its owner. Raises `Unreachable`."""
+        self._proxy = Pyro4.Proxy(uri)
+        connect(self._proxy, key, self._proxy._pyroUri.object, papers)
         self._proxy._pyroTimeout = SEND_TIMEOUT_S
         self._connection = self._proxy._pyroConnection
         self._key: bytes = self._proxy._pyroHmacKey

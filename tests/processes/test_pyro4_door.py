@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bazaar.control.launcher import NAME_SERVER, Bazaar
+from bazaar.control.launcher import Bazaar
 from bazaar.protocol import events
+from bazaar.protocol.goods import NAME_SERVER
 from bazaar.runtime.history import only
 from create_bazaar import parse
 from tests.processes.market import PATIENCE_S, ROOT, left_behind

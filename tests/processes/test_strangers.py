@@ -16,9 +16,9 @@ import Pyro4
 import Pyro4.message
 import pytest
 
-from bazaar.control.launcher import NAME_SERVER, Bazaar
+from bazaar.control.launcher import Bazaar
 from bazaar.protocol import events
-from bazaar.protocol.goods import WAREHOUSE, Lot, Order, is_seller
+from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE, Lot, Order, is_seller
 from bazaar.protocol.messages import Ask, Buy, Claim, Deposit, Election, Purchased, Sold, WhoTrades
 from bazaar.protocol.requests import Ship, Stock
 from bazaar.protocol.wire import Letter, encode

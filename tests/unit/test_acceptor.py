@@ -227,7 +227,7 @@ def test_a_delivery_that_a_stranger_makes_again_is_not_taken() -> None:
 
     def serve() -> None:
         while not threads.is_set():
-            taken.extend(mailbox.wait(0.05))
+            taken.extend(arrival.data for arrival in mailbox.wait(0.05))
         mailbox.close()
 
     server = threading.Thread(target=serve, daemon=True)

@@ -10,7 +10,7 @@ import pytest
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime.address import Place, environment_of, is_ours, joined, place, place_of_name_server, towards
 from bazaar.runtime.naming import Directory, NameServer
-from bazaar.runtime.transport import Mailbox, Sender
+from bazaar.runtime.transport import Arrival, Mailbox, Sender
 from tests.needs import need
 from tests.unit.conftest import serving
 from tests.waiting import wait_until
@@ -122,6 +122,6 @@ def test_a_mailbox_is_found_and_reached_where_it_announces(here: Place) -> None:
                 sender.close()
 
             said = pool.submit(say)
-            assert wait_until(lambda: mailbox.wait(0.05)) == [b"a word"]
+            assert wait_until(lambda: mailbox.wait(0.05)) == [Arrival(b"a word", None)]
             said.result()
         mailbox.close()

@@ -188,7 +188,7 @@ class Running:
 
     def _listen(self) -> None:
         while self._listens:
-            for data in self._mailbox.wait(None):
+            for data, _ in self._mailbox.wait(None):
                 for letter in decode(data).letters:
                     self.heard.put(letter.body)
 

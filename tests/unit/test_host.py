@@ -102,7 +102,7 @@ class Partner:
     def _live(self) -> None:
         sender: Sender | None = None
         while self._listens:
-            for data in self._mailbox.wait(None):
+            for data, _ in self._mailbox.wait(None):
                 delivery = decode(data)
                 self.beginnings += bool(delivery.letters) and delivery.number == 0
                 self.received += self.channel.accept(delivery, 0.0)

@@ -36,7 +36,7 @@ class Receiver:
 
     def _serve(self) -> None:
         while not self._ends:
-            self.taken += self.mailbox.wait(None)
+            self.taken += [arrival.data for arrival in self.mailbox.wait(None)]
 
     def end(self) -> None:
         self._ends = True

@@ -112,13 +112,13 @@ class Router:
                 turn.note(msgspec.structs.replace(self._carried, bundles=tuple(self._bundles.items())))
 
     # ------------------------------------------------------------------------------------ what comes in
-    def take(self, turn: Turn, data: bytes) -> None:
-        """Handles the frames of a neighbour, or of a process that takes this one for a neighbour.
+    def take(self, turn: Turn, data: bytes, by: str | None = None) -> None:
+        """Handles the frames of a neighbour, or of a process that takes this one for a neighbour. `by`: see `Endpoint.take`.
 
         Raises `MalformedMessage`, or `ValueError` if they come from no other process of this run.
         """
         bundle = decode_bundle(data)
-        if bundle.source not in self._known:
+        if bundle.source not in self._known or by not in (None, bundle.source):
             raise ValueError(f"a bundle from {bundle.source} reached {self._me}")
         turn.unprompted()
         self._detector.heard(bundle.source, turn.now)
