@@ -28,7 +28,6 @@ class Papers:
     def __init__(self, folder: Path, name: str) -> None:
         """`folder` has the authority's certificate, and one of this name with its key. Raises `OSError`, `ssl.SSLError`."""
         self._server = self._context(ssl.PROTOCOL_TLS_SERVER, folder, name)
-        self._server.num_tickets = 0  # nobody resumes; and who only sends takes any input for the end of a connection
         self._client = self._context(ssl.PROTOCOL_TLS_CLIENT, folder, name)
 
     @staticmethod
@@ -87,19 +86,13 @@ class TlsConnection(Connection):
                 if self.name is None:
                     self.sock.do_handshake()
                     self.name = _name_on(self.sock)
-                self._read()
+                # A record, 16 kB at most: of what OpenSSL has decrypted nothing is left, which would make no socket ready.
+                data = self.sock.recv(READ_AT_ONCE)
+                if not data:
+                    raise ConnectionResetError
+                self.data += data
             finally:
                 self.sock.settimeout(SEND_TIMEOUT_S)
-
-    def _read(self) -> None:
-        """What OpenSSL has decrypted already makes no socket ready, so nothing of that is left."""
-        while True:
-            data = self.sock.recv(READ_AT_ONCE)
-            if not data:
-                raise ConnectionResetError
-            self.data += data
-            if not self.sock.pending():
-                return
 
     def send(self, data: bytes) -> None:
         with self._one_at_a_time:
