@@ -337,7 +337,10 @@ class Opened(Event, frozen=True):
 
 
 class TookOver(Event, frozen=True):
-    """A trader has read the journal of a former tenure, another peer's or its own, and has merged that queue into its own."""
+    """A trader has read the journal of a former tenure, another peer's or its own, and has merged that queue into its own.
+
+    Each queue that was taken over is read once more when the market closes.
+    """
 
     peer: str
     """The peer whose tenure it was."""
