@@ -19,6 +19,7 @@ from pathlib import Path
 from bazaar import __version__
 from bazaar.analysis.judgement import plan_of
 from bazaar.control import interrupts
+from bazaar.control.cluster import command as cluster_command
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.live_page import Address, LivePage
@@ -240,12 +241,19 @@ def view(arguments: list[str], terminal: Terminal) -> int:
     return HELD
 
 
+def cluster(arguments: list[str], terminal: Terminal) -> int:
+    """`bash run.sh cluster papers|scheduler|worker`: makes this machine one of those that `--hosts` uses."""
+    terminal.say(cluster_command(arguments))
+    return HELD
+
+
 VERBS: dict[str, Callable[[list[str], Terminal], int]] = {
     "judge": judge,
     "explain": explain,
     "report": report,
     "trace": trace,
     "view": view,
+    "cluster": cluster,
 }
 """What the first word can be instead of a host."""
 

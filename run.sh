@@ -15,5 +15,7 @@ if [[ ${1:-} == doctor ]]; then
 fi
 requirements=requirements.txt
 for word in "$@"; do [[ $word != --tls ]] || requirements=requirements-tls.txt; done
+for word in "$@"; do [[ $word != --hosts && $word != --hosts=* ]] || requirements=requirements-cluster.txt; done
+[[ ${1:-} != cluster ]] || requirements=requirements-cluster.txt
 prepare_environment $requirements
 exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # in the caller's folder: a path in --out is relative to it

@@ -27,6 +27,8 @@ class Victim(Protocol):
     processes: dict[str, Process]
     """The running ones, by name."""
     mongod: Mongod
+    lost: dict[str, str]
+    """Processes that were lost with their machine, and which machine that was."""
 
     def restart(self, name: str) -> None:
         """Starts a killed peer again."""
@@ -112,6 +114,8 @@ class Injector:
 
     def _obstacle(self, fault: Fault, name: str) -> str:
         """Why the fault cannot be injected into the process of this name; empty if it can."""
+        if fault.kind == "restart" and name in self._run.lost:
+            return f"{name} was lost with its machine, {self._run.lost[name]}"
         there = self._run.mongod.pid is not None if name == MONGOD else name in self._run.processes
         return f"{name} was {'there' if there else 'not there'}" if there == (fault.kind == "restart") else ""
 

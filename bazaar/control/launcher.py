@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from bazaar.analysis.audit import Report
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.summary import Summary
@@ -28,6 +30,7 @@ from bazaar.control.injector import Injector
 from bazaar.control.interrupts import deferred
 from bazaar.control.judging import Judging
 from bazaar.control.logbook import Logbook
+from bazaar.control.machines import Machines
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.control.planning import draw_plan
 from bazaar.control.progress import Progress
@@ -38,6 +41,7 @@ from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
 from bazaar.runtime.address import addresses_of, environment_of
+from bazaar.runtime.history import LAUNCHER
 from bazaar.runtime.key import PAPERS, VISITOR, make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
@@ -78,6 +82,9 @@ class Bazaar:
         self._judging = Judging(self.out, tells=pictures, draws=pictures, reports=pictures)
         self._lock: int | None = None
         self._logbook: Logbook | None = None
+        self._machines: Machines | None = None
+        self.lost: dict[str, str] = {}
+        """Processes that were lost with their machine, and which machine that was."""
         self._port = ""
         self._begun = self._finishing = self._ends_expected = False
         self.failure: ProcessDied | UsageError | None = None
@@ -108,14 +115,22 @@ class Bazaar:
             raise run_folder.cannot_write(self.out, error) from None
 
     def _start_all(self) -> None:
+        if self.settings.hosts is not None:
+            self.phase = "looking for the machines"
+            self._crew.engine = self._machines = Machines(self.settings.hosts, self.out.name)
+            self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
+            self.phase = "starting"
         plans.save(self.plan, self.out / "bazaar.json")
         self._lock = run_folder.lock(self.out)
         make_key(self.out / "key")
         if self.settings.tls:
-            everybody = (NAME_SERVER, WAREHOUSE, *self.plan.names, VISITOR)
-            write_papers(self.out / PAPERS, everybody, addresses_of(self.settings))
+            everybody = (NAME_SERVER, WAREHOUSE, *self.plan.names, VISITOR, LAUNCHER)
+            elsewhere = [] if self._machines is None else self._machines.addresses
+            write_papers(self.out / PAPERS, everybody, [*addresses_of(self.settings), *elsewhere])
         (self.out / LEDGER_FILE).touch()  # an empty file is a ledger: the warehouse may never start
         self._logbook = Logbook(self.out, self._disk_full)
+        if self._machines is not None:
+            self._machines.prepare(self.out, self.settings.leash_s)
         owns_mongod = self._mongo_uri is None
         if owns_mongod:
             self._logbook.started(MONGOD)
@@ -144,7 +159,7 @@ class Bazaar:
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         mongo = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
-        environment = environment_of(self.settings) | mongo
+        environment = {} if name in self.plan.placed else environment_of(self.settings) | mongo
         if self._logbook is not None:
             self._logbook.started(name)
         lock = () if self._lock is None else (self._lock,)
@@ -160,7 +175,7 @@ class Bazaar:
         self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database, *known])
 
     def _start_peer(self, name: str) -> None:
-        self._start(name, ["-m", "peers", name, str(self.out), self._port])
+        self._start(name, ["-m", "peers", name, self._crew.folder_for(name), self._port])
 
     def note(self, event: events.Event) -> None:
         """Writes into the launcher's own history."""
@@ -208,16 +223,24 @@ class Bazaar:
     # ------------------------------------------------------------------------------------------ faults
     def restart(self, name: str) -> None:
         """Starts a killed peer again, in its own folder."""
-        self._start_peer(name)
+        try:
+            self._start_peer(name)
+        except UsageError as error:  # its machine does not answer any more
+            self._fail(ProcessDied(str(error)), cripples=False)
 
     def _fell(self, process: Process, status: int) -> None:
         """Handles a process that has ended. A fault or anybody has killed it (`status` below zero), or it has given up."""
         name = process.name
         how = "was killed" if status < 0 else f"ended by itself with status {status}"
-        self.note(events.Fell(name, how))
+        if process.lost:
+            self.lost[name] = self.plan.placed[name]
+            how = f"was lost with its machine, {self.lost[name]}"
+        self.note(events.Fell(name, how, process.lost))
         self.progress.fell(process)
         self._crew.dismiss(process)
-        if status >= 0:
+        if name in self.lost and not self._begun:
+            self._fail(UsageError(f"{name} {how}, before the bazaar had opened"), cripples=True)
+        elif status >= 0:
             words = process.last_words() or ("it cannot write to its folder" if status == CANNOT_WRITE else "")
             refused = status == 2 and not self._begun
             self._fail(UsageError(words) if refused else ProcessDied(f"{name} {how}: {words}"), name == WAREHOUSE)
@@ -320,6 +343,9 @@ class Bazaar:
         self._judging.close()
         self._crew.close()
         self.mongod.stop()
+        if self._machines is not None:
+            self._machines.close()
+            self._machines = None
         if self._logbook is not None:
             self._logbook.end()
         if self._lock is not None:

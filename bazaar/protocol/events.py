@@ -579,6 +579,8 @@ class Fell(Event, frozen=True):
     name: str
     how: str | None = None
     """How it ended, in words; left out if it can only have been killed."""
+    lost: bool = False
+    """Whether it went with its machine: the last lines of its history may be missing."""
 
 
 class Fault(Event, frozen=True):

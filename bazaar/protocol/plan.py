@@ -7,6 +7,7 @@ needs to know beforehand.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ MOST_NEIGHBOURS = 3
 """Of a peer in the graph (requirement A1)."""
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The contents of `bazaar.json`."""
 
     settings: Settings
@@ -30,6 +31,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     neighbours: dict[str, tuple[str, ...]]
     promises: Promise
     """What the cache policy of this run promises, and is judged by."""
+    placed: Mapping[str, str] = {}
+    """The machine of each process that is not on the launcher's (`--hosts`)."""
 
     def random_for(self, name: str) -> random.Random:
         """The only source of randomness for this peer: same seed, same choices."""

@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The address under which others reach the processes of this machine, such as the outer one of a NAT."""
     tls: Annotated[bool, Option("--tls")] = False
     """Whether the processes speak TLS, each with a certificate of its name; needs `requirements-tls.txt`."""
+    hosts: Annotated[str | None, Option("--hosts", "dask://HOST:PORT")] = None
+    """The scheduler of a Dask cluster, on whose machines the peers are placed, with `tls`; without it all are here. Needs
+    `requirements-cluster.txt`."""
+    leash_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    """A peer on another machine ends when it has heard nothing of the launcher for so long."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8
     """How many peers there are."""
     traders: Annotated[int, Meta(ge=1, le=MOST_PEERS - 2), Option("traders")] = 3
@@ -148,6 +153,8 @@ PACES: dict[str, dict[str, float]] = {
 def with_pace(pace: Pace = "demo", **values: Any) -> Settings:
     """Settings at this pace; `values` (None counts as not given) override the preset. Raises `UsageError`."""
     given = {name: value for name, value in values.items() if value is not None}
+    if "hosts" in given:
+        given["tls"] = True  # on the way between machines others may listen
     settings = Settings(**{"pace": pace, **PACES[pace], **given})
     check(settings)
     return settings

@@ -1,4 +1,7 @@
-"""One process of the bazaar, as the launcher sees it: a command, a folder, two pipes, and its last status."""
+"""One process of the bazaar, as the launcher sees it: a folder, words one way, and its last status the other.
+
+A `LocalProcess` is a child with two pipes. One on another machine is a `RemoteProcess` (`control/remote.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import ctypes
 import errno
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import msgspec
 
@@ -21,6 +26,7 @@ LAUNCHER = "BAZAAR_LAUNCHER"  # an environment variable: the pid of the process 
 CANNOT_WRITE = 74  # EX_IOERR: the line on standard error may be lost too, on the same full disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 PR_SET_PDEATHSIG = 1
+STDERR_FILE = "stderr.txt"
 CLOSING_S = 2.0  # for a process to end after it has closed its output; then it is killed
 
 
@@ -73,8 +79,82 @@ def run(main: Callable[[], int]) -> NoReturn:
     os._exit(code)  # its pool may wait for a process that is gone, whose answer is not needed any more
 
 
-class Process:
-    """One process of the bazaar, and its last status."""
+class Process(ABC):
+    """One process of the bazaar, wherever it is, and its last status."""
+
+    stdout: BinaryIO | ssl.SSLSocket
+    """Readable when there is something to `hear`."""
+    pid = 0
+    """Its number, if it is on this machine."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """`folder`: where its files are, or come to."""
+        folder.mkdir(exist_ok=True)
+        self.name = name
+        self.folder = folder
+        self.said = Status()
+        self._heard = b""
+        self._finishes = 0
+
+    def tell(self, word: str) -> None:
+        """Sends it a command: `begin`, `resign`, `finish …` or `stop`."""
+        self._finishes += word.startswith("finish")
+        self.write(word.encode() + b"\n")
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Writes this to its standard input, if that is still open."""
+
+    @abstractmethod
+    def hear(self) -> bool:
+        """Reads its status lines; False if it has ended."""
+
+    def _take_in(self, data: bytes) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        if lines:
+            self.said = msgspec.json.decode(lines[-1], type=Status)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing left to do since it was last told to finish."""
+        return self.said.idle and self.said.finishes == self._finishes
+
+    @property
+    def lost(self) -> bool:
+        """Whether it went with its machine, so that the end of its history may be missing here; asked when it has ended."""
+        return False
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it has been silent for so long that it counts as gone: `hear` says so then."""
+        return False
+
+    def beat(self) -> None:
+        """Shows it that the launcher is alive; called ten times a second."""
+        return
+
+    @abstractmethod
+    def status(self) -> int:
+        """How it ended, as `Popen.returncode`; called after `hear` has returned False."""
+
+    @abstractmethod
+    def signal(self, number: int) -> None:
+        """Sends it a signal, if it still runs."""
+
+    def last_words(self) -> str:
+        """The end of its standard error."""
+        path = self.folder / STDERR_FILE
+        return path.read_text(errors="replace").strip()[-2000:] if path.exists() else ""
+
+    @abstractmethod
+    def end(self, deadline: float) -> None:
+        """Lets it stop, and kills it if it has not ended by the deadline."""
+
+
+class LocalProcess(Process):
+    """A child of this process."""
+
+    stdout: BinaryIO
 
     def __init__(
         self,
@@ -85,13 +165,8 @@ class Process:
         keeps_open: Sequence[int] = (),
     ) -> None:
         """`keeps_open`: descriptors that the process inherits, and so holds as long as it lives."""
-        folder.mkdir(exist_ok=True)
-        self.name = name
-        self.folder = folder
-        self.said = Status()
-        self._heard = b""
-        self._finishes = 0
-        with (folder / "stderr.txt").open("ab") as stderr:
+        super().__init__(name, folder)
+        with (folder / STDERR_FILE).open("ab") as stderr:
             self.popen = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -102,52 +177,40 @@ class Process:
                 start_new_session=True,
                 pass_fds=keeps_open,
             )
+        self.pid = self.popen.pid
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         self._stdin = self.popen.stdin
-        self.stdout = self.popen.stdout
+        self.stdout = self.popen.stdout  # type: ignore[assignment] # IO[bytes] is what BinaryIO is
 
-    def tell(self, word: str) -> None:
-        """Sends it a command: `begin`, `resign`, `finish …` or `stop`."""
-        self._finishes += word.startswith("finish")
+    def write(self, data: bytes) -> None:
         if not self._stdin.closed:
             with contextlib.suppress(BrokenPipeError):
-                os.write(self._stdin.fileno(), word.encode() + b"\n")
+                os.write(self._stdin.fileno(), data)
 
     def hear(self) -> bool:
-        """Reads its status lines; False if it has ended."""
         data = os.read(self.stdout.fileno(), 65536)
-        *lines, self._heard = (self._heard + data).split(b"\n")
-        if lines:
-            self.said = msgspec.json.decode(lines[-1], type=Status)
+        self._take_in(data)
         return bool(data)
 
-    @property
-    def idle(self) -> bool:
-        """Whether it has nothing left to do since it was last told to finish."""
-        return self.said.idle and self.said.finishes == self._finishes
-
     def status(self) -> int:
-        """How it ended, as `Popen.returncode`; called after `hear` has returned False."""
         try:
             return self.popen.wait(CLOSING_S)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             return self.popen.wait()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Sends it a signal, if it still runs."""
+    def signal(self, number: int) -> None:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
 
-    def last_words(self) -> str:
-        """The end of its standard error."""
-        return (self.folder / "stderr.txt").read_text(errors="replace").strip()[-2000:]
-
-    def end(self, deadline: float) -> None:
-        """Lets it stop, and kills it if it has not ended by the deadline."""
+    def close_input(self) -> None:
+        """Ends its standard input, and so lets it stop."""
         with contextlib.suppress(OSError):
             self._stdin.close()
+
+    def end(self, deadline: float) -> None:
+        self.close_input()
         try:
             self.popen.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -56,6 +56,15 @@ class Papers:
             raise ConnectionRefusedError(f"looked for {name}, and found {there}")
         return secured
 
+    def admit(self, accepted: socket.socket, name: str) -> ssl.SSLSocket:
+        """The connection of somebody who must be the process of this name. Waits for the handshake. Raises `OSError`."""
+        secured = self._server.wrap_socket(accepted, server_side=True)
+        there = _name_on(secured)
+        if there != name:
+            secured.close()
+            raise ConnectionRefusedError(f"waited for {name}, and {there} came")
+        return secured
+
 
 def papers_in(run_folder: Path, name: str) -> Papers:
     """Those of this process of the run. Raises `UsageError`."""

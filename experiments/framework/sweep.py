@@ -50,7 +50,7 @@ class _Meter:
             return
         self._next = now + LOOK_EVERY_S
         self.loopback.append((now, loopback_bytes()))
-        pids = {name: process.popen.pid for name, process in bazaar.processes.items()}
+        pids = {name: process.pid for name, process in bazaar.processes.items()}
         if self._mongod is not None:  # otherwise MongoDB is not ours, and may be on another machine
             pids["mongod"] = self._mongod
         for name, pid in pids.items():
@@ -114,7 +114,7 @@ class Sweep:
             bazaar.injector.schedule(parse_faults(list(cell.faults), bazaar.plan))
             bazaar.start()
             bazaar.trade()
-            connections = connections_between({n: p.popen.pid for n, p in bazaar.processes.items() if n in market})
+            connections = connections_between({n: p.pid for n, p in bazaar.processes.items() if n in market})
             bazaar.finish()
             summary, report = bazaar.collect()
         if report.verdict != "held":

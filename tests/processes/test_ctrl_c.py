@@ -14,7 +14,7 @@ import pytest
 
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol.settings import Settings
-from bazaar.runtime.process import Process
+from bazaar.runtime.process import LocalProcess
 from tests.processes.command import Command, ended, launched, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
@@ -162,13 +162,13 @@ sys.stdin.read()
 """
     with Bazaar(Settings(), tmp_path) as bazaar:
         buyer = bazaar._start("buyer0", ["-c", stopped])
-        os.waitid(os.P_PID, buyer.popen.pid, os.WSTOPPED | os.WNOWAIT)
+        os.waitid(os.P_PID, buyer.pid, os.WSTOPPED | os.WNOWAIT)
         assert bazaar.exercised()
 
 
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import signal; print('{}', flush=True); signal.pause()"]
-    deaf = Process("deaf", tmp_path / "deaf", command, {})
+    deaf = LocalProcess("deaf", tmp_path / "deaf", command, {})
     assert deaf.hear()
     deaf.end(time.monotonic())
     assert deaf.popen.returncode == -signal.SIGKILL

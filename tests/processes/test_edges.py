@@ -41,7 +41,7 @@ def connections(bazaar: Bazaar) -> Counter[Pair]:
         ends[inode]: name
         for name in (WAREHOUSE, *bazaar.plan.names)
         if name in bazaar.processes
-        for inode in sockets_of(bazaar.processes[name].popen.pid)
+        for inode in sockets_of(bazaar.processes[name].pid)
         if inode in ends
     }
     both = [(owners.get(end[::-1], ""), name) for end, name in owners.items()]

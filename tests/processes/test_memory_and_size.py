@@ -19,7 +19,7 @@ def test_the_memory_of_a_peer(tmp_path: Path, mongo_uri: str) -> None:
     with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
         bazaar.start()
         assert bazaar.wait_until(lambda: bazaar.progress.answered > 3_000, PATIENCE_S)
-        sizes = {peer.name: _resident_mib(peer.popen.pid) for peer in bazaar.peers}
+        sizes = {peer.name: _resident_mib(peer.pid) for peer in bazaar.peers}
         bazaar.finish()
         run = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
     run.assert_held()

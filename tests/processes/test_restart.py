@@ -74,19 +74,19 @@ def test_what_stood_in_the_journal_is_carried_out_first(tmp_path: Path, mongo_ur
         bazaar.start()
         name = bazaar.plan.names[-1]
         assert bazaar.wait_until(lambda: bazaar.progress.answered > 50, PATIENCE_S)
-        warehouse = bazaar.processes[WAREHOUSE].popen
+        warehouse = bazaar.processes[WAREHOUSE]
 
         def stopped_with_orders_waiting() -> bool:
-            warehouse.send_signal(signal.SIGSTOP)
+            warehouse.signal(signal.SIGSTOP)
             if len(_undecided(bazaar.out, name)) >= 20:
                 return True
-            warehouse.send_signal(signal.SIGCONT)
+            warehouse.signal(signal.SIGCONT)
             return False
 
         wait_until(stopped_with_orders_waiting, PATIENCE_S)
         kill(bazaar, name)
         waiting = _undecided(bazaar.out, name)
-        warehouse.send_signal(signal.SIGCONT)
+        warehouse.signal(signal.SIGCONT)
         bazaar.injector.inflict(Fault("restart", name, 0.0))
         before = bazaar.progress.answered
         assert bazaar.wait_until(lambda: bazaar.progress.answered > before + 100, PATIENCE_S), "the market stands still"

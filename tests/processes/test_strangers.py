@@ -159,7 +159,7 @@ def test_large_greetings_are_not_kept(market: Market) -> None:
 
 def memory_kb(bazaar: Bazaar, name: str) -> int:
     """What this process holds of the machine's memory."""
-    status = Path(f"/proc/{bazaar.processes[name].popen.pid}/status").read_text()
+    status = Path(f"/proc/{bazaar.processes[name].pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
 
 

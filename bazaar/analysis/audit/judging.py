@@ -6,6 +6,7 @@ The order is: the launcher's history (the faults), the ledger (the decisions), a
 from __future__ import annotations
 
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from bazaar.analysis.audit.evidence import (
 )
 from bazaar.analysis.audit.findings import Report
 from bazaar.analysis.audit.graph import GraphChecks
-from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Line, Sale, Stocked
+from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Fell, Line, Sale, Stocked
 from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
 from bazaar.analysis.audit.sellers import Seller
 from bazaar.analysis.audit.traders import Trader
@@ -122,7 +123,16 @@ def _launcher(
         elif facts.kind == "restart":
             case.dead -= names
 
+    def fell(line: Line, facts: Fell) -> None:
+        if facts.lost:
+            when = time.strftime("%H:%M:%S", time.localtime(line.at))
+            case.damaged.add(facts.name)
+            case.findings.unknown.tell(
+                f"{facts.name} was lost with its machine at {when}: nobody knows the last lines of its history"
+            )
+
     handlers: dict[str, list[Handler]] = {
+        "fell": [fell],
         "fault": [fault],
         "missed": [lambda line, facts: case.missed.append(f"{facts.fault}: {facts.reason}")],
         "started": [lambda line, facts: started.add(facts.name)],

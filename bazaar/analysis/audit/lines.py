@@ -157,6 +157,13 @@ class Named(msgspec.Struct, gc=False):
     name: str
 
 
+class Fell(msgspec.Struct, gc=False):
+    """`lost`: its machine went with it, and perhaps the last lines of its history."""
+
+    name: str
+    lost: bool = False
+
+
 class Missed(msgspec.Struct, gc=False):
     fault: str
     reason: str
@@ -191,7 +198,7 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "stocked": Stocked,
     "fault": Fault,
     "started": Named,
-    "fell": Named,
+    "fell": Fell,
     "missed": Missed,
 }
 """The type of an event's facts, by kind of event."""
