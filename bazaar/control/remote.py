@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bazaar.runtime.leash import Alive, Ended, Leash, Over, Piece, Said, Signal, Word
-from bazaar.runtime.process import CLOSING_S, Process
+from bazaar.runtime.process import CLOSING_S, STDERR_FILE, Process
 
 LONGEST_END_S = 30.0  # for what is left of the files of a process that has ended
 
@@ -24,6 +24,7 @@ class RemoteProcess(Process):
 
     def __init__(self, name: str, folder: Path, leash: Leash) -> None:
         super().__init__(name, folder)
+        (folder / STDERR_FILE).touch()
         self.stdout = leash.sock
         self._leash = leash
         self._status: int | None = None

@@ -143,8 +143,7 @@ class Process(ABC):
 
     def last_words(self) -> str:
         """The end of its standard error."""
-        path = self.folder / STDERR_FILE
-        return path.read_text(errors="replace").strip()[-2000:] if path.exists() else ""
+        return (self.folder / STDERR_FILE).read_text(errors="replace").strip()[-2000:]
 
     @abstractmethod
     def end(self, deadline: float) -> None:

@@ -1,0 +1,272 @@
+"""Runs on several machines: three network namespaces, each with an address and a folder of its own, made and removed here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bazaar.control.machines import FOLDER
+from bazaar.control.planning import draw_plan
+from bazaar.protocol.settings import with_pace
+from bazaar.runtime.ledger_file import LEDGER_FILE
+from tests.needs import need
+from tests.processes.command import ended, environment, launched, processes_of, run
+from tests.processes.market import PATIENCE_S, ROOT
+from tests.waiting import wait_until
+
+COMMAND = [sys.executable, str(ROOT / "create_bazaar.py"), "cluster"]
+
+
+def ip(*arguments: str) -> bool:
+    return subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode == 0
+
+
+class Machine:
+    """A network namespace with a Dask worker."""
+
+    def __init__(self, name: str, address: str, link: str, disk: Path) -> None:
+        self.name, self.address, self.link, self.disk = name, address, link, disk
+        self.worker = 0
+
+    @property
+    def pids(self) -> set[int]:
+        found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True)
+        return set(map(int, found.stdout.split()))
+
+    @property
+    def ports(self) -> set[str]:
+        """Where anybody listens."""
+        words = ["ip", "netns", "exec", self.name, "ss", "-Htln"]
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return {line.split()[3] for line in found.splitlines()}
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of runs."""
+        return [path for path in self.disk.rglob("*") if path.name in ("key", "bazaar.json", "history.jsonl")]
+
+    def die(self) -> None:
+        """All its processes are killed."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.pids, PATIENCE_S)
+
+
+class Cluster:
+    """The machines, and a scheduler on ours, which has an address that they reach."""
+
+    def __init__(self, ours: str, machines: list[Machine], papers: Path) -> None:
+        self.ours = ours
+        self.machines = machines
+        self.where = f"dask://{ours}:8786"
+        self.environment = {**environment(None), FOLDER: str(papers)}
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        subprocess.run([*COMMAND, "papers"], env=self.environment, check=True, capture_output=True)
+        self._child([*COMMAND, "scheduler", self.ours], None)
+        for machine in self.machines:
+            self.start_worker(machine)
+
+    def start_worker(self, machine: Machine) -> None:
+        before = machine.pids
+        words = ["ip", "netns", "exec", machine.name, *COMMAND, "worker", self.ours, str(machine.disk)]
+        log = self._child(words, machine.disk / "log")
+        wait_until(lambda: b"Registered to" in log.read_bytes(), PATIENCE_S)
+        (machine.worker,) = machine.pids - before
+
+    def _child(self, words: list[str], log: Path | None) -> Path:
+        log = log or Path(self.environment[FOLDER]).parent / "log"
+        with log.open("wb") as file:
+            child = subprocess.Popen(
+                words, env=self.environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        self._children.append(child)
+        return log
+
+    def close(self) -> None:
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.wait()
+
+    def words(self, *more: object) -> tuple[object, ...]:
+        """The command line of a run on these machines."""
+        return (self.ours, 12, 3, "--hosts", self.where, "--pace", "fast", "--quiet", *more)
+
+    def assert_left_nothing(self, ports: list[set[str]]) -> None:
+        """`ports`: those that were listened on before the run."""
+        assert [machine.pids for machine in self.machines] == [{machine.worker} for machine in self.machines]
+        assert [machine.ports for machine in self.machines] == ports
+        assert [machine.files for machine in self.machines] == [[], [], []]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    need(importlib.util.find_spec("distributed"), "Dask distributed", "pip install -r requirements-cluster.txt")
+    number = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "99"
+    bridge, net = f"bzb{os.getpid()}", f"10.78.{number}"
+    with ExitStack() as undo:
+        able = shutil.which("ip") and ip("link", "add", bridge, "type", "bridge")
+        need(able, "way to make a bridge between network namespaces", "run as root, with iproute2")
+        undo.callback(ip, "link", "del", bridge)
+        wired = ip("addr", "add", f"{net}.254/24", "dev", bridge) and ip("link", "set", bridge, "up")
+        disks = Path(undo.enter_context(tempfile.TemporaryDirectory()))
+        machines = []
+        for index in (1, 2, 3):
+            name, link = f"bazaar-{os.getpid()}-{index}", f"bz{index}{os.getpid()}"
+            wired = wired and ip("netns", "add", name)
+            undo.callback(ip, "netns", "del", name)
+            wired = (
+                wired
+                and ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+                and ip("link", "set", link, "master", bridge, "up")
+                and ip("-n", name, "addr", "add", f"{net}.{index}/24", "dev", "eth0")
+                and ip("-n", name, "link", "set", "eth0", "up")
+                and ip("-n", name, "link", "set", "lo", "up")
+            )
+            (disks / str(index)).mkdir()
+            machines.append(Machine(name, f"{net}.{index}", link, disks / str(index)))
+        need(wired, "way to join network namespaces", "a kernel with veth and bridges")
+        cluster = Cluster(f"{net}.254", machines, disks / "papers")
+        undo.callback(cluster.close)
+        cluster.start()
+        yield cluster
+
+
+def audit_of(out: Path) -> Any:
+    return json.loads((out / "audit.json").read_bytes())
+
+
+@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+def test_it_holds_on_three_machines_and_leaves_nothing(
+    cache: str, cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    ports, out = [machine.ports for machine in cluster.machines], tmp_path / "run"
+    words = cluster.words("--duration", 5, "--cache", cache, "--out", out)
+    status, said, complaint = run(tmp_path, mongo_uri, *words, **cluster.environment)
+    assert (status, complaint) == (0, ""), said
+    plan = json.loads((out / "bazaar.json").read_bytes())
+    assert plan["settings"]["tls"]
+    assert set(plan["placed"]) == set(plan["names"])
+    assert set(plan["placed"].values()) == {machine.address for machine in cluster.machines}
+    assert len({plan["placed"][name] for name in plan["names"][-3:]}) == 3  # those with the best prospects of a seat
+    seated = [name for name in plan["names"] if any((out / name).glob("queue-*.jsonl"))]
+    assert len(seated) == 3
+    assert processes_of(tmp_path) == {}
+    cluster.assert_left_nothing(ports)
+
+
+def placed_on(out: Path, machine: Machine) -> list[str]:
+    placed = json.loads((out / "bazaar.json").read_bytes())["placed"]
+    return [name for name, host in placed.items() if host == machine.address]
+
+
+def sales(out: Path) -> int:
+    ledger = out / LEDGER_FILE
+    return ledger.read_bytes().count(b'"sale"') if ledger.exists() else 0
+
+
+@pytest.mark.parametrize("dies", [True, False], ids=["it dies", "its link is cut for good"])
+def test_a_machine_that_is_gone_makes_the_verdict_unknown(
+    dies: bool, cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out, victim = tmp_path / "run", cluster.machines[1]
+    words = cluster.words("--set", "leash_s=2", "--restock-count", 1000, "--out", out)
+    with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
+        try:
+            wait_until(lambda: sales(out) > 100, PATIENCE_S)
+            if dies:
+                victim.die()
+            else:
+                assert ip("link", "set", victim.link, "down")
+                wait_until(lambda: victim.pids == {victim.worker}, PATIENCE_S)  # the leash is over
+            lost = placed_on(out, victim)
+            launcher = out / "launcher" / "history.jsonl"
+            wait_until(lambda: launcher.read_bytes().count(b'"lost":true') == len(lost), PATIENCE_S)
+            before = sales(out)
+            wait_until(lambda: sales(out) > before + 100, PATIENCE_S)  # the others go on
+            command.send_signal(signal.SIGINT)
+            status, _, complaint = ended(command)
+        finally:
+            ip("link", "set", victim.link, "up")
+            if dies:
+                cluster.start_worker(victim)
+    audit = audit_of(out)
+    assert (status, complaint, audit["verdict"], audit["violations"]) == (3, "", "unknown", {})
+    told = "\n".join(audit["unknown"])
+    assert set(re.findall(r"(\w+) was lost with its machine at \d\d:\d\d:\d\d", told)) == set(lost)
+
+
+def test_a_launcher_that_is_killed_leaves_no_process_anywhere(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    out, ports = tmp_path / "run", [machine.ports for machine in cluster.machines]
+    with launched(tmp_path, mongo_uri, *cluster.words("--out", out), **cluster.environment) as command:
+        wait_until(lambda: sales(out) > 10, PATIENCE_S)
+        command.kill()
+        wait_until(lambda: all(machine.pids == {machine.worker} for machine in cluster.machines), PATIENCE_S)
+    assert [machine.ports for machine in cluster.machines] == ports
+
+
+def test_a_peer_that_is_killed_and_comes_back_has_its_whole_history(
+    cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out = tmp_path / "run"
+    name = draw_plan(with_pace("fast", peers=12, seed=4)).names[1]
+    words = cluster.words("--seed", 4, "--out", out, "--duration", 4, "--fault", f"kill:{name}@1")
+    status, said, complaint = run(tmp_path, mongo_uri, *words, "--fault", f"restart:{name}@2", **cluster.environment)
+    assert (status, complaint) == (0, ""), said
+    assert (out / name / "history.jsonl").read_bytes().count(b'"what":"born"') == 2
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        ("tcp://{ours}:8786", "without TLS strangers could run programs on every machine"),
+        ("{ours}:8786", "is no dask://HOST:PORT"),
+        ("dask://{ours}", "is no dask://HOST:PORT"),
+        ("dask://{ours}:9", "the scheduler cannot be reached"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_refused_in_one_line(
+    hosts: str, said: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    words = (cluster.ours, "--hosts", hosts.format(ours=cluster.ours), "--out", tmp_path / "run")
+    status, output, complaint = run(tmp_path, None, *words, **cluster.environment)
+    assert (status, output, complaint.count("\n")) == (2, "", 1)
+    assert said in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_papers_of_another_cluster_are_refused(cluster: Cluster, tmp_path: Path) -> None:
+    other = {**cluster.environment, FOLDER: str(tmp_path / "papers")}
+    subprocess.run([*COMMAND, "papers"], env=other, check=True, capture_output=True)
+    words = (cluster.ours, "--hosts", cluster.where, "--out", tmp_path / "run")
+    status, output, complaint = run(tmp_path, None, *words, **other)
+    assert (status, output, complaint.count("\n")) == (2, "", 1)
+    assert "has other papers" in complaint
+
+
+def test_the_same_machine_twice_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    words = (cluster.ours, "--hosts", cluster.where, "--out", tmp_path / "run")
+    machine = cluster.machines[0]
+    worker = machine.worker
+    cluster.start_worker(machine)
+    status, _, complaint = run(tmp_path, None, *words, **cluster.environment)
+    os.kill(machine.worker, signal.SIGTERM)
+    wait_until(lambda: machine.pids == {worker}, PATIENCE_S)
+    machine.worker = worker
+    assert (status, complaint.count("\n")) == (2, 1)
+    assert f"{machine.address} has two workers; start one on each machine" in complaint
