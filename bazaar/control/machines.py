@@ -110,6 +110,7 @@ class Machines:
         """`run`: the name of the run's folder. Raises `UsageError`; nothing was left on any machine then."""
         address = scheduler_at(where)
         self._client = _connected(address, where)
+        self._machines: dict[str, Machine] = {}
         self._length_s = 0.0
         self._out = Path()
         self.placed: dict[str, str] = {}
@@ -229,7 +230,7 @@ class Machines:
             self._client.close(timeout=1)
 
     def _clear(self) -> None:
-        for machine in getattr(self, "_machines", {}).values():
+        for machine in self._machines.values():
             with contextlib.suppress(Exception):
                 self._on(machine, agent.remove, machine.folder)
 
@@ -244,8 +245,9 @@ def _connected(address: str, where: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_S, security=_security(authority, own), set_as_default=False)
     except (OSError, ValueError) as error:
-        why = "it does not answer there, or has other papers" if isinstance(error, TimeoutError) else str(error)
-        raise UsageError(f"--hosts {where}: the scheduler cannot be reached: {reprlib.repr(why)[1:-1]}") from None
+        if "certificate" in str(error):
+            raise UsageError(f"--hosts {where}: that cluster has other papers than those in {own.parent}") from None
+        raise UsageError(f"--hosts {where}: no scheduler answers there within {CONNECT_S:g} s") from None
 
 
 def _security(authority: Path, own: Path) -> Security:
