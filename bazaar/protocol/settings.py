@@ -154,7 +154,7 @@ def with_pace(pace: Pace = "demo", **values: Any) -> Settings:
     """Settings at this pace; `values` (None counts as not given) override the preset. Raises `UsageError`."""
     given = {name: value for name, value in values.items() if value is not None}
     if "hosts" in given:
-        given["tls"] = True  # on the way between machines others may listen
+        given.setdefault("tls", True)  # on the way between machines others may listen
     settings = Settings(**{"pace": pace, **PACES[pace], **given})
     check(settings)
     return settings
@@ -172,6 +172,8 @@ def check(settings: Settings) -> None:
     for declaration in declarations(Settings).values():
         if complaint := declaration.complaint(getattr(s, declaration.name)):
             raise UsageError(complaint)
+    if s.hosts is not None and not s.tls:
+        raise UsageError("--hosts needs TLS, since others may listen between machines; leave out tls=false")
     if s.election == "tree" and s.routing == "direct":
         raise UsageError("--election tree goes along the edges of the graph; add --routing neighbours")
     if s.heartbeat_s > s.suspect_after_s / 2:

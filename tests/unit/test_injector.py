@@ -24,6 +24,7 @@ class Market:
     def __init__(self, out: Path) -> None:
         self.out, self.plan, self.mongod = out, PLAN, SimpleNamespace(pid=None)
         self.done: list[tuple[str, str]] = []
+        self.lost: dict[str, str] = {}
         self.noted: list[events.Event] = []
         self.processes = {name: SimpleNamespace(signal=self._signaller(name)) for name in PLAN.names}
 
@@ -67,6 +68,16 @@ def test_what_is_not_there_cannot_be_killed_and_what_is_there_not_restarted(mark
     injector.inflict(Fault("kill", gone, 0.0))
     injector.inflict(Fault("restart", there, 0.0))
     assert injector.missed == [f"kill:{gone}@0: {gone} was not there", f"restart:{there}@0: {there} was there"]
+    assert market.done == []
+
+
+def test_who_was_lost_with_its_machine_is_not_restarted(market: Market) -> None:
+    gone = PLAN.names[0]
+    del market.processes[gone]
+    market.lost[gone] = "10.0.0.2"
+    injector = Injector(market)  # type: ignore[arg-type]  # all of a bazaar that it needs
+    injector.inflict(Fault("restart", gone, 0.0))
+    assert injector.missed == [f"restart:{gone}@0: {gone} was lost with its machine, 10.0.0.2"]
     assert market.done == []
 
 

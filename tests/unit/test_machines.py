@@ -157,7 +157,8 @@ def test_a_plan_names_the_machines_only_if_there_are_some(tmp_path: Path) -> Non
 
 def test_hosts_imply_tls() -> None:
     assert with_pace("fast", hosts=WHERE).tls
-    assert with_pace("fast", hosts=WHERE, tls=False).tls
+    with pytest.raises(UsageError, match="leave out tls=false"):
+        with_pace("fast", hosts=WHERE, tls=False)
     assert not with_pace("fast").tls
 
 
