@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -270,3 +271,26 @@ def test_the_same_machine_twice_is_refused(cluster: Cluster, tmp_path: Path) -> 
     machine.worker = worker
     assert (status, complaint.count("\n")) == (2, 1)
     assert f"{machine.address} has two workers; start one on each machine" in complaint
+
+
+def test_a_cut_of_less_than_half_the_leash_is_survived(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    """What was under way is sent again. Traders are patient with silence, too: nobody is deposed."""
+    out, victim = tmp_path / "run", cluster.machines[1]
+    ports = [machine.ports for machine in cluster.machines]
+    patient = [word for what in ("suspect_after_s=30", "leash_s=20", "think_s=0.01") for word in ("--set", what)]
+    with launched(tmp_path, mongo_uri, *cluster.words(*patient, "--out", out), **cluster.environment) as command:
+        try:
+            wait_until(lambda: sales(out) > 100, PATIENCE_S)
+            assert ip("link", "set", victim.link, "down")
+            (name, *_) = placed_on(out, victim)
+            history = out / name / "history.jsonl"
+            until = time.monotonic() + 4.0
+            wait_until(lambda: time.monotonic() > until, PATIENCE_S)
+        finally:
+            assert ip("link", "set", victim.link, "up")
+        size = history.stat().st_size
+        wait_until(lambda: history.stat().st_size > size, PATIENCE_S)
+        command.send_signal(signal.SIGINT)
+        status, _, complaint = ended(command)
+    assert (status, complaint, audit_of(out)["verdict"]) == (0, "", "held")
+    cluster.assert_left_nothing(ports)
