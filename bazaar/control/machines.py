@@ -26,6 +26,7 @@ import msgspec
 
 from bazaar import __version__
 from bazaar.control.authority import write_papers
+from bazaar.control.hosts_file import read_hosts, spread
 from bazaar.control.remote import RemoteProcess
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import agent
@@ -107,9 +108,10 @@ class Machines:
     """A cluster that is there, connected. Call `place`, `prepare`, then `start` for each process; `close` at the end."""
 
     def __init__(self, where: str, run: str) -> None:
-        """`run`: the name of the run's folder. Raises `UsageError`; nothing was left on any machine then."""
-        address = scheduler_at(where)
-        self._client = _connected(address, where)
+        """`where`: as `--hosts`. `run`: the name of the run's folder. Raises `UsageError`; no machine has anything then."""
+        self._hosts = read_hosts(where)
+        where = self._hosts.scheduler
+        self._client = _connected(scheduler_at(where), where)
         self._machines: dict[str, Machine] = {}
         self._length_s = 0.0
         self._out = Path()
@@ -172,11 +174,11 @@ class Machines:
         return [machine.host for machine in self._machines.values()]
 
     def place(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Spreads the processes: neighbours in the list, such as the highest peers, which become traders, come apart."""
+        """Says which machine each process is to be on. Raises `UsageError`."""
         hosts = sorted(
             self._machines, key=lambda host: [int(part) if part.isdigit() else 0 for part in re.split(r"\D", host)]
         )
-        self.placed = {name: hosts[number % len(hosts)] for number, name in enumerate(names)}
+        self.placed = spread(names, hosts, self._hosts)
         return self.placed
 
     def prepare(self, out: Path, length_s: float) -> None:
@@ -184,7 +186,7 @@ class Machines:
         self._out, self._length_s = out, length_s
         shared = ("bazaar.json", "key", f"{PAPERS}/{AUTHORITY}")
         clock = clock_of(out)
-        for machine in self._machines.values():
+        for machine in (self._machines[host] for host in dict.fromkeys(self.placed.values())):
             own = [f"{PAPERS}/{name}.pem" for name, host in self.placed.items() if host == machine.host]
             files = {name: (out / name).read_bytes() for name in (*shared, *own)}
             files[LAUNCHED_FILE] = msgspec.json.encode(self._clock_on(machine, clock)) + b"\n"

@@ -50,9 +50,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The address under which others reach the processes of this machine, such as the outer one of a NAT."""
     tls: Annotated[bool, Option("--tls")] = False
     """Whether the processes speak TLS, each with a certificate of its name; needs `requirements-tls.txt`."""
-    hosts: Annotated[str | None, Option("--hosts", "dask://HOST:PORT")] = None
-    """The scheduler of a Dask cluster, on whose machines the peers are placed, with `tls`; without it all are here. Needs
-    `requirements-cluster.txt`."""
+    hosts: Annotated[str | None, Option("--hosts", "FILE|dask://HOST:PORT")] = None
+    """The scheduler of a Dask cluster, on whose machines the peers are placed, with `tls`; or a file that names it, and who is
+    to be where. Without it all are here. Needs `requirements-cluster.txt`."""
     leash_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """A peer on another machine ends when it has heard nothing of the launcher for so long."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8

@@ -171,6 +171,30 @@ def test_it_holds_on_three_machines_and_leaves_nothing(
     cluster.assert_left_nothing(ports)
 
 
+def test_a_file_says_who_is_where(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    first, _, last = (machine.address for machine in cluster.machines)
+    (tmp_path / "hosts").write_text(f"{cluster.where}\n{first}\n{last} 0 1 2 3 4 5 6 7\n")
+    words = (cluster.ours, 8, 2, "--hosts", "hosts", "--pace", "fast", "--quiet", "--duration", 1, "--out", "run")
+    status, said, complaint = run(tmp_path, mongo_uri, *words, **cluster.environment)
+    assert (status, complaint) == (0, ""), said
+    plan = json.loads((tmp_path / "run" / "bazaar.json").read_bytes())
+    assert plan["placed"] == dict.fromkeys(plan["names"], last)
+
+
+@pytest.mark.parametrize("phase", ["starting the peers", "trading"])
+def test_ctrl_c_leaves_nothing_anywhere(phase: str, cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    out, ports = tmp_path / "run", [machine.ports for machine in cluster.machines]
+    with launched(tmp_path, mongo_uri, *cluster.words("--out", out), **cluster.environment) as command:
+        if phase == "trading":
+            wait_until(lambda: sales(out) > 10, PATIENCE_S)
+        else:
+            wait_until(lambda: len(cluster.machines[0].pids) > 2, PATIENCE_S)
+        command.send_signal(signal.SIGINT)
+        status, _, _ = ended(command)
+    assert status == (0 if phase == "trading" else 3)
+    cluster.assert_left_nothing(ports)
+
+
 def placed_on(out: Path, machine: Machine) -> list[str]:
     placed = json.loads((out / "bazaar.json").read_bytes())["placed"]
     return [name for name, host in placed.items() if host == machine.address]
@@ -236,7 +260,7 @@ def test_a_peer_that_is_killed_and_comes_back_has_its_whole_history(
     ("hosts", "said"),
     [
         ("tcp://{ours}:8786", "without TLS strangers could run programs on every machine"),
-        ("{ours}:8786", "is no dask://HOST:PORT"),
+        ("{ours}:8786", "is no dask://HOST:PORT, and no file that can be read"),
         ("dask://{ours}", "is no dask://HOST:PORT"),
         ("dask://{ours}:9", "no scheduler answers there"),
     ],

@@ -19,6 +19,7 @@ import pytest
 from bazaar.control import machines
 from bazaar.control.authority import write_papers
 from bazaar.control.crew import Crew
+from bazaar.control.hosts_file import read_hosts, spread
 from bazaar.control.machines import Machines, scheduler_at
 from bazaar.control.planning import draw_plan
 from bazaar.control.remote import RemoteProcess
@@ -145,6 +146,44 @@ def test_peers_are_spread_and_the_highest_are_apart(join: Joins) -> None:
     placed = cluster.place([f"buyer{index}" for index in range(7)])
     assert [placed[f"buyer{index}"] for index in range(4)] == ["10.0.0.1", "10.0.0.2", "10.0.0.10", "10.0.0.1"]
     assert len({placed[f"buyer{index}"] for index in (4, 5, 6)}) == 3
+
+
+def a_file(tmp_path: Path, text: str) -> str:
+    (tmp_path / "hosts").write_text(text)
+    return str(tmp_path / "hosts")
+
+
+NAMES = ("buyer0", "buyer1", "seller2", "seller3")
+THREE = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+def test_a_file_says_who_is_where(tmp_path: Path) -> None:
+    hosts = read_hosts(a_file(tmp_path, f"# mine\n\n{WHERE}\n10.0.0.3 buyer1 3  # two\n10.0.0.1\n"))
+    assert hosts.scheduler == WHERE
+    placed = {"buyer1": "10.0.0.3", "seller3": "10.0.0.3", "buyer0": "10.0.0.1", "seller2": "10.0.0.3"}
+    assert spread(NAMES, THREE, hosts) == placed  # nobody is on 10.0.0.2, which it does not name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the first line of .* must be the address of a Dask scheduler"),
+        ("10.0.0.1\n", "the first line of .* must be the address of a Dask scheduler"),
+        (f"{WHERE}\n10.0.0.1\n10.0.0.1 buyer1\n", "line 3 of .* has 10.0.0.1 a second time"),
+        (f"{WHERE}\n10.0.0.9\n", "names 10.0.0.9, and the workers are on 10.0.0.1, 10.0.0.2, 10.0.0.3"),
+        (f"{WHERE}\n10.0.0.1 buyer7\n", "places buyer7, and there is no such peer: they are buyer0, "),
+        (f"{WHERE}\n10.0.0.1 4\n", "places 4, and there is no such peer"),
+        (f"{WHERE}\n10.0.0.1 buyer1\n10.0.0.2 1\n", "places buyer1 twice"),
+    ],
+)
+def test_a_file_that_does_not_do_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        spread(NAMES, THREE, read_hosts(a_file(tmp_path, text)))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file that can be read"):
+        read_hosts(str(tmp_path / "hosts"))
 
 
 def test_a_plan_names_the_machines_only_if_there_are_some(tmp_path: Path) -> None:
