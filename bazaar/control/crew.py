@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from bazaar.control.interrupts import deferred
 from bazaar.runtime.process import LocalProcess, Process
 
 EXIT_PATIENCE_S = 3.0
@@ -46,12 +47,15 @@ class Crew:
     ) -> Process:
         """Starts a Python program under this name. Raises `OSError`, and `UsageError` on another machine."""
         folder = self._run / name
-        if self.engine is not None and name in self.engine.placed:
-            process: Process = self.engine.start(name, folder, arguments, environment)
-        else:
-            process = LocalProcess(name, folder, [sys.executable, *arguments], environment, keeps_open)
-        self.members[name] = process
-        self._selector.register(process.stdout, selectors.EVENT_READ, process)
+        with (
+            deferred()
+        ):  # else Ctrl-C could leave a process, or an agent that waits for its launcher, and nobody knows of it
+            if self.engine is not None and name in self.engine.placed:
+                process: Process = self.engine.start(name, folder, arguments, environment)
+            else:
+                process = LocalProcess(name, folder, [sys.executable, *arguments], environment, keeps_open)
+            self.members[name] = process
+            self._selector.register(process.stdout, selectors.EVENT_READ, process)
         return process
 
     def folder_for(self, name: str) -> str:

@@ -39,11 +39,12 @@ def deferred() -> Iterator[None]:
     own goes first.
     """
     global _in_one_piece, _came
+    within_another = _in_one_piece
     _in_one_piece = True
     try:
         yield
     finally:
-        _in_one_piece = False
-    if _came:
+        _in_one_piece = within_another
+    if _came and not within_another:
         _came = False
         raise KeyboardInterrupt

@@ -48,6 +48,21 @@ def test_what_is_whole_is_done_to_its_end_first() -> None:
     assert len(done) == 2
 
 
+def test_what_is_whole_may_be_part_of_something_whole() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with deferred():
+            with deferred():
+                signal.raise_signal(signal.SIGINT)
+                done.append("a part")
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["a part", "all of it"]
+
+
 def test_an_exception_goes_first_and_the_interrupt_is_not_forgotten() -> None:
     def interrupted() -> None:
         with deferred():
