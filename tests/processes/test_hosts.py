@@ -257,6 +257,17 @@ def test_a_peer_that_is_killed_and_comes_back_has_its_whole_history(
     assert (out / name / "history.jsonl").read_bytes().count(b'"what":"born"') == 2
 
 
+def test_a_queue_on_another_machine_cannot_be_read_and_is_not_empty(
+    cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out = tmp_path / "run"
+    words = cluster.words("--duration", 5, "--fault", "kill:trader0@1", "--restock-count", 1000, "--out", out)
+    status, said, complaint = run(tmp_path, mongo_uri, *words, **cluster.environment)
+    audit = audit_of(out)
+    assert (status, complaint, audit["violations"]) == (3, "", {}), said
+    assert any(re.search(r"could not read the queue of .*No such file", told) for told in audit["unknown"])
+
+
 @pytest.mark.parametrize(
     ("hosts", "said"),
     [
