@@ -88,7 +88,12 @@ def draw_federation(seed: int, faults: bool = True, **fixed: Any) -> Federation:
     rng = random.Random(f"federation/{seed}")
     worlds: dict[str, World] = {}
     for number, name in enumerate(NAMES[: rng.choice([2, 2, 3])]):
-        settings = draw_settings(rng, seed + number, MOST_PEERS, {"name": name, "pace": "fast", **fixed})
+        settings = draw_settings(
+            rng,
+            seed + number,
+            MOST_PEERS,
+            {"name": name, "pace": "fast", "requests": rng.randint(20, 60), "duration_s": None, **fixed},
+        )
         patience_s = min(settings.suspect_after_s, settings.election_timeout_s, settings.answer_timeout_s)
         delay_s = min(rng.choice([0.0005, 0.002, 0.01]), patience_s / 50)
         network = Network(
@@ -98,7 +103,7 @@ def draw_federation(seed: int, faults: bool = True, **fixed: Any) -> Federation:
             repeat_after_s=min(0.1, patience_s / 40),
         )
         worlds[name] = World(seed + number, settings, network, treaties=tuple(worlds))
-        worlds[name].longest_s = 10 * LONGEST_S
+        worlds[name].longest_s = LONGEST_S
     federation = Federation(worlds)
     if faults:
         _draw_faults(federation, rng, seed)
