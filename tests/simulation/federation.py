@@ -55,6 +55,8 @@ class Federation:
     def run(self) -> Outcome:
         """Runs all of them to their ends. The world whose next event is the earliest goes on."""
         courses: dict[str, Iterator[None]] = {name: world.course() for name, world in self.worlds.items()}
+        for course in courses.values():
+            next(course)  # up to the first event
         while courses:
             name = min(courses, key=lambda name: self.worlds[name].next_at)
             if name in self.perished or next(courses[name], courses) is courses:
