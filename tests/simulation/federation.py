@@ -34,7 +34,9 @@ class Outcome(NamedTuple):
     def violations(self) -> dict[str, list[str]]:
         """All violations, of each bazaar alone and of all together."""
         alone = {
-            f"{name}: {check}": told for name, report in self.alone.items() for check, told in report.violations.items()
+            f"{check} ({name})": told
+            for name, report in self.alone.items()
+            for check, told in report.violations.items()
         }
         return alone | self.together.violations
 

@@ -58,15 +58,15 @@ class World(Driver):
         duration_s = self.plan.settings.duration_s
         self._at(self.quiet_after_s + TICK_S, self._stir)
         if duration_s is not None:
-            yield from self._until(lambda: self._opened_at < float("inf"))
+            yield from self._steps_until(lambda: self._opened_at < float("inf"))
             ends_at = self._opened_at + duration_s
             self._at(min(ends_at, self.longest_s) - self.now + TICK_S, self._stir)
-            yield from self._until(lambda: self.now > max(ends_at, self.quiet_after_s) and self.may_close())
+            yield from self._steps_until(lambda: self.now > max(ends_at, self.quiet_after_s) and self.may_close())
         else:
-            yield from self._until(lambda: self.answered and self.may_close())
+            yield from self._steps_until(lambda: self.answered and self.may_close())
         self._finishing = True
         self._finish_all()
-        self.ended = yield from self._until(self._is_over)
+        self.ended = yield from self._steps_until(self._is_over)
         self._tell(Ended())
 
     @property
@@ -105,8 +105,19 @@ class World(Driver):
         if name in self.actors:
             self._turn(name, self.actors[name].finish)
 
-    def _until(self, condition: Callable[[], bool]) -> Generator[None, None, bool]:
+    def until(self, condition: Callable[[], bool]) -> bool:
         """Runs until the condition holds. Returns False if it never does."""
+        held: list[bool] = []
+
+        def steps() -> Iterator[None]:
+            held.append((yield from self._steps_until(condition)))
+
+        for _ in steps():
+            pass
+        return held[0]
+
+    def _steps_until(self, condition: Callable[[], bool]) -> Generator[None, None, bool]:
+        """Stops before each event. The result is as that of `until`."""
         self._stirred = True
         while not (self._stirred and condition()):
             if not self._agenda or self.now >= self.longest_s:
