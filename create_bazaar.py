@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bazaar import __version__
-from bazaar.analysis.judgement import plan_of
+from bazaar.analysis.judgement import judged_together, plan_of
 from bazaar.control import interrupts
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
@@ -32,6 +32,7 @@ from bazaar.views import explaining
 from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
 from bazaar.views.texts import UNFINISHED
+from bazaar.views.together import told_together
 from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -192,8 +193,22 @@ def _run_of(verb: str, arguments: list[str]) -> Path:
 
 
 def judge(arguments: list[str], terminal: Terminal) -> int:
-    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes the texts and pictures that are missing."""
-    out = _run_of("judge", arguments)
+    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes the texts and pictures that are missing.
+
+    With several runs, of bazaars that traded with each other: judges each, and then what they bought of each other.
+    """
+    if len(arguments) < 2 or any(argument.startswith("-") for argument in arguments):
+        return _judge_alone(_run_of("judge", arguments), terminal)
+    runs = [_run_of("judge", [argument]) for argument in arguments]
+    together = judged_together(runs)
+    statuses = [_judge_alone(run, terminal) for run in runs]
+    for sentence in told_together(together):
+        terminal.say(sentence)
+    statuses.append(STATUS[together.verdict])
+    return VIOLATED if VIOLATED in statuses else max(statuses)
+
+
+def _judge_alone(out: Path, terminal: Terminal) -> int:
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
     tells = not (out / "output.txt").exists() or (out / UNFINISHED).exists()

@@ -112,7 +112,8 @@ def forgets_where_it_sent_an_order(patch: Patch) -> None:
 
     def init(embassy: Embassy, plan: Any, treaties: Any, former: FormerLife) -> None:
         honest(embassy, plan, treaties, msgspec.structs.replace(former, sent_abroad={}))
-        embassy._abroad.reverse()
+        if former.lives % 2:
+            embassy._abroad.reverse()
 
     patch.setattr(Embassy, "__init__", init)
 
@@ -155,7 +156,15 @@ def passes_on_what_it_has_not_bought(patch: Patch) -> None:
 
 def poor_beside_two_rich() -> Federation:
     """The embassy of the poor one dies again and again."""
-    settings = {"peers": 5, "traders": 1, "buyers": 2, "requests": 60, "answer_timeout_s": 0.3, "think_s": 0.1}
+    settings = {
+        "peers": 5,
+        "traders": 1,
+        "buyers": 2,
+        "requests": 300,
+        "answer_timeout_s": 0.3,
+        "think_s": 0.03,
+        "window": 5,
+    }
     worlds: dict[str, World] = {}
     for number, name in enumerate(("north", "south", "east")):
         rich = with_pace("fast", **settings, restock_count=1 if name == "east" else 100, name=name, seed=number)
