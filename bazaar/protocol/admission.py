@@ -97,8 +97,12 @@ def _peer(name: str) -> bool:
     return name != WAREHOUSE and not is_embassy(name)
 
 
-def _anybody(name: str) -> bool:
-    return True
+def _decider(name: str) -> bool:
+    return not is_embassy(name)
+
+
+def _client_or_peer(name: str) -> bool:
+    return name != WAREHOUSE
 
 
 def _buyer(name: str) -> bool:
@@ -185,16 +189,16 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
         _peer,
         lambda body, of: _bench(body.bench, of.peers) and (body.peer is None or body.peer in body.bench.traders),
     ),
-    WhoTrades: (lambda name: name != WAREHOUSE, lambda name: not is_embassy(name), _nothing_more),
+    WhoTrades: (_client_or_peer, _decider, _nothing_more),
     Claim: (_peer, _warehouse, _nothing_more),
     BenchIs: (
-        lambda name: not is_embassy(name),
-        lambda name: name != WAREHOUSE,
+        _decider,
+        _client_or_peer,
         lambda body, of: _bench(body.bench, of.peers),
     ),
     Heartbeat: (
-        lambda name: name != WAREHOUSE,
-        lambda name: name != WAREHOUSE,
+        _client_or_peer,
+        _client_or_peer,
         lambda body, of: is_embassy(of.source) == is_embassy(of.target),
     ),
     Depose: (_peer, _warehouse, lambda body, of: body.seat.peer in of.peers),
