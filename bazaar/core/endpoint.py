@@ -146,9 +146,16 @@ class Endpoint:
     def _is_abroad(self, name: str) -> bool:
         return is_embassy(name) and is_embassy(self._actor.name)
 
-    def admit(self, embassy: str) -> None:
-        """This embassy of another bazaar may write to the actor from now on."""
-        self._known |= {embassy}
+    def take_from_abroad(self, turn: Turn, data: bytes) -> int:
+        """Like `take`, for what came with a treaty's key. Its sender must be an embassy, which is known from then on."""
+        try:
+            source = decode(data).source
+        except MalformedMessage:
+            return 1
+        if not is_embassy(source) or source == self._actor.name:
+            return 1
+        self._known |= {source}
+        return self._receive(turn, data)
 
     def take(self, turn: Turn, data: bytes, by: str | None = None) -> int:
         """Gives the actor the new letters that are in this data. Returns how many of them were refused, because no honest

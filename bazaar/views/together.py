@@ -13,7 +13,7 @@ def told_together(together: Together) -> Iterator[str]:
     yield f"All bazaars together: {together.verdict}"
     yield (
         f"{counts['orders_abroad']} orders abroad: {counts['bought_abroad']} bought, {counts['unavailable_abroad']} "
-        f"unavailable, {counts['unknown_abroad']} of unknown outcome, of which {counts['unknown_but_bought']} are in a ledger; "
+        f"unavailable, {counts['unknown_abroad']} unknown, of which {counts['unknown_but_bought']} are in a ledger; "
         f"{counts['repeated_abroad']} were repeated"
     )
     for check, stories in together.violations.items():

