@@ -1,8 +1,9 @@
 """Treaties: how the embassies of two bazaars find and reach each other, with a key that opens nothing else.
 
 A bazaar with a name offers a treaty. Its embassy runs a name server of its own, with the treaty's key, and writes
-`treaty.json`: where that name server is, and the key. Whoever was given the file may join: the other embassy enters a mailbox there, and
-looks the first one up. So both reach each other by the ordinary means, and neither learns the key of the other's run.
+`treaty.json`: where that name server is, and the key. Whoever was given the file may join: the other embassy enters a
+mailbox there, and looks the first one up. So both reach each other by the ordinary means, and neither learns the key of
+the other's run.
 
 An embassy that is started again takes the port and the key from its file, so the file stays good as long as the run.
 """
