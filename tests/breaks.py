@@ -289,12 +289,4 @@ BREAKS = (
         ("tests/simulated/test_federation.py",),
         ABROAD,
     ),
-    Break(
-        "an embassy passes on what a cache has promised",
-        "peers/embassy.py",
-        "Buy(order_id, order.item, True, order.units)",
-        "Buy(order_id, order.item, False, order.units)",
-        ("tests/simulated/test_federation.py",),
-        ABROAD,
-    ),
 )
