@@ -266,14 +266,6 @@ BREAKS = (
         LONG,
     ),
     Break(
-        "an embassy that is started again forgets where it sent an order",
-        "bazaar/runtime/history.py",
-        "sent_abroad[order_id].append(bazaar)",
-        "sent_abroad.pop(order_id, None)",
-        ("tests/simulated/test_federation.py",),
-        ABROAD,
-    ),
-    Break(
         "an order abroad is repeated under a new name",
         "peers/buyer.py",
         "turn.send(embassy_of(self._settings.name), BuyAbroad(order_id, order.item, order.units))",
