@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bazaar import __version__
-from bazaar.analysis.judgement import plan_of
+from bazaar.analysis.judgement import judged_together, plan_of
 from bazaar.control import interrupts
 from bazaar.control.cluster import command as cluster_command
 from bazaar.control.judging import Judging
@@ -28,11 +28,13 @@ from bazaar.control.planning import draw_plan
 from bazaar.protocol.faults import FORM, Fault, parse_faults
 from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
+from bazaar.runtime.treaty import Treaty, join
 from bazaar.setup.doctor import files_needed
 from bazaar.views import explaining
 from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
 from bazaar.views.texts import UNFINISHED
+from bazaar.views.together import told_together
 from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
@@ -41,8 +43,9 @@ RUNS = Path("runs")
 PRIVATE = 0o077  # only the user can read the run's files, whatever the shell's umask
 
 
-def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str | None]:
-    """The settings, the run's folder, the faults, whether to be quiet, and where the live page is to be (None: nowhere).
+def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str | None, list[Treaty]]:
+    """The settings, the run's folder, the faults, whether to be quiet, where the live page is to be (None: nowhere), and
+    the treaties.
 
     Raises `UsageError`.
     """
@@ -59,6 +62,13 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str 
     add_options(parser)
     parser.add_argument("--fault", action="append", default=[], metavar="F", help=f"repeatable: {FORM}")
     parser.add_argument(
+        "--federate",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="repeatable: trade with the bazaar NAME; FILE is the treaty.json of its run",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the verdict, in one line, and errors")
@@ -74,13 +84,27 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str 
     options = parser.read(arguments)
     out: Path | None = options.pop("out")
     faults: list[str] = options.pop("fault")
+    federate: list[str] = options.pop("federate")
     quiet: bool = options.pop("quiet")
     serve: str | None = options.pop("serve")
     options["host"], options["port"] = options["host"] or (None, None)
     given = {"seed": random.SystemRandom().randrange(10_000), **take_settings(options)}
     settings = with_pace(**given)
     out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
-    return settings, out, parse_faults(faults, draw_plan(settings)), quiet, serve
+    planned = parse_faults(faults, draw_plan(settings))
+    return settings, out, planned, quiet, serve, _treaties(federate, settings.name)
+
+
+def _treaties(federate: list[str], own: str | None) -> list[Treaty]:
+    treaties: dict[str, Treaty] = {}
+    for text in federate:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise UsageError(f"--federate {reprlib.repr(text)}: give NAME=FILE, such as north=runs/latest/treaty.json")
+        if name in treaties:
+            raise UsageError(f"--federate {text}: {name} is given already; give it once")
+        treaties[name] = join(name, _from_here(Path(path)), own)
+    return list(treaties.values())
 
 
 def _from_here(path: Path) -> Path:
@@ -138,7 +162,7 @@ def main(arguments: list[str]) -> int:
 
 def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
     """Runs a bazaar and judges it."""
-    settings, out, faults, terminal.quiet, serve = parse(arguments)
+    settings, out, faults, terminal.quiet, serve, treaties = parse(arguments)
     _allow_files(files_needed(settings.peers))
     with contextlib.ExitStack() as stack:
         live = None
@@ -152,7 +176,7 @@ def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
                 live.look(bazaar)
 
         uri = os.environ.get("BAZAAR_MONGO_URI", "").strip() or None
-        bazaar = stack.enter_context(Bazaar(settings, out, uri, watch))
+        bazaar = stack.enter_context(Bazaar(settings, out, uri, watch, treaties=treaties))
         bazaar.injector.schedule(faults)
         return run(bazaar, terminal)
 
@@ -193,8 +217,22 @@ def _run_of(verb: str, arguments: list[str]) -> Path:
 
 
 def judge(arguments: list[str], terminal: Terminal) -> int:
-    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes the texts and pictures that are missing."""
-    out = _run_of("judge", arguments)
+    """`bash run.sh judge [RUN]`: judges a run's folder again, and makes the texts and pictures that are missing.
+
+    With several runs, of bazaars that traded with each other: judges each, and then what they bought of each other.
+    """
+    if len(arguments) < 2 or any(argument.startswith("-") for argument in arguments):
+        return _judge_alone(_run_of("judge", arguments), terminal)
+    runs = [_run_of("judge", [argument]) for argument in arguments]
+    together = judged_together(runs)
+    statuses = [_judge_alone(run, terminal) for run in runs]
+    for sentence in told_together(together):
+        terminal.say(sentence)
+    statuses.append(STATUS[together.verdict])
+    return VIOLATED if VIOLATED in statuses else max(statuses)
+
+
+def _judge_alone(out: Path, terminal: Terminal) -> int:
     if run_folder.is_going_on(out):
         raise UsageError(f"{out} is a run that is still going on; stop it (Ctrl-C), it is judged then")
     tells = not (out / "output.txt").exists() or (out / UNFINISHED).exists()

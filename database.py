@@ -134,7 +134,7 @@ def main() -> int:
         directory = Directory(plan.settings.host, port, key, papers)
         here, clock = place(plan.settings.host), clock_of(run_folder)
         terms = Terms.of(plan)
-        host = Host(warehouse, store, history, clock, here, directory, key, plan.names, terms, papers=papers)
+        host = Host(warehouse, store, history, clock, here, directory, key, plan.members, terms, papers=papers)
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:

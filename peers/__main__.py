@@ -37,7 +37,7 @@ def main() -> int:
     def journal_of(seat: Seat) -> Recovered:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
-    known = (WAREHOUSE, *plan.names)
+    known = (WAREHOUSE, *plan.members)
     clock = clock_of(run_folder)
     try:
         here = place(plan.settings.host)

@@ -6,6 +6,10 @@ and a cache may still promise it.
 
 An order placed by hand is an order of this buyer, for an item that somebody else picks. It takes the next free place of the
 window, without thinking, and comes on top of the quota.
+
+In a bazaar that has a name, an order that is refused at home for good goes abroad, to the own embassy (`peers/embassy`), as
+an order of its own. It keeps its place in the window until it is answered, or has waited so long that the buyer goes on
+without knowing what became of it. It is never called unavailable then, because it may have been bought.
 """
 
 from __future__ import annotations
@@ -19,10 +23,32 @@ import msgspec
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
-from bazaar.protocol.goods import ITEMS, MOST_ORDERED, Item
-from bazaar.protocol.messages import AskAgain, Buy, MarketOpen, Oversold, Purchased, Unavailable
+from bazaar.protocol.goods import ITEMS, MOST_ORDERED, Item, embassy_of, name_abroad
+from bazaar.protocol.messages import (
+    AskAgain,
+    BoughtAbroad,
+    Buy,
+    BuyAbroad,
+    MarketOpen,
+    Oversold,
+    Purchased,
+    Unavailable,
+    UnavailableAbroad,
+)
 from bazaar.protocol.settings import Settings
 from peers.role import Trading, one_of_the_items
+
+PATIENCE_ABROAD = 3  # timeouts of an answer, after which a buyer goes on without one from abroad
+
+
+class Abroad(msgspec.Struct):
+    """An order abroad without an answer."""
+
+    item: Item
+    units: int
+    repeat_at: float
+    give_up_at: float
+    """When the buyer goes on without an answer; infinity if it has done so."""
 
 
 class Outstanding(msgspec.Struct):
@@ -82,6 +108,9 @@ class Buyer(Trading):
         self._waiting: deque[ByHand] = deque()  # orders by hand that wait for a place in the window
         self._placed: dict[str, ByHand] = {}  # placed orders by hand without an answer
         self._finished = False
+        self._abroad = {
+            order_id: Abroad(order.item, order.units, NEVER, NEVER) for order_id, order in former.abroad.items()
+        }
         self.answered = 0
         self.retired = False
 
@@ -91,17 +120,19 @@ class Buyer(Trading):
 
     @property
     def idle(self) -> bool:
-        return not self._outstanding and (self._serial >= self._quota or self.retired)
+        waits = self._outstanding or any(order.give_up_at < NEVER for order in self._abroad.values())
+        return not waits and (self._serial >= self._quota or self.retired)
 
     @property
     def deadline(self) -> float:
+        abroad_at = min((min(order.repeat_at, order.give_up_at) for order in self._abroad.values()), default=NEVER)
         if not self._traders:
-            return NEVER
+            return abroad_at
         # Orders are placed in their turn and all wait equally long, so the first in the dict is the first to repeat.
         repeat_at = next((order.repeat_at for order in self._outstanding.values()), NEVER)
         orders = self._thinking and self._serial < self._quota and not self.retired
         order_at = NEVER if not orders else 0.0 if self._waiting else self._thinking[0]
-        return min(repeat_at, order_at)
+        return min(repeat_at, order_at, abroad_at)
 
     def order(self, item: Any, units: Any = 1) -> ByHand:
         """Takes an order by hand. It is placed as soon as there is room in the window.
@@ -141,13 +172,21 @@ class Buyer(Trading):
             self._has_begun = True
             free = self._settings.window - len(self._outstanding.keys() - self._in_doubt)
             self._thinking = [turn.now] * free
+            for order_id, order in self._abroad.items():  # those of a former life hold no place
+                turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))
+                order.repeat_at = turn.now
 
     def finish(self, turn: Turn) -> None:
         self._send_away()
         self._finished = True
         self._quota = self._serial
+        for order in self._abroad.values():
+            if order.give_up_at == NEVER:
+                order.repeat_at = NEVER
 
     def tick(self, turn: Turn) -> None:
+        for order_id, abroad in self._abroad.items():
+            self._wait_abroad(turn, order_id, abroad)
         if not self._traders:
             return
         while self._thinking and self._serial < self._quota and not self.retired:
@@ -185,6 +224,47 @@ class Buyer(Trading):
         repeat_at = turn.now + self._settings.answer_timeout_s
         self._outstanding[order_id] = Outstanding(item, trader, repeat_at, again, units)
 
+    # ------------------------------------------------------------------------------------------ abroad
+    def _go_abroad(self, turn: Turn, refused: str, item: Item, units: int) -> bool:
+        """Sends an order that was refused at home abroad, if there is an embassy. It is known there by a name of its own."""
+        home = self._settings.name
+        if home is None or self._finished or self.retired or len(self._abroad) >= self._settings.window:
+            return False
+        order_id = name_abroad(refused, home)
+        self._abroad[order_id] = order = Abroad(
+            item, units, turn.now, turn.now + PATIENCE_ABROAD * self._settings.answer_timeout_s
+        )
+        self._wait_abroad(turn, order_id, order)
+        return True
+
+    def _wait_abroad(self, turn: Turn, order_id: str, order: Abroad) -> None:
+        """Repeats an order abroad when it is time to, and goes on without an answer when it has waited for too long."""
+        if order.repeat_at <= turn.now and self._settings.name is not None:
+            order.repeat_at = turn.now + self._settings.answer_timeout_s
+            turn.note(events.AskedAbroad(order_id, order.item, units=order.units))
+            turn.send(embassy_of(self._settings.name), BuyAbroad(order_id, order.item, order.units))
+        if order.give_up_at <= turn.now:
+            order.give_up_at = NEVER
+            order.repeat_at = NEVER if self._finished else order.repeat_at
+            turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))
+            self._thinking.append(turn.now + self._settings.think_s)
+
+    def _answered_abroad(self, turn: Turn, order_id: str) -> bool:
+        """Ends the waiting for this order abroad; False if it was answered already."""
+        order = self._abroad.pop(order_id, None)
+        if order is not None and order.give_up_at < NEVER:
+            self._thinking.append(turn.now + self._settings.think_s)
+        return order is not None
+
+    def on_bought_abroad(self, turn: Turn, source: str, body: BoughtAbroad) -> None:
+        if self._answered_abroad(turn, body.order_id):
+            told = body.order_id, body.item, body.seller, body.price_cents, body.others
+            turn.note(events.BoughtAbroad(*told, units=body.units))
+
+    def on_unavailable_abroad(self, turn: Turn, source: str, body: UnavailableAbroad) -> None:
+        if self._answered_abroad(turn, body.order_id):
+            turn.note(events.UnavailableAbroad(body.order_id, body.item, units=body.units))
+
     def _answered(self, turn: Turn, order_id: str, final: bool = True) -> bool:
         """Ends the waiting for this order; False if it had ended already, or the answer does not count."""
         order = self._outstanding.get(order_id)
@@ -214,9 +294,12 @@ class Buyer(Trading):
             self._tell(body.order_id, "purchased", body.seller, body.price_cents)
 
     def on_unavailable(self, turn: Turn, source: str, body: Unavailable) -> None:
+        stays_home = body.order_id in self._in_doubt or body.order_id in self._placed
         if self._answered(turn, body.order_id):
             turn.note(events.FoundUnavailable(body.order_id, body.item, units=body.units))
             self._tell(body.order_id, "unavailable")
+            if not stays_home and self._go_abroad(turn, body.order_id, body.item, body.units):
+                self._thinking.pop()  # the place in the window is not free yet
             if self._next_item == body.item:  # it picks another item
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 
@@ -245,4 +328,6 @@ class Buyer(Trading):
         Unavailable: on_unavailable,
         Oversold: on_oversold,
         AskAgain: on_ask_again,
+        BoughtAbroad: on_bought_abroad,
+        UnavailableAbroad: on_unavailable_abroad,
     }

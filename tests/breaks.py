@@ -28,6 +28,9 @@ IMPATIENT: dict[str, Any] = {**LONG, "cache": "none", "answer_timeout_s": 0.02}
 GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 200, "think_s": 0.02}
 """Most orders are promised under a lease."""
 
+ABROAD: dict[str, Any] = {"name": "north"}
+"""Bazaars that trade with each other."""
+
 BREAKS = (
     Break(
         "the seller's share is 79 %",
@@ -261,5 +264,21 @@ BREAKS = (
         "unanswered.pop(order_id, None)",
         ("tests/unit/test_history.py",),
         LONG,
+    ),
+    Break(
+        "an order abroad is repeated under a new name",
+        "peers/buyer.py",
+        "turn.send(embassy_of(self._settings.name), BuyAbroad(order_id, order.item, order.units))",
+        'turn.send(embassy_of(self._settings.name), BuyAbroad(f"{order_id}{turn.now:.0f}", order.item, order.units))',
+        ("tests/simulated/test_federation.py",),
+        ABROAD,
+    ),
+    Break(
+        "what nobody has answered abroad is called unavailable",
+        "peers/buyer.py",
+        "turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))\n            self._thinking",
+        "turn.note(events.UnavailableAbroad(order_id, order.item, units=order.units))\n            self._thinking",
+        ("tests/simulated/test_federation.py",),
+        ABROAD,
     ),
 )

@@ -14,12 +14,14 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bazaar.analysis.audit import MOST_STORIES, Evidence, NoRun, Report, judge_run
+from bazaar.analysis.audit.federation import Together, judge_together
+from bazaar.analysis.audit.federation import run_in as run_in_folder
 from bazaar.analysis.edges import GRAPH_FILE, changes_of, graph_table
 from bazaar.analysis.order_table import ORDERS_FILE, table_of
 from bazaar.analysis.seal import SEAL_FILE, broken, seal
@@ -96,6 +98,19 @@ def judged(folder: str | os.PathLike[str]) -> Judgement:
     unmade = tuple(_written(run, report, summary, Run(plan, evidence.entries, readable)))
     seal(run)
     return Judgement(summary, report, unmade)
+
+
+def judged_together(runs: Sequence[Path]) -> Together:
+    """Judges the orders abroad of several runs. Raises `UsageError` if these runs cannot have traded with each other."""
+    names: dict[str, Path] = {}
+    for run in runs:
+        name = plan_of(run).settings.name
+        if name is None:
+            raise UsageError(f"{run} is the run of a bazaar without a name (--name): it trades with no other")
+        if name in names:
+            raise UsageError(f"{names[name]} and {run} are both runs of {name}; give one of each bazaar")
+        names[name] = run
+    return judge_together([run_in_folder(run) for run in runs])
 
 
 def launch_of(run: Path, histories: Mapping[str, Iterable[Recorded[Event]]]) -> float:

@@ -45,6 +45,8 @@ from bazaar.runtime.history import LAUNCHER
 from bazaar.runtime.key import PAPERS, VISITOR, make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
+from bazaar.runtime.treaty import TREATIES, Treaty
+from bazaar.runtime.treaty import save as save_treaty
 
 POLL_S = 0.1
 
@@ -63,10 +65,12 @@ class Bazaar:
         mongo_uri: str | None = None,
         watch: Callable[[Bazaar], None] = lambda bazaar: None,
         pictures: bool = True,
+        treaties: Sequence[Treaty] = (),
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
 
         Without `pictures` the run is judged, but has no texts, pictures or report: they take seconds of processor time.
+        `treaties`: of the bazaars that this one joins.
         """
         self.settings = settings
         self.plan = draw_plan(settings)
@@ -80,6 +84,7 @@ class Bazaar:
         self._database = database_of(self.out)
         self._watch = watch
         self._judging = Judging(self.out, tells=pictures, draws=pictures, reports=pictures)
+        self._treaties = treaties
         self._lock: int | None = None
         self._logbook: Logbook | None = None
         self._machines: Machines | None = None
@@ -127,6 +132,10 @@ class Bazaar:
             everybody = (NAME_SERVER, WAREHOUSE, *self.plan.names, VISITOR, LAUNCHER)
             elsewhere = [] if self._machines is None else self._machines.addresses
             write_papers(self.out / PAPERS, everybody, [*addresses_of(self.settings), *elsewhere])
+        if self._treaties:
+            (self.out / TREATIES).mkdir()
+        for treaty in self._treaties:
+            save_treaty(treaty, self.out / TREATIES / f"{treaty.name}.json")
         (self.out / LEDGER_FILE).touch()  # an empty file is a ledger: the warehouse may never start
         self._logbook = Logbook(self.out, self._disk_full)
         if self._machines is not None:
@@ -150,7 +159,8 @@ class Bazaar:
         self.phase = "starting the peers"
         for name in self.plan.names:
             self._start_peer(name)
-        self._await_ready([WAREHOUSE, *self.plan.names])
+        self._start_embassy()
+        self._await_ready([WAREHOUSE, *self.plan.members])
         self.note(events.Drawn())
         self.phase = "electing the traders"
         self._begun = True
@@ -176,6 +186,10 @@ class Bazaar:
 
     def _start_peer(self, name: str) -> None:
         self._start(name, ["-m", "peers", name, self._crew.folder_for(name), self._port])
+
+    def _start_embassy(self) -> None:
+        if self.plan.embassy is not None:
+            self._start(self.plan.embassy, ["-m", "peers.embassy", str(self.out), self._port])
 
     def note(self, event: events.Event) -> None:
         """Writes into the launcher's own history."""
@@ -248,6 +262,8 @@ class Bazaar:
             self._fail(ProcessDied("the name server was killed; nobody can find anybody any more"), cripples=True)
         elif name == WAREHOUSE:
             self._start_warehouse()
+        elif name == self.plan.embassy:
+            self._start_embassy()
         elif not self._begun:
             self._start_peer(name)
         elif not self.peers and not self.injector.waiting:
@@ -333,7 +349,7 @@ class Bazaar:
         self._ends_expected = True
         self._wake()
         # The peers end first, then the processes that they need, so that the peers' last deliveries still arrive.
-        for names in (self.plan.names, (WAREHOUSE,), (NAME_SERVER,)):
+        for names in (self.plan.members, (WAREHOUSE,), (NAME_SERVER,)):
             self._crew.stop(names)
 
     def close(self) -> None:

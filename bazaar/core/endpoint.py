@@ -21,10 +21,11 @@ from bazaar.protocol.admission import admits
 from bazaar.protocol.events import Born
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.frames import Bundle
-from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.goods import WAREHOUSE, Seat, is_embassy
 from bazaar.protocol.wire import Delivery, MalformedMessage, decode
 
 FURTHER_LIFE = 10_000  # how far after its history a process sets its clock: it may have sent after its last line
+MOST_FAILURES = 3  # after so many in a row, what is owed to another bazaar does not delay the end any more
 BUSY_S = 0.05  # so long a channel waits when a relay has dropped a delivery, because its queue was full
 
 
@@ -136,7 +137,25 @@ class Endpoint:
 
     def owes(self, gone: Collection[str] = ()) -> bool:
         """Whether a letter that matters is not acknowledged by a process, except those that are `gone`."""
-        return any(channel.owes for name, channel in self._channels.items() if name not in gone)
+        return any(
+            channel.owes
+            for name, channel in self._channels.items()
+            if name not in gone and not (self._is_abroad(name) and channel.repeated >= MOST_FAILURES)
+        )
+
+    def _is_abroad(self, name: str) -> bool:
+        return is_embassy(name) and is_embassy(self._actor.name)
+
+    def take_from_abroad(self, turn: Turn, data: bytes) -> int:
+        """Like `take`, for what came with a treaty's key. Its sender must be an embassy, which is known from then on."""
+        try:
+            source = decode(data).source
+        except MalformedMessage:
+            return 1
+        if not is_embassy(source) or source == self._actor.name:
+            return 1
+        self._known |= {source}
+        return self._receive(turn, data)
 
     def take(self, turn: Turn, data: bytes, by: str | None = None) -> int:
         """Gives the actor the new letters that are in this data. Returns how many of them were refused, because no honest

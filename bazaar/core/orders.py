@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from bazaar.protocol.goods import Order, index_of
+from bazaar.protocol.goods import Order, index_of, is_embassy
 
 
 class TradeQueue:
@@ -34,7 +34,7 @@ class TradeQueue:
         """Queues the order, unless it is queued already."""
         if order.order_id not in self._names:
             self._names.add(order.order_id)
-            key = (order.clock, index_of(order.buyer), order.order_id, order)
+            key = (order.clock, _rank(order.buyer), order.order_id, order)
             heapq.heappush(self._lanes.setdefault(lane, []), key)
 
     def first(self) -> dict[str, Order]:
@@ -50,3 +50,8 @@ class TradeQueue:
         heapq.heappop(self._lanes[lane])
         self._names.discard(order_id)
         return lane, order
+
+
+def _rank(buyer: str) -> int:
+    """Of two orders with the same clock, the one with the lower rank comes first: that of another bazaar before all."""
+    return -1 if is_embassy(buyer) else index_of(buyer)

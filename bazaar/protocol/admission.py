@@ -11,14 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-from bazaar.protocol.goods import DEAREST, WAREHOUSE, Bench, Lot, Order, buyer_of, is_seller
+from bazaar.protocol.goods import (
+    DEAREST,
+    WAREHOUSE,
+    Bench,
+    Lot,
+    Order,
+    buyer_of,
+    embassy_of,
+    home_of,
+    is_embassy,
+    is_seller,
+)
 from bazaar.protocol.messages import (
     Answer,
     AnyMessage,
     Ask,
     AskAgain,
     BenchIs,
+    BoughtAbroad,
     Buy,
+    BuyAbroad,
     CacheUpdate,
     Call,
     Chosen,
@@ -43,6 +56,7 @@ from bazaar.protocol.messages import (
     TakeOver,
     TraderDead,
     Unavailable,
+    UnavailableAbroad,
     WhoTrades,
     Won,
 )
@@ -80,15 +94,24 @@ def _warehouse(name: str) -> bool:
 
 
 def _peer(name: str) -> bool:
+    return name != WAREHOUSE and not is_embassy(name)
+
+
+def _decider(name: str) -> bool:
+    return not is_embassy(name)
+
+
+def _client_or_peer(name: str) -> bool:
     return name != WAREHOUSE
-
-
-def _anybody(name: str) -> bool:
-    return True
 
 
 def _buyer(name: str) -> bool:
     return _peer(name) and not is_seller(name)
+
+
+def _client(name: str) -> bool:
+    """Who orders from traders: a buyer, or the embassy for the buyers of another bazaar."""
+    return _buyer(name) or is_embassy(name)
 
 
 # -------------------------------------------------------------------- the names in a message must belong together
@@ -110,8 +133,26 @@ def _is_of(name: str, owner: str) -> bool:
     return buyer_of(name) == owner
 
 
+def _is_by(order_id: str, client: str) -> bool:
+    """Whether `client` orders under this name in its own market: a buyer under its own, an embassy for a buyer abroad."""
+    return _is_from_abroad(order_id, client) if is_embassy(client) else _is_of(order_id, client)
+
+
+def _is_from_abroad(order_id: str, embassy: str) -> bool:
+    home = home_of(buyer_of(order_id))
+    return bool(home) and embassy_of(home) != embassy
+
+
+def _goes_abroad(order_id: str, sooner: str, later: str) -> bool:
+    """Whether the way of this order leads from `sooner` to `later`: its buyer, the embassy there, another embassy."""
+    buyer, _, home = buyer_of(order_id).partition("@")
+    if not home or is_seller(buyer):
+        return False
+    return (buyer, embassy_of(home)) == (sooner, later) or (embassy_of(home) == sooner != later and is_embassy(later))
+
+
 def _order(order: Order, peers: Collection[str]) -> bool:
-    return order.buyer in peers and _buyer(order.buyer) and _is_of(order.order_id, order.buyer)
+    return order.buyer in peers and _client(order.buyer) and _is_by(order.order_id, order.buyer)
 
 
 def _request(request: Request, peers: Collection[str]) -> bool:
@@ -148,10 +189,18 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
         _peer,
         lambda body, of: _bench(body.bench, of.peers) and (body.peer is None or body.peer in body.bench.traders),
     ),
-    WhoTrades: (_peer, _anybody, _nothing_more),
+    WhoTrades: (_client_or_peer, _decider, _nothing_more),
     Claim: (_peer, _warehouse, _nothing_more),
-    BenchIs: (_anybody, _peer, lambda body, of: _bench(body.bench, of.peers)),
-    Heartbeat: (_peer, _peer, _nothing_more),
+    BenchIs: (
+        _decider,
+        _client_or_peer,
+        lambda body, of: _bench(body.bench, of.peers),
+    ),
+    Heartbeat: (
+        _client_or_peer,
+        _client_or_peer,
+        lambda body, of: is_embassy(of.source) == is_embassy(of.target),
+    ),
     Depose: (_peer, _warehouse, lambda body, of: body.seat.peer in of.peers),
     Deposed: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers and _bench(body.bench, of.peers)),
     TraderDead: (_peer, _peer, lambda body, of: body.peer in of.peers and _bench(body.bench, of.peers)),
@@ -163,26 +212,26 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Deposit: (is_seller, _peer, lambda body, of: _is_of(body.deposit_id, of.source)),
     Deposited: (_peer, is_seller, lambda body, of: _is_of(body.deposit_id, of.target)),
     Registered: (_peer, _peer, lambda body, of: body.seller in of.peers and is_seller(body.seller)),
-    Buy: (_buyer, _peer, lambda body, of: _is_of(body.order_id, of.source)),
+    Buy: (_client, _peer, lambda body, of: _is_by(body.order_id, of.source)),
     MarketOpen: (_peer, _buyer, _nothing_more),
     Purchased: (
         _peer,
-        _buyer,
+        _client,
         lambda body, of: (
-            _is_of(body.order_id, of.target)
+            _is_by(body.order_id, of.target)
             and body.price_cents <= body.units * DEAREST
             and all(seller in of.peers and is_seller(seller) for seller in (body.seller, *body.others))
         ),
     ),
-    Unavailable: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
+    Unavailable: (_peer, _client, lambda body, of: _is_by(body.order_id, of.target)),
     Oversold: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
     Sold: (
         _peer,
         is_seller,
         lambda body, of: (
             body.buyer in of.peers
-            and _buyer(body.buyer)
-            and _is_of(body.order_id, body.buyer)
+            and _client(body.buyer)
+            and _is_by(body.order_id, body.buyer)
             and body.price_cents <= body.units * DEAREST
         ),
     ),
@@ -190,6 +239,17 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     CacheUpdate: (_peer, _peer, lambda body, of: _lots(body.lots, of.peers)),
     Ask: (_peer, _warehouse, lambda body, of: all(_request(request, of.peers) for request in body.requests)),
     Answer: (_warehouse, _peer, lambda body, of: all(_reply(reply, of.peers) for reply in body.replies)),
+    BuyAbroad: (_client, is_embassy, lambda body, of: _goes_abroad(body.order_id, of.source, of.target)),
+    BoughtAbroad: (
+        is_embassy,
+        _client,
+        lambda body, of: (
+            _goes_abroad(body.order_id, of.target, of.source)
+            and body.price_cents <= body.units * DEAREST
+            and all(home_of(seller) and is_seller(seller) for seller in (body.seller, *body.others))
+        ),
+    ),
+    UnavailableAbroad: (is_embassy, _client, lambda body, of: _goes_abroad(body.order_id, of.target, of.source)),
 }
 
 

@@ -253,6 +253,54 @@ class Doubted(OfOrder, frozen=True):
     """A buyer was told to send an answered order again, because the answer does not count any more."""
 
 
+# --------------------------------------------------------------------- every buyer and the embassy: other bazaars
+class AskedAbroad(OfOrder, frozen=True):
+    """A buyer was refused an order at home for good, and sends it abroad. Noted again whenever it repeats the order."""
+
+
+class BoughtAbroad(OfOrder, frozen=True):
+    """A buyer was told that another bazaar has sold it the goods. The sellers are called `seller1@south`."""
+
+    seller: str
+    price_cents: int
+    """Of all units."""
+    others: tuple[str, ...] = ()
+
+
+class UnavailableAbroad(OfOrder, frozen=True):
+    """A buyer was told that all bazaars that were asked have refused the order for good."""
+
+
+class UnknownAbroad(OfOrder, frozen=True):
+    """A buyer stops waiting for an order abroad, and does not know what became of it. A late answer counts all the same."""
+
+
+class Met(Event, frozen=True):
+    """An embassy hears of another bazaar for the first time."""
+
+    bazaar: str
+
+
+class SentAbroad(OfOrder, frozen=True):
+    """An embassy sends an order of its own bazaar to another one for the first time."""
+
+    bazaar: str
+
+
+class OrderedFor(OfOrder, frozen=True):
+    """An embassy sends the order of another bazaar to a trader of its own. Noted again whenever it repeats the order."""
+
+    trader: str
+
+
+class AnsweredFor(OfOrder, frozen=True):
+    """An embassy answers the order of another bazaar as its own ledger does. No seller: it was refused."""
+
+    seller: str = ""
+    price_cents: int = 0
+    others: tuple[str, ...] = ()
+
+
 ANSWERS = (Purchased, FoundUnavailable, Revoked)
 """The events that answer a buyer's order."""
 

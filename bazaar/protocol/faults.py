@@ -3,7 +3,8 @@
 `kill:trader1@5` kills a process with SIGKILL five seconds after trading began. `pause:buyer7@5+8` stops a process for eight
 seconds. `restart:NAME@AT` starts a killed process again; the warehouse and mongod are always restarted at once, by
 themselves. `resign:trader0@5` asks a trader to give up its seat. `random:N` stands for N faults, drawn from the run's seed.
-NAME is a peer, `traderI` (the peer that was given that seat last), `warehouse` or `mongod`.
+NAME is a peer, `traderI` (the peer that was given that seat last), `warehouse` or `mongod`; in a bazaar with a name, also
+`embassy`, which is restarted at once, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from bazaar.protocol.goods import EMBASSY
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 
@@ -70,13 +72,15 @@ def parse_fault(text: str, plan: Plan) -> Fault:
         raise UsageError(
             f"--fault {text}: there will be {settings.traders} traders, trader0 to trader{settings.traders - 1}"
         )
-    if not seat and name not in (*plan.names, "warehouse", MONGOD):
+    embassies = () if plan.embassy is None else (EMBASSY,)
+    if not seat and name not in (*plan.names, "warehouse", MONGOD, *embassies):
         raise UsageError(
-            f"--fault {text}: there is no {name}; there are {', '.join(plan.names)}, traderI, warehouse, mongod"
+            f"--fault {text}: there is no {name}; there are "
+            f"{', '.join((*plan.names, 'traderI', 'warehouse', MONGOD, *embassies))}"
         )
     if (kind == "pause") != bool(for_s):
         raise UsageError(f"--fault {text}: a pause, and only a pause, has a length: pause:{name}@{at_s:g}+SECONDS")
-    if kind in ("restart", "resign") and name in ("warehouse", MONGOD):
+    if kind in ("restart", "resign") and name in ("warehouse", MONGOD, EMBASSY):
         raise UsageError(f"--fault {text}: {name} cannot {kind}; after a kill it is restarted by itself")
     if kind == "restart" and seat:
         raise UsageError(f"--fault {text}: who was {name} is known only by its own name then; give that")

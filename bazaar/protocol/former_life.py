@@ -29,6 +29,12 @@ class FormerLife(Record, frozen=True):
     """The deposits that no trader has confirmed."""
     credited: frozenset[str] = frozenset()
     """The orders whose sale it was paid for."""
+    abroad: dict[str, Unanswered] = {}  # noqa: RUF012
+    """A buyer's orders abroad without an answer."""
+    sent_abroad: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    """By order, the bazaars that an embassy has asked, in this order."""
+    met: tuple[str, ...] = ()
+    """The bazaars that an embassy has heard of."""
     seated: frozenset[int] = frozenset()
     """The tenures that it had begun, by ledger position: each of these has a journal."""
 

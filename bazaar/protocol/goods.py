@@ -36,6 +36,7 @@ MANY = Meta(max_length=100_000)
 
 WAREHOUSE = "warehouse"
 NAME_SERVER = "nameserver"
+EMBASSY = "embassy"
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (requirement C5)
 
 
@@ -51,6 +52,27 @@ def index_of(name: str) -> int:
 def is_seller(name: str) -> bool:
     """Whether a peer's civil role (what it does when it is not a trader) is selling."""
     return name.startswith("seller")
+
+
+def embassy_of(bazaar: str) -> str:
+    """The name of the process through which this bazaar trades with others: `embassy@north`."""
+    return f"{EMBASSY}@{bazaar}"
+
+
+def is_embassy(name: str) -> bool:
+    """Whether this is the name of an embassy, of one's own bazaar or of another."""
+    return name.startswith(f"{EMBASSY}@")
+
+
+def home_of(name: str) -> str:
+    """The bazaar in a name of the form `peer@bazaar`; empty if it has none."""
+    return name.partition("@")[2]
+
+
+def name_abroad(order_id: str, bazaar: str) -> str:
+    """The name that an order of this bazaar has in another: `buyer0-17` is `buyer0@north-17` there."""
+    buyer, _, serial = order_id.rpartition("-")
+    return f"{buyer}@{bazaar}-{serial}"
 
 
 def buyer_of(order_id: str) -> str:

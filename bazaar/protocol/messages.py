@@ -95,7 +95,7 @@ class BenchIs(Message, frozen=True):
 
 # ---------------------------------------------------------------------------------------- death and succession
 class Heartbeat(Message, frozen=True):
-    """A trader is alive."""
+    """A trader is alive. Between embassies: the other bazaar is there."""
 
 
 class Depose(Message, frozen=True):
@@ -265,6 +265,37 @@ class Answer(Message, frozen=True):
     position: Number = -1
 
 
+# ---------------------------------------------------------------------------------------- other bazaars
+class BuyAbroad(Message, frozen=True):
+    """An order for goods of another bazaar: from a buyer to the embassy of its bazaar, and from there to another embassy.
+
+    It keeps its name, `buyer0@north-17`, on the whole way and in the ledger whose goods it takes. So a repeat is safe.
+    """
+
+    order_id: Name
+    item: Item
+    units: Units = 1
+
+
+class BoughtAbroad(Message, frozen=True):
+    """The way back: the order is in the ledger of the sellers' bazaar. The sellers are called `seller1@south`."""
+
+    order_id: Name
+    item: Item
+    seller: Name
+    price_cents: Total
+    units: Units = 1
+    others: Annotated[tuple[Name, ...], MANY] = ()
+
+
+class UnavailableAbroad(Message, frozen=True):
+    """The way back: a bazaar has refused the order for good. To the buyer: all bazaars that were asked have."""
+
+    order_id: Name
+    item: Item
+    units: Units = 1
+
+
 BATCHABLE = (Sold,)
 """Messages that nobody waits for. They may be held back briefly, so that many of them travel in one delivery."""
 
@@ -300,4 +331,7 @@ AnyMessage = (
     | CacheUpdate
     | Ask
     | Answer
+    | BuyAbroad
+    | BoughtAbroad
+    | UnavailableAbroad
 )

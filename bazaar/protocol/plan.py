@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from bazaar.protocol.goods import Item
+from bazaar.protocol.goods import Item, embassy_of
 from bazaar.protocol.settings import Settings
 
 Promise = Literal["strong", "weak"]
@@ -33,6 +33,16 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """What the cache policy of this run promises, and is judged by."""
     placed: Mapping[str, str] = {}
     """The machine of each process that is not on the launcher's (`--hosts`)."""
+
+    @property
+    def embassy(self) -> str | None:
+        """The process through which this bazaar trades with others; None if it has no name and trades with none."""
+        return None if self.settings.name is None else embassy_of(self.settings.name)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Who writes to peers and to the warehouse: all peers, and the embassy."""
+        return self.names if self.embassy is None else (*self.names, self.embassy)
 
     def random_for(self, name: str) -> random.Random:
         """The only source of randomness for this peer: same seed, same choices."""

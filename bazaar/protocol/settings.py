@@ -83,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Exactly so many sellers."""
     units: Annotated[str, Option("--units", "N|A-B")] = "1"
     """Units of the good in one order, or the range from which a buyer draws them; all or nothing."""
+    name: Annotated[str | None, Option("--name", "NAME")] = None
+    """The name of this bazaar, under which it trades with others; it then writes `treaty.json`, the file for `--federate`."""
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Option("--seed", "X", "drawn")] = 0
     """Same seed: same graph, roles, goods, prices and choices."""
 
@@ -169,6 +171,7 @@ def check(settings: Settings) -> None:
             check_host(address, option)
     _check_roles(s)
     _check_units(s.units)
+    _check_name(s)
     for declaration in declarations(Settings).values():
         if complaint := declaration.complaint(getattr(s, declaration.name)):
             raise UsageError(complaint)
@@ -211,6 +214,24 @@ def _check_units(units: str) -> None:
         raise UsageError(
             f"--units must be a number, such as 3, or a range, such as 1-5, from 1 to {MOST_ORDERED}; "
             f"you asked for {reprlib.repr(units)}"
+        )
+
+
+def _check_name(s: Settings) -> None:
+    if s.name is None:
+        return
+    check_bazaar("--name", s.name)
+    if s.routing != "direct":
+        raise UsageError("--name needs --routing direct: an embassy is nobody's neighbour")
+    if s.tls:
+        raise UsageError("--name does not go with --tls: another bazaar has no certificate of this run")
+
+
+def check_bazaar(option: str, name: str) -> None:
+    """Refuses what cannot be the name of a bazaar. Raises `UsageError`."""
+    if not re.fullmatch("[a-z][a-z0-9]{0,15}", name):
+        raise UsageError(
+            f"{option}: {reprlib.repr(name)} is no name of a bazaar; give up to 16 small letters and digits, such as north"
         )
 
 

@@ -13,6 +13,7 @@ import itertools
 import operator
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, Union, cast
@@ -234,6 +235,9 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
     unanswered: dict[str, Unanswered] = {}
     offered: dict[str, Deposit] = {}
     answered = IdSet()
+    abroad: dict[str, Unanswered] = {}
+    sent_abroad: defaultdict[str, list[str]] = defaultdict(list)
+    met: list[str] = []
     for line in history:
         clock = max(clock, line.clock)
         match line.event:
@@ -254,9 +258,28 @@ def recall(history: Iterable[Recorded[Event]]) -> FormerLife:
                 offered.pop(deposit_id, None)
             case events.Sold(order_id):
                 credited.add(order_id)
+            case events.AskedAbroad(order_id, item, units=units):
+                abroad[order_id] = Unanswered(item, False, units)
+            case events.BoughtAbroad(order_id) | events.UnavailableAbroad(order_id):
+                abroad.pop(order_id, None)
+            case events.SentAbroad(order_id, bazaar=bazaar):
+                sent_abroad[order_id].append(bazaar)
+            case events.Met(bazaar):
+                met.append(bazaar)
             case events.Seated(since):
                 seated.add(since)
-    return FormerLife(lives, clock, placed, unanswered, tuple(offered.values()), frozenset(credited), frozenset(seated))
+    return FormerLife(
+        lives,
+        clock,
+        placed,
+        unanswered,
+        tuple(offered.values()),
+        frozenset(credited),
+        abroad,
+        {order_id: tuple(bazaars) for order_id, bazaars in sent_abroad.items()},
+        tuple(met),
+        frozenset(seated),
+    )
 
 
 def last_lines(path: Path, most: int) -> list[bytes]:

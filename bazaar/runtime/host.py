@@ -25,7 +25,7 @@ from bazaar.core.endpoint import Close, Endpoint, Note, Outlet, Persist, Read, S
 from bazaar.core.routing.router import Terms
 from bazaar.core.turn import NEVER, Actor, Turn
 from bazaar.protocol import events
-from bazaar.protocol.goods import Seat
+from bazaar.protocol.goods import Seat, is_embassy
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.wire import encode
 from bazaar.runtime.address import Place
@@ -56,6 +56,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Closes the store."""
+
+
+class Foreign(Protocol):
+    """The way to other embassies (`treaty.py`)."""
+
+    def connect(self, embassy: str, /) -> Sender:
+        """A connection to this embassy. Raises `Unreachable`."""
+
+    def listen(self, take: Callable[[bytes], None], /) -> None:
+        """Hands deliveries of other embassies to `take`, in any thread."""
 
 
 class Host:
@@ -93,6 +103,7 @@ class Host:
         self.visits = Visits(actor.name, self._do)
         """Has the loop do what the clients at the door ask for."""
         self._door: Door | None = None
+        self._abroad: Foreign | None = None
         self._place = place
         self._stopping = False
         self._finishes = 0  # how many `finish` came: one more whenever another process is lost
@@ -104,13 +115,21 @@ class Host:
         turn = Turn(time.monotonic(), actor.clock)
         self._endpoint.born(turn)
         self._perform(turn)
-        self._mailbox = Mailbox(place, actor.name, key, self._count_refused, papers)
+        self._mailbox = Mailbox(place, actor.name, key, self.count_refused, papers)
         directory.register(actor.name, self._mailbox.uri)
 
     def open_door(self, face: object) -> None:
         """Lets Pyro4's own clients call `face`, which reaches the actor only through `visits`."""
-        self._door = open_door(self._place, self._actor.name, face, self._key, self._count_refused, self._papers)
+        self._door = open_door(self._place, self._actor.name, face, self._key, self.count_refused, self._papers)
         self._directory.announce(self._actor.name, self._door.uri)
+
+    def trade_abroad(self, abroad: Foreign) -> None:
+        """Lets the actor, an embassy, write to other embassies, and hear from them."""
+        self._abroad = abroad
+        abroad.listen(lambda data: self._do(partial(self._take_from_abroad, data)))
+
+    def _take_from_abroad(self, data: bytes, turn: Turn) -> None:
+        self._refused += self._endpoint.take_from_abroad(turn, data)
 
     def run(self) -> None:
         """Serves until `stop`."""
@@ -139,8 +158,8 @@ class Host:
         self._history.close()
 
     # ----------------------------------------------------------------------------------- what comes in
-    def _count_refused(self) -> None:
-        """Called in any thread."""
+    def count_refused(self) -> None:
+        """Counts a stranger (called in any thread)."""
         self._refused += 1
         self._mailbox.wake()
 
@@ -222,7 +241,10 @@ class Host:
     def _connect(self, outlet: Outlet) -> None:
         """Connects (in a thread of the pool)."""
         try:
-            sender = Sender(self._directory.lookup(outlet.other), self._key, self._papers)
+            if self._abroad is not None and is_embassy(outlet.other):
+                sender = self._abroad.connect(outlet.other)
+            else:
+                sender = Sender(self._directory.lookup(outlet.other), self._key, self._papers)
         except Unreachable:
             self._do(lambda turn: self._unconnected(outlet))
         else:

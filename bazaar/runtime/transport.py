@@ -109,7 +109,7 @@ class Mailbox:
             _DeliveryServer, self._daemon, key, refused, guests=False, connection=connections(papers)
         )
         self._arrived: list[Arrival] = []
-        self.uri = str(self._daemon.register(_Owner(), name))
+        self.uri = str(self._daemon.register(_Owner(), name.replace("@", ".")))  # in a URI an @ comes before the host
         self._server.take = self._arrived.append
         self._selector: selectors.BaseSelector = self._server.selector
         self._bell, self._ear = socket.socketpair()

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 
 from bazaar.protocol import admission, messages
-from bazaar.protocol.goods import is_seller
+from bazaar.protocol.goods import is_embassy, is_seller
 from bazaar.protocol.messages import Answer, AnyMessage, Ask
 from bazaar.protocol.requests import Reply, Request
 from tests.reference.writing import VALUES, fields_of, groups_of, page, sentences_of, table
@@ -15,7 +15,10 @@ from tests.reference.writing import VALUES, fields_of, groups_of, page, sentence
 PARTIES: dict[Any, str] = {
     admission._warehouse: "the warehouse",
     admission._peer: "a peer",
-    admission._anybody: "anybody",
+    admission._decider: "a peer, the warehouse",
+    admission._client_or_peer: "a peer, an embassy",
+    admission._client: "a buyer, an embassy",
+    is_embassy: "an embassy",
     admission._buyer: "a buyer",
     is_seller: "a seller",
 }

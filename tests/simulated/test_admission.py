@@ -139,6 +139,6 @@ def test_nothing_that_is_let_in_ends_anybody(first: int) -> None:
         world.forgeries = random.Random(f"forgeries/{seed}")
         for name, actor in list(world.actors.items()):
             world.at(0.001, partial(world._turn, name, actor.begin))
-        world._until(partial(is_over, world))
+        world.until(partial(is_over, world))
         let_in += world.let_in
     assert sum(let_in.values()) > 100, let_in

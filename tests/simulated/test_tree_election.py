@@ -61,7 +61,7 @@ def elect(peers: int, election: str, seed: int = 0, dead: str = "") -> Outcome:
             world._begin_later(name, 0.001)
         if dead:
             world.at(1.0, lambda: world.kill(dead))
-        over = world._until(complete)
+        over = world.until(complete)
     told = next(actor for actor in world.actors.values() if isinstance(actor, Peer)).membership.bench.traders
     return Outcome(told, sum(letters[kind] for kind in OF_AN_ELECTION), world.now if over else NEVER)
 

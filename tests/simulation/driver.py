@@ -20,11 +20,12 @@ from bazaar.core.turn import Actor, Noted, Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
-from bazaar.protocol.goods import WAREHOUSE, Seat
+from bazaar.protocol.goods import WAREHOUSE, Seat, embassy_of
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import encode
 from bazaar.runtime.history import Recorded, recall, recorded
+from peers.embassy import Embassy
 from peers.peer import Peer
 from tests.simulation.disk import Disk
 from tests.simulation.network import TICK_S, Links, Network
@@ -51,12 +52,17 @@ class Machine(msgspec.Struct, frozen=True):
 class Driver:
     """Runs the actors: their lives, their turns, and the deliveries between them."""
 
-    def __init__(self, seed: int, settings: Settings, network: Network, machine: Machine) -> None:
+    def __init__(
+        self, seed: int, settings: Settings, network: Network, machine: Machine, treaties: tuple[str, ...] = ()
+    ) -> None:
+        """`treaties`: the bazaars that this one joins."""
         self.now = 0.0
         self.plan: Plan = draw_plan(settings)
         self.entries: list[AnyEntry] = []
         self.histories: dict[str, list[Recorded[events.Event]]]
-        self.histories = {name: [] for name in (LAUNCHER, WAREHOUSE, *self.plan.names)}
+        self.histories = {name: [] for name in (LAUNCHER, WAREHOUSE, *self.plan.members)}
+        self.abroad: dict[str, Driver] = {}
+        """The other bazaars, by embassy."""
         self.disk = Disk()
         self.journals = self.disk.journals
         self.killed: set[str] = set()
@@ -68,6 +74,7 @@ class Driver:
         """The rate of each process's steady clock."""
         self.wall_ahead_s = 0.0
         """How far the machine's wall clock was set ahead. Nothing may depend on the wall clock."""
+        self._treaties = treaties
         self._links = Links(seed, network)
         self._machine = machine
         self._rng = random.Random(f"driver/{seed}")
@@ -84,7 +91,7 @@ class Driver:
         self._launcher = LamportClock()
         self._opened_at = float("inf")
         self._stirred = True  # whether something happened that may have made a condition true
-        for name in (WAREHOUSE, *self.plan.names):
+        for name in (WAREHOUSE, *self.plan.members):
             self._create(name)
 
     def pause(self, name: str, for_s: float) -> None:
@@ -107,9 +114,11 @@ class Driver:
         self._wakes.pop(name, None)
         if name == WAREHOUSE:
             self.actors[name] = Warehouse(self.plan.names, settings, self.entries, self._entry_of)
+        elif name == self.plan.embassy:
+            self.actors[name] = Embassy(self.plan, self._treaties, former)
         else:
             self.actors[name] = Peer(name, self.plan, former)
-        known = (WAREHOUSE, *self.plan.names)
+        known = (WAREHOUSE, *self.plan.members, *map(embassy_of, self._treaties), *map(embassy_of, former.met))
         self.endpoints[name] = Endpoint(
             self.actors[name], known, former, self._links.network.repeat_after_s, Terms.of(self.plan)
         )
@@ -283,7 +292,20 @@ class Driver:
             data = encode(delivery)
             for copy, at in enumerate(self._links.arrivals(source, outlet.other, self.now)):
                 is_late = copy > 0 and at - self.now > late_s
-                self._at(at - self.now, partial(self._arrive, outlet.other, data, is_late))
+                there = self.abroad.get(outlet.other)
+                if there is None:
+                    self._at(at - self.now, partial(self._arrive, outlet.other, data, is_late))
+                else:
+                    there._at(at - there.now, partial(there._arrive_from_abroad, outlet.other, data))
+
+    def _arrive_from_abroad(self, name: str, data: bytes) -> None:
+        """Hands a delivery of another embassy to the own one."""
+
+        def take(turn: Turn) -> None:
+            self.hits["refused"] += self.endpoints[name].take_from_abroad(turn, data)
+
+        if name in self.actors:
+            self._turn(name, take)
 
     def _arrive(self, name: str, data: bytes, is_late: bool) -> None:
         """Hands a delivery to its target. `is_late`: a duplicate so late that its sender may be dead by now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 
 from bazaar.analysis.audit import Evidence
 from bazaar.core.ledger import Ledger
@@ -22,34 +22,65 @@ SIMPLE = Machine()
 class World(Driver):
     """One bazaar in one thread."""
 
-    def __init__(self, seed: int, settings: Settings, network: Network, machine: Machine = SIMPLE) -> None:
+    def __init__(
+        self,
+        seed: int,
+        settings: Settings,
+        network: Network,
+        machine: Machine = SIMPLE,
+        treaties: tuple[str, ...] = (),
+    ) -> None:
         self.quiet_after_s = 0.0
         """The time when the last of the scheduled faults is over."""
         self.longest_s = LONGEST_S
         self.ended = False
         """Whether the run came to its end by itself."""
+        self.may_close: Callable[[], bool] = lambda: True
+        """Whether the others, with which it trades, let it come to its end."""
         self._finishing = False
         self._to_tell = 0  # how many deaths the others have yet to be told of at the end, as the launcher does
         self._watches: list[tuple[Callable[[], bool], Callable[[], None]]] = []
-        super().__init__(seed, settings, network, machine)
+        super().__init__(seed, settings, network, machine, treaties)
 
     def run(self) -> Evidence:
-        """Runs the bazaar until the last order is answered, or until the trading time is over, and then to its end."""
+        """Runs the bazaar to its end."""
+        for _ in self.course():
+            pass
+        return self.evidence()
+
+    def course(self) -> Iterator[None]:
+        """Runs the bazaar until the last order is answered, or until the trading time is over, and then to its end.
+
+        Stops before each event, so that several worlds can take turns.
+        """
         for name in self.actors:
             self._begin_later(name, self._rng.random() * self._machine.begin_within_s)
         duration_s = self.plan.settings.duration_s
         self._at(self.quiet_after_s + TICK_S, self._stir)
         if duration_s is not None:
-            self._until(lambda: self._opened_at < float("inf"))
+            yield from self._steps_until(lambda: self._opened_at < float("inf"))
             ends_at = self._opened_at + duration_s
             self._at(min(ends_at, self.longest_s) - self.now + TICK_S, self._stir)
-            self._until(lambda: self.now > max(ends_at, self.quiet_after_s))
+            yield from self._steps_until(lambda: self.now > max(ends_at, self.quiet_after_s) and self.may_close())
         else:
-            self._until(lambda: self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer")))
+            yield from self._steps_until(lambda: self.answered and self.may_close())
         self._finishing = True
         self._finish_all()
-        self.ended = self._until(self._is_over)
+        self.ended = yield from self._steps_until(self._is_over)
         self._tell(Ended())
+
+    @property
+    def answered(self) -> bool:
+        """Whether no fault is to come, and no buyer waits or has anything more to order."""
+        return self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer"))
+
+    @property
+    def next_at(self) -> float:
+        """The time of the next event."""
+        return self._agenda[0][0] if self._agenda else self.now
+
+    def evidence(self) -> Evidence:
+        """What the bazaar leaves behind."""
         ledger = Ledger(self.plan.names, self.plan.settings.traders)
         for entry in self.entries:
             ledger.apply(entry)
@@ -74,13 +105,25 @@ class World(Driver):
         if name in self.actors:
             self._turn(name, self.actors[name].finish)
 
-    def _until(self, condition: Callable[[], bool]) -> bool:
+    def until(self, condition: Callable[[], bool]) -> bool:
         """Runs until the condition holds. Returns False if it never does."""
+        held: list[bool] = []
+
+        def steps() -> Iterator[None]:
+            held.append((yield from self._steps_until(condition)))
+
+        for _ in steps():
+            pass
+        return held[0]
+
+    def _steps_until(self, condition: Callable[[], bool]) -> Generator[None, None, bool]:
+        """Stops before each event. The result is as that of `until`."""
         self._stirred = True
         while not (self._stirred and condition()):
             if not self._agenda or self.now >= self.longest_s:
                 return condition()
             self._stirred = False
+            yield
             self.now, _, act = heapq.heappop(self._agenda)
             act()
             if self._watches and self._stirred:
@@ -105,6 +148,12 @@ class World(Driver):
         if name in self.actors and name not in self._doomed:
             self._doomed.add(name)
             self.suffers("kill", name)
+
+    def perish(self) -> None:
+        """Kills all processes at once, and the launcher: nothing of this bazaar is left but its files."""
+        for name in list(self.actors):
+            self.suffers("kill", name)
+            self._die(name)
 
     def restart(self, name: str) -> None:
         """Restarts a killed process on its own files."""

@@ -96,12 +96,13 @@ def test_a_host_may_fix_the_name_servers_port(text: str, host: str, port: int) -
 def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
     drawn = {parse([])[0].seed for _ in range(10)}
     assert len(drawn) > 1
-    settings, out, faults, quiet, serve = parse([])
+    settings, out, faults, quiet, serve, treaties = parse([])
     assert out.name.endswith(f"-seed{settings.seed}")
     assert out.parent == Path("runs").absolute()
     assert faults == []
     assert not quiet
     assert serve is None
+    assert treaties == []
     assert parse(["--quiet"])[3]
 
 
@@ -137,7 +138,10 @@ def test_set_reaches_every_setting(tmp_path: Path) -> None:
     )  # fmt: skip
     values = msgspec.structs.asdict(every)
     default = msgspec.structs.asdict(Settings())
-    assert [name for name in values if values[name] == default[name]] == []  # else it would show nothing
+    assert [name for name in values if values[name] == default[name]] == [
+        "name"
+    ]  # it goes with neither TLS nor a graph
+    assert settings_of("--set=name=north").name == settings_of("--name", "north").name == "north"
     assert settings_of(*(f"--set={name}={text_of(value)}" for name, value in values.items())) == every
 
 

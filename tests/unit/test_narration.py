@@ -29,6 +29,15 @@ def told(process: str, what: str, **facts: Any) -> list[str]:
 BOAR = '[{"seller_id": "seller1", "count": 7, "price": 9, "item": "boar"}]'  # as the original printed it
 ORDER = {"order": "buyer0-0", "item": "salt"}
 SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in its order
+    ("buyer0", "asked_abroad", ORDER, ["buyer0 asks for salt abroad"]),
+    (
+        "buyer0",
+        "bought_abroad",
+        {**ORDER, "seller": "seller1@south", "price": 800},
+        ["buyer0 purchased salt abroad from seller1@south"],
+    ),
+    ("buyer0", "unknown_abroad", ORDER, ["buyer0 does not know what became of its order for salt abroad"]),
+    ("embassy@north", "met", {"bazaar": "south"}, ["embassy@north has met the bazaar south"]),
     ("launcher", "drawn", {}, ["Showing the graphical representation of the bazaar"]),
     ("warehouse", "connected", {"entries": 0}, ["Connected successfully to the database"]),
     (

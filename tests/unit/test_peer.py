@@ -28,6 +28,7 @@ from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Letter
 from peers.buyer import Buyer
+from peers.embassy import Embassy
 from peers.membership import Membership
 from peers.peer import Peer
 from peers.seller import Seller
@@ -75,7 +76,7 @@ def elect(peer: Peer) -> Turn:
 
 @pytest.mark.parametrize("message", get_args(AnyMessage))
 def test_every_message_is_understood_by_somebody(message: type) -> None:
-    understood = {kind for role in (Membership, Buyer, Seller, Trader, Warehouse) for kind in role.handles}
+    understood = {kind for role in (Membership, Buyer, Seller, Trader, Warehouse, Embassy) for kind in role.handles}
     assert message in understood
 
 

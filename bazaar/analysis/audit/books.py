@@ -24,8 +24,8 @@ Key = tuple[int, int, str]
 
 def rank(peer: str) -> int:
     """The number in a peer's name, by which peers are compared (requirement A4)."""
-    digits = re.search(r"[0-9]{1,9}$", peer)
-    return int(digits[0]) if digits else -1
+    digits = re.fullmatch(r"[^@]*?([0-9]{1,9})", peer)
+    return int(digits[1]) if digits else -1
 
 
 class Tenure:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Line
 from bazaar.analysis.linearizability import Clients
@@ -23,6 +25,8 @@ class ClientsSide:
         self._clients = Clients()
         self._judged = case.charter.settings.window <= MOST_WINDOW
         self._single = True  # every order is for one unit: the search knows no others
+        self._ordered_abroad: set[str] = set()
+        self._answered_abroad: set[str] = set()
         self.handlers: dict[str, Handler] = {}
         if self._judged:
             self.handlers = {
@@ -31,6 +35,8 @@ class ClientsSide:
                 "registered": self._registered,
                 "purchased": self._purchased,
                 "found_unavailable": self._found_unavailable,
+                "ordered_for": self._ordered_for,
+                "answered_for": self._answered_for,
             }
 
     def _ordered(self, line: Line, facts: Any) -> None:
@@ -48,6 +54,19 @@ class ClientsSide:
 
     def _found_unavailable(self, line: Line, facts: Any) -> None:
         self._clients.found_unavailable(facts.order, line.clock)
+
+    def _ordered_for(self, line: Line, facts: Any) -> None:
+        """An embassy asks for an order. Another life of it may have asked for it, and even have had the answer."""
+        if facts.order not in self._ordered_abroad:
+            self._ordered_abroad.add(facts.order)
+            self._ordered(line, facts)
+
+    def _answered_for(self, line: Line, facts: Any) -> None:
+        if facts.order not in self._answered_abroad:
+            self._answered_abroad.add(facts.order)
+            (self._purchased if facts.seller else self._found_unavailable)(
+                line, msgspec.structs.replace(facts, seller=facts.seller.partition("@")[0])
+            )
 
     def finish(self) -> None:
         """Judges, after all histories were read.

@@ -45,6 +45,8 @@ class Terms(msgspec.Struct):
     window: Number
     suspect_after_s: float
     routing: str = "direct"
+    name: str | None = None
+    """The name under which the bazaar trades with others; None: it trades with none."""
 
 
 class Charter(msgspec.Struct):
@@ -53,6 +55,16 @@ class Charter(msgspec.Struct):
     settings: Terms
     names: tuple[str, ...]
     promises: Literal["strong", "weak"]
+
+    @property
+    def embassy(self) -> str | None:
+        """The process that orders for the buyers of other bazaars; None if there is none."""
+        return None if self.settings.name is None else f"embassy@{self.settings.name}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The peers and the embassy."""
+        return self.names if self.embassy is None else (*self.names, self.embassy)
 
 
 class FaultDone:

@@ -18,6 +18,7 @@ from bazaar.analysis.audit.books import Books
 from bazaar.analysis.audit.buyers import Buyer
 from bazaar.analysis.audit.clients import ClientsSide
 from bazaar.analysis.audit.deposals import Deposals
+from bazaar.analysis.audit.embassies import Embassy
 from bazaar.analysis.audit.evidence import (
     LAUNCHER,
     WAREHOUSE,
@@ -55,7 +56,7 @@ def judge_run(folder: Path, progress: Progress | None = None) -> Report:
         raise NoRun(f"{folder} holds no run: bazaar.json is not one of ours ({error})") from None
     if not (folder / "ledger.jsonl").is_file():
         raise NoRun(f"{folder} holds no run that got as far as a ledger: ledger.jsonl is not there")
-    names = (LAUNCHER, WAREHOUSE, *charter.names)
+    names = (LAUNCHER, WAREHOUSE, *charter.members)
     paths = {name: folder / name / "history.jsonl" for name in names}
     histories = {name: Recording(path) for name, path in paths.items() if path.is_file()}
     evidence = Evidence(charter, Recording(folder / "ledger.jsonl"), histories, None)  # type: ignore[arg-type] # a part of the plan
@@ -78,7 +79,7 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     _launcher(case, deposals, graph, reader, evidence, expected)
     case.dead |= evidence.dead
     if WAREHOUSE in case.dead:
-        case.dead |= set(case.charter.names)
+        case.dead |= set(case.charter.members)
         findings.notes.tell(
             "the warehouse was gone at the end: what was under way had nobody to decide it, for anybody"
         )
@@ -112,7 +113,7 @@ def _launcher(
 
     def fault(line: Line, facts: Fault) -> None:
         names = frozenset(facts.names or (facts.name,))
-        everybody = not names & set(case.charter.names)
+        everybody = not names & set(case.charter.members)
         done = FaultDone(line.at, facts.kind, names, facts.for_s, everybody)
         deposals.fault(done)
         graph.fault(done)
@@ -146,7 +147,7 @@ def _launcher(
             case.dead |= started
             case.findings.notes.tell("the launcher was killed: whoever it had started counts as not there at the end")
     case.faults.sort(key=lambda done: done.at)
-    expected = {*expected, *(started & {WAREHOUSE, *case.charter.names})}
+    expected = {*expected, *(started & {WAREHOUSE, *case.charter.members})}
     for name in sorted(expected - evidence.histories.keys()):
         case.damaged.add(name)
         case.findings.unknown.tell(f"the history of {name} is not there")
@@ -179,6 +180,7 @@ def _history(
     if name == WAREHOUSE:
         handlers["stocked"].append(_Stock(case, books).stocked)
     else:
+        handlers |= {what: [handle] for what, handle in Embassy(name, case).handlers.items()}
         parts = [Buyer(name, case, books), Seller(name, case, books), Trader(name, case)]
     by_kind = [*of_all, *(part.handlers for part in parts)]
     for what, handle in itertools.chain.from_iterable(part.items() for part in by_kind):

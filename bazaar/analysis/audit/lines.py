@@ -50,6 +50,15 @@ class Told(msgspec.Struct, gc=False):
     others: tuple[str, ...] = ()
 
 
+# --------------------------------------------------------------------------------- facts: other bazaars
+class Ordered(msgspec.Struct, gc=False):
+    """An order abroad, as its buyer or an embassy sends it, or gives it up."""
+
+    order: str
+    item: str
+    units: Number = 1
+
+
 # -------------------------------------------------------------------------------------- facts: sellers
 class Offered(msgspec.Struct, gc=False):
     deposit: str
@@ -175,6 +184,12 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "purchased": Told,
     "found_unavailable": Told,
     "revoked": Told,
+    "asked_abroad": Ordered,
+    "bought_abroad": Told,
+    "unavailable_abroad": Told,
+    "unknown_abroad": Ordered,
+    "ordered_for": Ordered,
+    "answered_for": Told,
     "offered": Offered,
     "registered": Registered,
     "sold": Credited,
@@ -222,6 +237,8 @@ KINDS = FACTS.keys() | {
     "resigned",
     "nothing_to_resign",
     "doubted",
+    "met",
+    "sent_abroad",
     "unavailable",
     "shipped",
     "oversold",
