@@ -12,12 +12,13 @@ from bazaar.protocol.plan import load
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place
+from bazaar.runtime.far_clock import FarClock
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.journal import Journal, journal_file, read_journal
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
-from bazaar.runtime.runclock import clock_of
+from bazaar.runtime.runclock import clock_of, this_clock
 from bazaar.runtime.tls import papers_in
 from bazaar.runtime.transport import Unreachable
 from peers.faces import PeerFace
@@ -43,8 +44,15 @@ def main() -> int:
         here = place(plan.settings.host)
         papers = papers_in(run_folder, name) if plan.settings.tls else None
         directory = Directory(plan.settings.host, port, key, papers)
-        host = Host(peer, journal, history, clock, here, directory, key, known, Terms.of(plan), journal_of, papers)
+        far_clock = None
+        if clock.ticks_at != this_clock():  # it asks over a connection of its own, so that nobody else waits for it
+            far_clock = FarClock(clock, Directory(plan.settings.host, port, key, papers).steady_clock)
+        host = Host(
+            peer, journal, history, far_clock or clock, here, directory, key, known, Terms.of(plan), journal_of, papers
+        )
         host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
+        if far_clock is not None:
+            far_clock.keep(host.note)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

@@ -97,6 +97,7 @@ def noted(turn: Turn, kind: str) -> list[dict[str, Any]]:
 
 USUAL: dict[str, Any] = {
     "bazaar": "south",
+    **{"ahead_s": 30.0, "error_s": 0.001},
     **{"order": "buyer0-0", "deposit": "seller1-d0", "item": "salt", "count": 1, "price": 800, "earned": 640},
     **{"buyer": "buyer0", "seller": "seller1", "trader": "buyer7", "final": True, "to": "cache", "by": "cache"},
     **{"role": "buyer", "verb": "looking for", "traders": (), "above": "buyer7", "seat": 0, "coordinator": "buyer7"},

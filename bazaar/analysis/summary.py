@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -88,6 +88,8 @@ class Summary(msgspec.Struct, frozen=True):
     earnings: Earnings
     examples: dict[str, str] = {}
     """One order each that was `oversold`, `undersold` or `lost` (unanswered), if any; `bash run.sh explain` tells why."""
+    clock_errors_ms: dict[str, float] = {}
+    """Of each peer on another machine: the largest error of the times in its history, in milliseconds."""
 
 
 def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
@@ -130,7 +132,16 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
         examples={
             which: order for which, count in counted.items() if count and (order := pick(run, which)) is not None
         },
+        clock_errors_ms=dict(_clock_errors_ms(evidence)),
     )
+
+
+def _clock_errors_ms(evidence: Evidence) -> Iterator[tuple[str, float]]:
+    """Until a comparison, a process trusted the one before: its times were wrong by the drift since then at the most."""
+    for name, history in evidence.histories.items():
+        errors = [abs(line.event.drifted_s) + line.event.error_s for line in only(history, events.Compared)]
+        if errors:
+            yield name, round(1000 * max(errors), 3)
 
 
 def _end_of_trading(evidence: Evidence, orders: _Orders) -> float | None:

@@ -16,7 +16,6 @@ import secrets
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +34,7 @@ from bazaar.runtime.history import LAUNCHER
 from bazaar.runtime.key import AUTHORITY, PAPERS
 from bazaar.runtime.leash import Leash
 from bazaar.runtime.process import ROOT
-from bazaar.runtime.runclock import LAUNCHED_FILE, RunClock, clock_of
+from bazaar.runtime.runclock import LAUNCHED_FILE
 from bazaar.runtime.tls import papers_in
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ FOLDER = "BAZAAR_CLUSTER"  # an environment variable: where the papers of the cl
 MACHINE = "machine"  # the name on the certificate that all machines of a cluster share
 CONNECT_S = 10.0
 CLEARING_S = 5.0
-MEASURED = 5  # times, of which the fastest counts
 NEEDED = "--hosts needs the packages of requirements-cluster.txt; `bash run.sh ... --hosts` installs them"
 
 
@@ -184,28 +182,16 @@ class Machines:
     def prepare(self, out: Path, length_s: float) -> None:
         """Gives each machine the files of the run in `out` that its processes need. Raises `UsageError`."""
         self._out, self._length_s = out, length_s
-        shared = ("bazaar.json", "key", f"{PAPERS}/{AUTHORITY}")
-        clock = clock_of(out)
+        shared = ("bazaar.json", LAUNCHED_FILE, "key", f"{PAPERS}/{AUTHORITY}")
         for machine in (self._machines[host] for host in dict.fromkeys(self.placed.values())):
             own = [f"{PAPERS}/{name}.pem" for name, host in self.placed.items() if host == machine.host]
             files = {name: (out / name).read_bytes() for name in (*shared, *own)}
-            files[LAUNCHED_FILE] = msgspec.json.encode(self._clock_on(machine, clock)) + b"\n"
             try:
                 self._on(machine, agent.prepare, machine.folder, files)
             except OSError as error:
                 raise UsageError(
                     f"{machine.host} cannot write to {machine.folder}: {error.strerror or error}"
                 ) from None
-
-    def _clock_on(self, machine: Machine, clock: RunClock) -> RunClock:
-        """The run's clock by the steady clock of that machine, right within half of the fastest call."""
-        calls = []
-        for _ in range(MEASURED):
-            before = time.monotonic()
-            there = float(self._on(machine, time.monotonic))
-            after = time.monotonic()
-            calls.append((after - before, there - (before + after) / 2))
-        return RunClock(clock.wall, clock.steady + min(calls)[1])
 
     def folder_of(self, name: str) -> str:
         """The run's folder on the machine of this process."""

@@ -55,6 +55,17 @@ class Absent(Event, frozen=True):
     for_s: float
 
 
+class Compared(Event, frozen=True):
+    """A process on another machine than the launcher's compared its steady clock with that of the name server."""
+
+    ahead_s: float
+    """How far the name server's clock is ahead."""
+    error_s: float
+    """The largest error of that figure: half of the fastest question's time."""
+    drifted_s: float = 0.0
+    """By how much it was ahead more than at the comparison before."""
+
+
 class Unexpected(Event, frozen=True):
     """A peer or the warehouse got a message that it cannot handle, and ignored it."""
 

@@ -33,7 +33,6 @@ from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.process import Status
-from bazaar.runtime.runclock import RunClock
 from bazaar.runtime.tls import Papers
 from bazaar.runtime.transport import Mailbox, Sender, Unreachable, open_door
 from bazaar.runtime.visits import Visits
@@ -68,6 +67,13 @@ class Foreign(Protocol):
         """Hands deliveries of other embassies to `take`, in any thread."""
 
 
+class Clock(Protocol):
+    """What dates the events."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the run."""
+
+
 class Host:
     """Runs one actor until it is told to stop."""
 
@@ -76,7 +82,7 @@ class Host:
         actor: Actor,
         store: Store,
         history: History,
-        clock: RunClock,
+        clock: Clock,
         place: Place,
         directory: Directory,
         key: bytes,
@@ -162,6 +168,10 @@ class Host:
         """Counts a stranger (called in any thread)."""
         self._refused += 1
         self._mailbox.wake()
+
+    def note(self, event: events.Event) -> None:
+        """Writes an event of the process itself into its history. Called in any thread."""
+        self._do(lambda turn: turn.note(event))
 
     def _do(self, act: Callable[[Turn], None]) -> None:
         """Schedules `act` for the next turn (called by other threads)."""

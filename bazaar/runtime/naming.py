@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,10 @@ class Names(Pyro4.naming.NameServer):  # type: ignore[misc]
             uri.object = ticketed(uri.object, self._key)
         return found
 
+    def steady_clock(self) -> float:
+        """The reading of the steady clock of this machine, in seconds. Others compare theirs with it."""
+        return time.monotonic()
+
     def register(self, name: str, *arguments: Any, **more: Any) -> None:
         """Enters a name (the bazaar's own processes only; with TLS, each its own)."""
         _members_only()
@@ -113,7 +118,11 @@ class Directory:
     def __init__(self, host: str, port: int, key: bytes, papers: Papers | None = None) -> None:
         self._where = joined(host, port)
         self._proxy = Pyro4.Proxy(f"PYRO:{Pyro4.constants.NAMESERVER_NAME}@{self._where}")
-        self._proxy._pyroMethods = {"register", "lookup"}  # what Pyro4 would ask for in a call of its own
+        self._proxy._pyroMethods = {
+            "register",
+            "lookup",
+            "steady_clock",
+        }  # what Pyro4 would ask for in a call of its own
         self._key = key
         self._papers = papers
         self._one_at_a_time = threading.Lock()
@@ -129,6 +138,10 @@ class Directory:
     def lookup(self, name: str) -> str:
         """The URI of the mailbox of `name`. Raises `Unreachable` if there is none, or no name server."""
         return str(self._call("lookup", name + MAILBOX))
+
+    def steady_clock(self) -> float:
+        """The reading of the name server's steady clock, in seconds. Raises `Unreachable`."""
+        return float(self._call("steady_clock"))
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:

@@ -245,6 +245,7 @@ class Terminal:
             ("earned", _earned(summary)),
             ("time to an answer", f"p50 {summary.latency_ms.p50:g} ms, p99 {summary.latency_ms.p99:g} ms"),
             ("start to first order", f"{summary.startup_s:g} s, {summary.elections} election(s)"),
+            *_clocks(summary),
             ("audit", f"{sum(summary.audit.values())} of {len(summary.audit)} checks held"),
             ("files", str(run)),
         ):  # fmt: skip
@@ -303,6 +304,14 @@ def _deposed(summary: Summary) -> list[tuple[str, str]]:
         f"{fall.peer} ({fall.why}{'' if fall.at_s is None else f' at {fall.at_s:g} s'})" for fall in summary.deposed
     )
     return [("deposed", deposed), ("traders at the end", ", ".join(summary.traders_at_end) or "none")]
+
+
+def _clocks(summary: Summary) -> list[tuple[str, str]]:
+    """The row of the table on the clocks of other machines; none if all peers were here."""
+    errors_ms = summary.clock_errors_ms
+    if not errors_ms:
+        return []
+    return [("times of others", f"{len(errors_ms)} peer(s) on other machines, right to {max(errors_ms.values()):g} ms")]
 
 
 def _earned(summary: Summary) -> str:

@@ -1,7 +1,11 @@
-"""Runs on several machines: three network namespaces, each with an address and a folder of its own, made and removed here."""
+"""Runs on several machines: three network namespaces, each with an address and a folder of its own, made and removed here.
+
+Their steady clocks read what those of three machines would, which were started at different times.
+"""
 
 from __future__ import annotations
 
+import bisect
 import importlib.util
 import json
 import os
@@ -13,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +26,26 @@ import pytest
 from bazaar.control.machines import FOLDER
 from bazaar.control.planning import draw_plan
 from bazaar.protocol.settings import with_pace
+from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from tests.needs import need
 from tests.processes.command import ended, environment, launched, processes_of, run
 from tests.processes.market import PATIENCE_S, ROOT
 from tests.waiting import wait_until
 
+AHEAD_S = (0, 30, 3600)
+"""By how much the steady clocks of the machines are ahead of ours."""
 COMMAND = [sys.executable, str(ROOT / "create_bazaar.py"), "cluster"]
+
+
+CLOCK = ["unshare", "--time", "--kill-child", "--fork", "--monotonic"]
+
+
+def command_of(pid: str) -> str:
+    """The name of the program; empty if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def ip(*arguments: str) -> bool:
@@ -38,14 +55,20 @@ def ip(*arguments: str) -> bool:
 class Machine:
     """A network namespace with a Dask worker."""
 
-    def __init__(self, name: str, address: str, link: str, disk: Path) -> None:
-        self.name, self.address, self.link, self.disk = name, address, link, disk
+    def __init__(self, name: str, address: str, link: str, disk: Path, ahead_s: int) -> None:
+        self.name, self.address, self.link, self.disk, self.ahead_s = name, address, link, disk, ahead_s
         self.worker = 0
 
     @property
     def pids(self) -> set[int]:
         found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True)
-        return set(map(int, found.stdout.split()))
+        return {int(pid) for pid in found.stdout.split() if command_of(pid) != "unshare"}
+
+    @property
+    def enter(self) -> list[str]:
+        """What a command is put behind to run there."""
+        inside = ["ip", "netns", "exec", self.name]
+        return inside if not self.ahead_s else [*inside, *CLOCK, str(self.ahead_s)]
 
     @property
     def ports(self) -> set[str]:
@@ -84,7 +107,7 @@ class Cluster:
 
     def start_worker(self, machine: Machine) -> None:
         before = machine.pids
-        words = ["ip", "netns", "exec", machine.name, *COMMAND, "worker", self.ours, str(machine.disk)]
+        words = [*machine.enter, *COMMAND, "worker", self.ours, str(machine.disk)]
         log = self._child(words, machine.disk / "log")
         wait_until(lambda: b"Registered to" in log.read_bytes(), PATIENCE_S)
         (machine.worker,) = machine.pids - before
@@ -121,6 +144,8 @@ def cluster() -> Iterator[Cluster]:
     need(importlib.util.find_spec("distributed"), "Dask distributed", "pip install -r requirements-cluster.txt")
     number = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "99"
     bridge, net = f"bzb{os.getpid()}", f"10.78.{number}"
+    clock = subprocess.run([*CLOCK, "1", "true"], capture_output=True, check=False).returncode == 0
+    need(clock, "way to set a steady clock", "run as root, with util-linux 2.36 and Linux 5.6")
     with ExitStack() as undo:
         able = shutil.which("ip") and ip("link", "add", bridge, "type", "bridge")
         need(able, "way to make a bridge between network namespaces", "run as root, with iproute2")
@@ -141,7 +166,7 @@ def cluster() -> Iterator[Cluster]:
                 and ip("-n", name, "link", "set", "lo", "up")
             )
             (disks / str(index)).mkdir()
-            machines.append(Machine(name, f"{net}.{index}", link, disks / str(index)))
+            machines.append(Machine(name, f"{net}.{index}", link, disks / str(index), AHEAD_S[index - 1]))
         need(wired, "way to join network namespaces", "a kernel with veth and bridges")
         cluster = Cluster(f"{net}.254", machines, disks / "papers")
         undo.callback(cluster.close)
@@ -170,6 +195,27 @@ def test_it_holds_on_three_machines_and_leaves_nothing(
     assert len(seated) == 3
     assert processes_of(tmp_path) == {}
     assert cluster.seen() == before
+    elsewhere = {name for name, host in plan["placed"].items() if host != cluster.machines[0].address}
+    errors_ms = json.loads((out / "summary.json").read_bytes())["clock_errors_ms"]
+    assert set(errors_ms) == elsewhere
+    assert_times_fit(out, plan["names"], errors_ms)
+
+
+def assert_times_fit(out: Path, names: list[str], errors_ms: dict[str, float]) -> None:
+    """Who hears something hears it after it was said, but for the errors that are stated for both clocks."""
+    histories = {name: list(HistoryFile(out / name)) for name in names}
+    clocks = {name: [line.clock for line in history] for name, history in histories.items()}
+    pairs = set()
+    for name, history in histories.items():
+        for line in history:
+            if line.source not in histories or line.sent is None:
+                continue
+            before = bisect.bisect_right(clocks[line.source], line.sent) - 1  # the last event before it was said
+            if before >= 0:
+                pairs.add((line.source, name))
+                error_ms = errors_ms.get(name, 0.0) + errors_ms.get(line.source, 0.0)
+                assert line.at >= histories[line.source][before].at - error_ms / 1000
+    assert len(pairs) > len(names)
 
 
 def test_a_file_says_who_is_where(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:

@@ -219,6 +219,7 @@ FACTS: dict[str, type[msgspec.Struct]] = {
 """The type of an event's facts, by kind of event."""
 KINDS = FACTS.keys() | {
     "born",
+    "compared",
     "lost_neighbour",
     "found_neighbour",
     "unexpected",
