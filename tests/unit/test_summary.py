@@ -258,6 +258,11 @@ def test_every_figure_of_a_small_run_is_as_counted_by_hand() -> None:
             noted(134.5, "buyer7", "trader_died", peer="seller6", traders=["buyer7"], left="alone"),
             noted(135.0, "buyer7", "traded", order="buyer2-0"),
         ],
+        "seller4": [
+            noted(100.5, "seller4", "compared", ahead_s=30.0, error_s=0.004),
+            noted(105.5, "seller4", "compared", ahead_s=29.999, error_s=0.002, drifted_s=-0.001),
+            noted(110.5, "seller4", "compared", ahead_s=30.003, error_s=0.003, drifted_s=0.004),  # 7 ms
+        ],
         "seller6": [
             noted(106.0, "seller6", "election_started"),
             noted(110.0, "seller6", "elected", seat=1),
@@ -323,4 +328,5 @@ def test_every_figure_of_a_small_run_is_as_counted_by_hand() -> None:
         "deposed_alive": 0,
         "earnings": {"traders": {"buyer7": 100, "seller6": 201}, "sellers": {"seller1": 400, "seller3": 800}},
         "examples": {"oversold": "buyer0-2", "undersold": "buyer2-0", "lost": "buyer2-1"},
+        "clock_errors_ms": {"seller4": 7.0},
     }
