@@ -24,8 +24,8 @@ from bazaar.analysis.audit import Report
 from bazaar.analysis.judgement import Judgement
 from bazaar.analysis.summary import Summary
 from bazaar.control import patience
-from bazaar.control.authority import write_papers
 from bazaar.control.crew import Crew
+from bazaar.control.furnishing import furnish
 from bazaar.control.injector import Injector
 from bazaar.control.interrupts import deferred
 from bazaar.control.judging import Judging
@@ -35,18 +35,13 @@ from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.control.planning import draw_plan
 from bazaar.control.progress import Progress
 from bazaar.protocol import events
-from bazaar.protocol import plan as plans
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
-from bazaar.runtime.address import addresses_of, environment_of
-from bazaar.runtime.history import LAUNCHER
-from bazaar.runtime.key import PAPERS, VISITOR, make_key
-from bazaar.runtime.ledger_file import LEDGER_FILE
+from bazaar.runtime.address import environment_of
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
-from bazaar.runtime.treaty import TREATIES, Treaty
-from bazaar.runtime.treaty import save as save_treaty
+from bazaar.runtime.treaty import Treaty
 
 POLL_S = 0.1
 
@@ -125,18 +120,7 @@ class Bazaar:
             self._crew.engine = self._machines = Machines(self.settings.hosts, self.out.name)
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
             self.phase = "starting"
-        plans.save(self.plan, self.out / "bazaar.json")
-        self._lock = run_folder.lock(self.out)
-        make_key(self.out / "key")
-        if self.settings.tls:
-            everybody = (NAME_SERVER, WAREHOUSE, *self.plan.names, VISITOR, LAUNCHER)
-            elsewhere = [] if self._machines is None else self._machines.addresses
-            write_papers(self.out / PAPERS, everybody, [*addresses_of(self.settings), *elsewhere])
-        if self._treaties:
-            (self.out / TREATIES).mkdir()
-        for treaty in self._treaties:
-            save_treaty(treaty, self.out / TREATIES / f"{treaty.name}.json")
-        (self.out / LEDGER_FILE).touch()  # an empty file is a ledger: the warehouse may never start
+        self._lock = furnish(self.out, self.plan, self._treaties)
         self._logbook = Logbook(self.out, self._disk_full)
         if self._machines is not None:
             self._machines.prepare(self.out, self.settings.leash_s)

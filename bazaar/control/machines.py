@@ -166,11 +166,6 @@ class Machines:
         except (ValueError, KeyError) as error:
             raise ConnectionError(str(error)) from None
 
-    @property
-    def addresses(self) -> list[str]:
-        """Those of all machines."""
-        return [machine.host for machine in self._machines.values()]
-
     def place(self, names: Sequence[str]) -> Mapping[str, str]:
         """Says which machine each process is to be on. Raises `UsageError`."""
         hosts = sorted(
