@@ -14,11 +14,12 @@ trader waits longer before it suspects, so that the traders do this as long as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
+from bazaar.core.load import Load
 from bazaar.core.tree_election import TreeElection
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
@@ -33,6 +34,7 @@ from bazaar.protocol.messages import (
     Election,
     Heartbeat,
     Ok,
+    Resize,
     TraderDead,
     WhoTrades,
     Won,
@@ -49,7 +51,10 @@ PATIENCE_OF_OTHERS = 3  # the timeout of a peer that is no trader, in multiples 
 class Membership(Role):
     """The role that every peer has all the time."""
 
-    def __init__(self, me: str, names: tuple[str, ...], settings: Settings) -> None:
+    def __init__(
+        self, me: str, names: tuple[str, ...], settings: Settings, waits: Callable[[float], tuple[int, int]]
+    ) -> None:
+        """`waits`: how long orders wait at this peer now, in milliseconds, and how many."""
         self._me = me
         self._names = names
         self._settings = settings
@@ -57,6 +62,12 @@ class Membership(Role):
         self._bully = Bully(me, settings.election_timeout_s)
         self._election = self._tree if settings.election == "tree" else self._bully
         self._passed_on = NOBODY  # the position of the newest bench in a `Won` that went along the tree
+        self._waits = waits
+        self._load: Load | None = None
+        if settings.scale_up_after_ms is not None and settings.scale_down_after_s is not None:
+            self._load = Load(settings.scale_up_after_ms, settings.scale_down_after_s)
+        self._most = settings.traders_max or settings.traders
+        self._finished = False
         self._detector = Detector(settings.suspect_after_s)
         self._start_at = NEVER
         self._beat_at = NEVER
@@ -92,6 +103,11 @@ class Membership(Role):
         return self.bench.vacant == 0
 
     @property
+    def trading(self) -> bool:
+        """Whether orders are served: also while a further trader is elected by load."""
+        return self.complete or self.bench.further
+
+    @property
     def idle(self) -> bool:
         return self._awaited.isdisjoint(self.bench.traders)
 
@@ -100,6 +116,7 @@ class Membership(Role):
 
         A trader that has died unnoticed may still owe an answer.
         """
+        self._finished = True
         self._awaited = {name for name in self.bench.traders if name != self._me}
         for name in sorted(self._awaited):
             turn.send(name, WhoTrades())
@@ -147,12 +164,25 @@ class Membership(Role):
 
     def _beat(self, turn: Turn) -> None:
         everybody = turn.now >= self._tell_all_at
+        wait_ms, queued = self._waits(turn.now)
         for name in self._names if everybody else self.bench.traders:
             if name != self._me:
-                turn.send(name, Heartbeat())
+                turn.send(name, Heartbeat(wait_ms, queued))
         self._beat_at = turn.now + self._settings.heartbeat_s
         if everybody:
             self._tell_all_at = turn.now + self._settings.suspect_after_s
+        if self._load is not None:
+            self._load.report(self._me, wait_ms)
+            self._follow_load(turn, self._load)
+
+    def _follow_load(self, turn: Turn, load: Load) -> None:
+        """The youngest trader asks for a further one, or resigns. One trader decides, and the ledger says what became of it."""
+        change = load.change(turn.now, self.bench.traders)
+        seats = len(self.bench.traders) + change
+        if (change > 0 and seats > self._most) or (change < 0 and seats < self._settings.traders):
+            return
+        if change and self.complete and not self._finished and self.bench.youngest == self.seat:
+            turn.send(WAREHOUSE, Resize(self.bench.position, seats, load.longest_ms(self.bench.traders)))
 
     # ------------------------------------------------------------------------------------ the messages
     def on_who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
@@ -166,6 +196,8 @@ class Membership(Role):
             self._ask_at = NEVER
             self._plan_start(turn)
             self._new_round(turn)
+        if body.bench.further and body.bench.position > self.bench.position and source == WAREHOUSE:
+            self._tell_everybody(turn, body)
         tree = self._tree.tree  # of the round that may be over now
         if self._adopt(turn, source, body.bench):
             if self._election is self._tree:
@@ -196,6 +228,8 @@ class Membership(Role):
         self._adopt(turn, source, body.bench)
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
+        if self._load is not None:
+            self._load.report(source, body.wait_ms)
         if self.bench.seat_of(source) is None:
             turn.send(source, BenchIs(self.bench))  # it does not know that it was deposed (or has a newer view)
 
@@ -259,6 +293,8 @@ class Membership(Role):
             return False
         new_round = bench.round != self.bench.round
         self.bench = bench
+        if self._load is not None:
+            self._load.changed(turn.now)
         elected = is_news and self.elected
         if elected:
             turn.note(events.Elected(bench.number_of(self._me)))
@@ -271,7 +307,7 @@ class Membership(Role):
         return elected
 
     def _new_round(self, turn: Turn) -> None:
-        free = self.bench.free(self._settings.traders)
+        free = self.bench.free(self._most)
         at_once = self.bench.vacant if self._settings.election == "simultaneous" else 1
         self._election.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
@@ -290,7 +326,7 @@ class Membership(Role):
         for name in tree:
             turn.send(name, won)
 
-    def _tell_everybody(self, turn: Turn, body: Won | TraderDead) -> None:
+    def _tell_everybody(self, turn: Turn, body: Won | TraderDead | BenchIs) -> None:
         for name in self._names:
             if name != self._me:
                 turn.send(name, body)

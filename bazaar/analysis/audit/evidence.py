@@ -45,6 +45,9 @@ class Terms(msgspec.Struct):
     window: Number
     suspect_after_s: float
     routing: str = "direct"
+    traders: Number = 1
+    traders_max: Number | None = None
+    scale_down_after_s: float | None = None
 
 
 class Charter(msgspec.Struct):
