@@ -176,7 +176,7 @@ class Membership(Role):
             self._follow_load(turn, self._load)
 
     def _follow_load(self, turn: Turn, load: Load) -> None:
-        """The youngest trader asks for a further one, or resigns. One trader decides, and the ledger says what became of it."""
+        """The youngest trader asks for a further one, or resigns. One decides, and the ledger says what became of it."""
         change = load.change(turn.now, self.bench.traders)
         seats = len(self.bench.traders) + change
         if (change > 0 and seats > self._most) or (change < 0 and seats < self._settings.traders):
