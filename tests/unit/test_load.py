@@ -53,7 +53,7 @@ def test_a_workload_that_nobody_can_read_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "values, complaint",
+    ("values", "complaint"),
     [
         ({"traders_max": 7}, "--traders-max can be 1"),
         ({"traders": 3, "traders_max": 2}, "--traders-max can be 3"),
