@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from bazaar.analysis.audit import judge_run
@@ -23,14 +24,17 @@ STEP = (
         "--duration",
         "30",
     ),
-    *("--traders-max", "3", "--scale-up-after", "40", "--scale-down-after", "2", "--load", "step:100@3+8"),
+    *("--traders-max", "3", "--scale-up-after", "60", "--scale-down-after", "2", "--load", "step:100@3+8"),
     *("--set", "think_s=3"),
 )
 
 
-def test_a_step_of_load_seats_a_further_trader_and_then_it_goes(tmp_path: Path) -> None:
-    run(*STEP, "--out", str(tmp_path / "run"))
+def test_a_step_of_load_seats_a_further_trader_and_then_it_goes(tmp_path: Path, mongo_uri: str) -> None:
+    status, _, complained = run(tmp_path, mongo_uri, *STEP, "--out", tmp_path / "run")
+    assert status == 0, complained
     report = judge_run(tmp_path / "run")
     assert (report.verdict, report.violations) == ("held", {})
-    changes = (tmp_path / "run" / "ledger.jsonl").read_text().count('"seats"')
-    assert changes == report.exercised["seats_changed"] >= 2
+    ledger = map(json.loads, (tmp_path / "run" / "ledger.jsonl").read_text().splitlines())
+    numbers = [entry["seats"] for entry in ledger if entry["kind"] == "seats"]
+    assert (numbers[0], numbers[-1]) == (2, 1)
+    assert len(numbers) <= 4, f"the number of traders flaps: {numbers}"
