@@ -24,8 +24,8 @@ STEP = (
         "--duration",
         "30",
     ),
-    *("--traders-max", "3", "--scale-up-after", "60", "--scale-down-after", "2", "--load", "step:100@3+8"),
-    *("--set", "think_s=3"),
+    *("--traders-max", "3", "--scale-up-after", "8", "--scale-down-after", "2", "--load", "step:400@7+8"),
+    *("--set", "think_s=8"),
 )
 
 
