@@ -53,7 +53,7 @@ class Scaling:
             self._allowed = max(self._allowed, self._terms.traders)
         self._since[entry.peer] = entry.position
         self._opened = False
-        if len(self._since) > self._allowed:
+        if self._terms.traders_max is not None and len(self._since) > self._allowed:
             self._tell(entry, f"seats {entry.peer} as one of {len(self._since)}, but {self._allowed} are allowed")
 
     def _depose(self, entry: Depose) -> None:
