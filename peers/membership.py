@@ -19,7 +19,6 @@ from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
 from bazaar.core.election import Bully
-from bazaar.core.load import Load
 from bazaar.core.tree_election import TreeElection
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
@@ -34,13 +33,13 @@ from bazaar.protocol.messages import (
     Election,
     Heartbeat,
     Ok,
-    Resize,
     TraderDead,
     WhoTrades,
     Won,
 )
 from bazaar.protocol.settings import Settings
 from peers.role import Role
+from peers.scaling import Scaling
 
 FIRST_STARTER = 2
 FURTHER_STARTER = 0
@@ -54,7 +53,7 @@ class Membership(Role):
     def __init__(
         self, me: str, names: tuple[str, ...], settings: Settings, waits: Callable[[float], tuple[int, int]]
     ) -> None:
-        """`waits`: how long orders wait at this peer now, in milliseconds, and how many."""
+        """`waits`: as in `Scaling`."""
         self._me = me
         self._names = names
         self._settings = settings
@@ -62,11 +61,7 @@ class Membership(Role):
         self._bully = Bully(me, settings.election_timeout_s)
         self._election = self._tree if settings.election == "tree" else self._bully
         self._passed_on = NOBODY  # the position of the newest bench in a `Won` that went along the tree
-        self._waits = waits
-        self._load: Load | None = None
-        if settings.scale_up_after_ms is not None and settings.scale_down_after_s is not None:
-            self._load = Load(settings.scale_up_after_ms, settings.scale_down_after_s)
-        self._most = settings.traders_max or settings.traders
+        self._scaling = Scaling(me, settings, waits)
         self._finished = False
         self._detector = Detector(settings.suspect_after_s)
         self._start_at = NEVER
@@ -164,25 +159,15 @@ class Membership(Role):
 
     def _beat(self, turn: Turn) -> None:
         everybody = turn.now >= self._tell_all_at
-        wait_ms, queued = self._waits(turn.now)
+        beat = self._scaling.heartbeat(turn.now)
         for name in self._names if everybody else self.bench.traders:
             if name != self._me:
-                turn.send(name, Heartbeat(wait_ms, queued))
+                turn.send(name, beat)
         self._beat_at = turn.now + self._settings.heartbeat_s
         if everybody:
             self._tell_all_at = turn.now + self._settings.suspect_after_s
-        if self._load is not None:
-            self._load.report(self._me, wait_ms)
-            self._follow_load(turn, self._load)
-
-    def _follow_load(self, turn: Turn, load: Load) -> None:
-        """The youngest trader asks for a further one, or resigns. One decides, and the ledger says what became of it."""
-        change = load.change(turn.now, self.bench.traders)
-        seats = len(self.bench.traders) + change
-        if (change > 0 and seats > self._most) or (change < 0 and seats < self._settings.traders):
-            return
-        if change and self.complete and not self._finished and self.bench.youngest == self.seat:
-            turn.send(WAREHOUSE, Resize(self.bench.position, seats, load.longest_ms(self.bench.traders)))
+        if not self._finished:
+            self._scaling.follow(turn, self.bench)
 
     # ------------------------------------------------------------------------------------ the messages
     def on_who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
@@ -228,8 +213,7 @@ class Membership(Role):
         self._adopt(turn, source, body.bench)
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
-        if self._load is not None:
-            self._load.report(source, body.wait_ms)
+        self._scaling.heard(source, body)
         if self.bench.seat_of(source) is None:
             turn.send(source, BenchIs(self.bench))  # it does not know that it was deposed (or has a newer view)
 
@@ -293,8 +277,7 @@ class Membership(Role):
             return False
         new_round = bench.round != self.bench.round
         self.bench = bench
-        if self._load is not None:
-            self._load.changed(turn.now)
+        self._scaling.changed(turn.now)
         elected = is_news and self.elected
         if elected:
             turn.note(events.Elected(bench.number_of(self._me)))
@@ -307,7 +290,7 @@ class Membership(Role):
         return elected
 
     def _new_round(self, turn: Turn) -> None:
-        free = self.bench.free(self._most)
+        free = self.bench.free(self._settings.traders_max or self._settings.traders)
         at_once = self.bench.vacant if self._settings.election == "simultaneous" else 1
         self._election.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
