@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from bazaar.protocol.declaration import Option, declarations
 from bazaar.protocol.goods import MOST_ORDERED
-from bazaar.protocol.workload import workload
+from bazaar.protocol.workload import is_in_file, workload
 
 ElectionMode = Literal["rounds", "simultaneous", "tree"]
 Routing = Literal["direct", "neighbours"]
@@ -65,8 +65,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Traders by load: the youngest one resigns when orders have waited for less than a quarter of `scale_up_after_ms` for so
     long. It is also the least time between two changes."""
     load: Annotated[str | None, Option("--load", "WORD")] = None
-    """A workload that changes: `step:FACTOR@START+FOR` or `wave:FACTOR/PERIOD`, in seconds from a buyer's start; buyers think
-    less by the factor."""
+    """A workload that changes: `step:FACTOR@START+FOR`, `wave:FACTOR/PERIOD`, or `trace:FILE` with a second and the factor
+    from then on in each line. Buyers think less by the factor. The seconds count from a buyer's first answer."""
     cache: Annotated[str, Option("--cache")] = "weak"
     """The policy of the traders' caches: how consistent they are."""
     pace: Annotated[Pace, Option("--pace")] = "demo"
@@ -175,7 +175,7 @@ def check(settings: Settings) -> None:
             check_host(address, option)
     _check_roles(s)
     _check_units(s.units)
-    if s.load is not None:
+    if s.load is not None and not is_in_file(s.load):
         try:
             workload(s.load)
         except ValueError as error:

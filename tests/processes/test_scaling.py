@@ -9,24 +9,21 @@ from bazaar.analysis.audit import judge_run
 from tests.processes.command import run
 
 STEP = (
+    *("localhost", 9, 1, "--buyers", 6, "--pace", "fast", "--cache", "none", "--window", 50, "--duration", 25),
     *(
-        "localhost",
-        "9",
-        "1",
-        "--buyers",
-        "6",
-        "--pace",
-        "fast",
-        "--cache",
-        "none",
-        "--window",
-        "20",
-        "--duration",
-        "30",
+        "--traders-max",
+        3,
+        "--scale-up-after",
+        8,
+        "--scale-down-after",
+        2,
+        "--load",
+        "step:100000@0+8",
+        "--set",
+        "think_s=60",
     ),
-    *("--traders-max", "3", "--scale-up-after", "8", "--scale-down-after", "2", "--load", "step:400@7+8"),
-    *("--set", "think_s=8"),
 )
+"""For eight seconds 300 orders are under way, which no machine answers within 8 ms each; and then none until the end."""
 
 
 def test_a_step_of_load_seats_a_further_trader_and_then_it_goes(tmp_path: Path, mongo_uri: str) -> None:

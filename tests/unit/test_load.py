@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bazaar.control.planning import draw_plan
 from bazaar.core.load import Load
 from bazaar.protocol.settings import UsageError, with_pace
 from bazaar.protocol.workload import workload
@@ -45,11 +48,50 @@ def test_a_step_and_a_wave_say_by_how_much_buyers_think_less() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", "step:5", "step:0@1+1", "step:5@1+0", "wave:5/0", "wave:x/9", "ramp:1/2", "step:5@1+2x"]
+    "word", ["", "step:5", "step:0@1+1", "step:5@1+0", "wave:5/0", "wave:x/9", "ramp:1/2", "step:5@1+2x", "trace:"]
 )
 def test_a_workload_that_nobody_can_read_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="--load must be step:FACTOR@START"):
         with_pace("fast", load=word)
+
+
+def test_a_trace_is_read_from_its_file_once(tmp_path: Path) -> None:
+    file = tmp_path / "day.txt"
+    file.write_text("# a day\n1 1.5\n\n10\t5 # noon\n20 0.5")
+    load = draw_plan(with_pace("fast", load=f"trace:{file}")).settings.load
+    assert load == "trace:1=1.5,10=5,20=0.5"
+    factor = workload(load)
+    assert [factor(second) for second in (0, 1, 9.9, 10, 19.9, 20, 999)] == [1, 1.5, 1.5, 5, 5, 0.5, 0.5]
+    assert draw_plan(with_pace("fast", load=load)).settings.load == load
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (b"", "has no line; give a second"),
+        (b"# nothing\n", "has no line; give a second"),
+        (b"0 1\n5", "line 2 of"),
+        (b"0 1 2\n", "line 1 of"),
+        (b"0 1\n5 0\n", "line 2 of"),
+        (b"0 -1\n", "line 1 of"),
+        (b"0 1,5=2 \n", "line 1 of"),
+        (b"5 2\n5 3\n", "line 2 of"),
+        (b"soon 3\n", "line 1 of"),
+        (b"\xff\xfe", "cannot be read: it is no text"),
+        (b"0 1\n" + b"#" * 100_000, "is longer than 100,000 bytes"),
+    ],
+)
+def test_a_trace_that_nobody_can_read_is_refused(tmp_path: Path, said: bytes, complaint: str) -> None:
+    file = tmp_path / "day.txt"
+    file.write_bytes(said)
+    with pytest.raises(UsageError, match=complaint) as refused:
+        draw_plan(with_pace("fast", load=f"trace:{file}"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_trace_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        draw_plan(with_pace("fast", load=f"trace:{tmp_path / 'none'}"))
 
 
 @pytest.mark.parametrize(
