@@ -28,16 +28,19 @@ IMPATIENT: dict[str, Any] = {**LONG, "cache": "none", "answer_timeout_s": 0.02}
 GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 200, "think_s": 0.02}
 """Most orders are promised under a lease."""
 BY_LOAD: dict[str, Any] = {
-    "peers": 9,
+    "peers": 7,
+    "buyers": 4,
     "traders": 1,
     "traders_max": 3,
     "window": 5,
+    "think_s": 2.0,
     "requests": None,
-    "duration_s": 30.0,
+    "duration_s": 15.0,
     "scale_up_after_ms": 3.0,
     "scale_down_after_s": 3.0,
+    "load": "step:0.01@5+10",
 }
-"""Orders wait some 3 ms in these worlds, whatever the load: the number of traders goes up."""
+"""Orders wait some 3 ms in many of these worlds, so further traders are seated. Later hardly any come, and the traders go."""
 
 BREAKS = (
     Break(
