@@ -36,6 +36,7 @@ from bazaar.protocol.messages import (
     UnavailableAbroad,
 )
 from bazaar.protocol.settings import Settings
+from bazaar.protocol.workload import workload
 from peers.role import Trading, one_of_the_items
 
 PATIENCE_ABROAD = 3  # timeouts of an answer, after which a buyer goes on without one from abroad
@@ -105,6 +106,8 @@ class Buyer(Trading):
         """Orders that are asked again although they were answered."""
         self._may_order = former != FIRST_LIFE  # in a first life not until a trader says that the market is open
         self._has_begun = False
+        self._load = workload(settings.load) if settings.load is not None else None
+        self._began_at: float | None = None  # the time from which the workload counts
         self._waiting: deque[ByHand] = deque()  # orders by hand that wait for a place in the window
         self._placed: dict[str, ByHand] = {}  # placed orders by hand without an answer
         self._finished = False
@@ -275,8 +278,17 @@ class Buyer(Trading):
             self._in_doubt.discard(order_id)
         else:
             self.answered += 1
-            self._thinking.append(turn.now + self._settings.think_s)
+            self._thinking.append(turn.now + self._think_s(turn.now))
+            self._thinking.sort()
         return True
+
+    def _think_s(self, now: float) -> float:
+        """The pause now. Under a workload the next pauses may be shorter, so `_thinking` is kept in order by `_answered`."""
+        if self._load is None:
+            return self._settings.think_s
+        if self._began_at is None:
+            self._began_at = now
+        return self._settings.think_s / self._load(now - self._began_at)
 
     def _tell(self, order_id: str, outcome: str, seller: str = "", price_cents: int = 0) -> None:
         """Records the first answer to an order, if it was placed by hand, for whoever placed it."""

@@ -14,7 +14,7 @@ trader waits longer before it suspects, so that the traders do this as long as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
 from bazaar.core.detector import Detector
@@ -39,6 +39,7 @@ from bazaar.protocol.messages import (
 )
 from bazaar.protocol.settings import Settings
 from peers.role import Role
+from peers.scaling import Scaling
 
 FIRST_STARTER = 2
 FURTHER_STARTER = 0
@@ -49,7 +50,10 @@ PATIENCE_OF_OTHERS = 3  # the timeout of a peer that is no trader, in multiples 
 class Membership(Role):
     """The role that every peer has all the time."""
 
-    def __init__(self, me: str, names: tuple[str, ...], settings: Settings) -> None:
+    def __init__(
+        self, me: str, names: tuple[str, ...], settings: Settings, waits: Callable[[float], tuple[int, int]]
+    ) -> None:
+        """`waits`: as in `Scaling`."""
         self._me = me
         self._names = names
         self._settings = settings
@@ -57,6 +61,8 @@ class Membership(Role):
         self._bully = Bully(me, settings.election_timeout_s)
         self._election = self._tree if settings.election == "tree" else self._bully
         self._passed_on = NOBODY  # the position of the newest bench in a `Won` that went along the tree
+        self._scaling = Scaling(me, settings, waits)
+        self._finished = False
         self._detector = Detector(settings.suspect_after_s)
         self._start_at = NEVER
         self._beat_at = NEVER
@@ -92,6 +98,11 @@ class Membership(Role):
         return self.bench.vacant == 0
 
     @property
+    def trading(self) -> bool:
+        """Whether orders are served: also while a further trader is elected by load."""
+        return self.complete or self.bench.further
+
+    @property
     def idle(self) -> bool:
         return self._awaited.isdisjoint(self.bench.traders)
 
@@ -100,6 +111,7 @@ class Membership(Role):
 
         A trader that has died unnoticed may still owe an answer.
         """
+        self._finished = True
         self._awaited = {name for name in self.bench.traders if name != self._me}
         for name in sorted(self._awaited):
             turn.send(name, WhoTrades())
@@ -147,12 +159,15 @@ class Membership(Role):
 
     def _beat(self, turn: Turn) -> None:
         everybody = turn.now >= self._tell_all_at
+        beat = self._scaling.heartbeat(turn.now)
         for name in self._names if everybody else self.bench.traders:
             if name != self._me:
-                turn.send(name, Heartbeat())
+                turn.send(name, beat)
         self._beat_at = turn.now + self._settings.heartbeat_s
         if everybody:
             self._tell_all_at = turn.now + self._settings.suspect_after_s
+        if not self._finished:
+            self._scaling.follow(turn, self.bench)
 
     # ------------------------------------------------------------------------------------ the messages
     def on_who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
@@ -166,6 +181,8 @@ class Membership(Role):
             self._ask_at = NEVER
             self._plan_start(turn)
             self._new_round(turn)
+        if body.bench.further and body.bench.position > self.bench.position and source == WAREHOUSE:
+            self._tell_everybody(turn, body)
         tree = self._tree.tree  # of the round that may be over now
         if self._adopt(turn, source, body.bench):
             if self._election is self._tree:
@@ -196,6 +213,7 @@ class Membership(Role):
         self._adopt(turn, source, body.bench)
 
     def on_heartbeat(self, turn: Turn, source: str, body: Heartbeat) -> None:
+        self._scaling.heard(source, body)
         if self.bench.seat_of(source) is None:
             turn.send(source, BenchIs(self.bench))  # it does not know that it was deposed (or has a newer view)
 
@@ -259,6 +277,7 @@ class Membership(Role):
             return False
         new_round = bench.round != self.bench.round
         self.bench = bench
+        self._scaling.changed(turn.now)
         elected = is_news and self.elected
         if elected:
             turn.note(events.Elected(bench.number_of(self._me)))
@@ -271,7 +290,7 @@ class Membership(Role):
         return elected
 
     def _new_round(self, turn: Turn) -> None:
-        free = self.bench.free(self._settings.traders)
+        free = self.bench.free(self._settings.traders_max or self._settings.traders)
         at_once = self.bench.vacant if self._settings.election == "simultaneous" else 1
         self._election.round(turn, self.bench.round, self._candidates(), free[:at_once])
 
@@ -290,7 +309,7 @@ class Membership(Role):
         for name in tree:
             turn.send(name, won)
 
-    def _tell_everybody(self, turn: Turn, body: Won | TraderDead) -> None:
+    def _tell_everybody(self, turn: Turn, body: Won | TraderDead | BenchIs) -> None:
         for name in self._names:
             if name != self._me:
                 turn.send(name, body)

@@ -32,7 +32,7 @@ class Peer:
         """`former`: what it knows of its former lives, if it is started again."""
         self.name = name
         self.clock = LamportClock()
-        self.membership = Membership(name, plan.names, plan.settings)
+        self.membership = Membership(name, plan.names, plan.settings, self._waits)
         self._plan = plan
         rng = plan.random_for(name)
         self._civil: Trading
@@ -174,6 +174,9 @@ class Peer:
             for source, letter in letters:
                 self.receive(turn, source, letter)
 
+    def _waits(self, now: float) -> tuple[int, int]:
+        return self._trader.waits(now) if self._trader is not None else (0, 0)
+
     def _follow(self, turn: Turn) -> None:
         """Makes the roles follow a bench that has changed (requirement B5: a trader neither buys nor sells)."""
         bench = self.membership.bench
@@ -189,7 +192,7 @@ class Peer:
             self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time, begun)
             self._trader.start(turn, elected=self.membership.elected)
         self._civil.retired = self._trader is not None
-        traders = bench.traders if self.membership.complete else ()
+        traders = bench.traders if self.membership.trading else ()
         self._civil.traders_changed(turn, traders)
         if self._trader is not None:
             self._trader.traders_changed(turn, traders)

@@ -27,6 +27,20 @@ IMPATIENT: dict[str, Any] = {**LONG, "cache": "none", "answer_timeout_s": 0.02}
 """Nearly every order is repeated with another trader."""
 GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 200, "think_s": 0.02}
 """Most orders are promised under a lease."""
+BY_LOAD: dict[str, Any] = {
+    "peers": 7,
+    "buyers": 4,
+    "traders": 1,
+    "traders_max": 3,
+    "window": 5,
+    "think_s": 2.0,
+    "requests": None,
+    "duration_s": 15.0,
+    "scale_up_after_ms": 3.0,
+    "scale_down_after_s": 3.0,
+    "load": "step:0.01@5+10",
+}
+"""Orders wait some 3 ms in many of these worlds, so further traders are seated. Later hardly any come, and the traders go."""
 
 ABROAD: dict[str, Any] = {"name": "north"}
 """Bazaars that trade with each other."""
@@ -280,5 +294,21 @@ BREAKS = (
         "turn.note(events.UnavailableAbroad(order_id, order.item, units=order.units))\n            self._thinking",
         ("tests/simulated/test_federation.py",),
         ABROAD,
+    ),
+    Break(
+        "traders come and go without a cool-down",
+        "bazaar/core/load.py",
+        "if now < self._changed_at + self._low_for_s:",
+        "if now < self._changed_at:",
+        ("tests/unit/test_load.py",),
+        BY_LOAD,
+    ),
+    Break(
+        "the eldest trader resigns by load",
+        "bazaar/core/warehouse.py",
+        "seat = self.ledger.seats.bench.youngest\n",
+        "seat = next(filter(None, self.ledger.seats.bench.seats))\n",
+        ("tests/simulated/test_scaling.py",),
+        BY_LOAD,
     ),
 )

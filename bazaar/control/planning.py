@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bazaar.control.graph_file import read_graph
 from bazaar.control.spelling import did_you_mean
+from bazaar.control.trace_file import with_trace
 from bazaar.core.cache import POLICIES
 from bazaar.protocol.goods import ITEMS, Item
 from bazaar.protocol.plan import MOST_NEIGHBOURS, Plan
@@ -21,7 +22,7 @@ from bazaar.protocol.settings import Settings, UsageError
 def draw_plan(settings: Settings) -> Plan:
     """The plan that belongs to these settings; the same for the same seed.
 
-    Raises `UsageError` for an unknown cache policy, and for a graph that cannot be used.
+    Raises `UsageError` for an unknown cache policy, and for a graph or a trace that cannot be used.
     """
     policy = POLICIES.get(settings.cache)
     if policy is None:
@@ -33,7 +34,7 @@ def draw_plan(settings: Settings) -> Plan:
     names = _draw_names(settings, rng)
     goods: dict[str, Item] = {name: rng.choice(ITEMS) for name in names}
     graph = _draw_graph(names, rng) if settings.graph is None else read_graph(Path(settings.graph), names)
-    return Plan(settings, names, goods, graph, policy.promises)
+    return Plan(with_trace(settings), names, goods, graph, policy.promises)
 
 
 def _draw_names(settings: Settings, rng: random.Random) -> tuple[str, ...]:

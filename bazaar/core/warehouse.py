@@ -16,11 +16,23 @@ from bazaar.core.ledger import Ledger
 from bazaar.core.ledger.stock import nowhere
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
-from bazaar.protocol.entries import AnyEntry, Denial, Sale
+from bazaar.protocol.entries import AnyEntry, Denial, DeposeEntry, Sale
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.messages import Answer as AnswerMessage
-from bazaar.protocol.messages import Ask, BenchIs, Claim, Depose, Deposed, Freed, Recall, Reopened, TakeOver, WhoTrades
+from bazaar.protocol.messages import (
+    Ask,
+    BenchIs,
+    Claim,
+    Depose,
+    Deposed,
+    Freed,
+    Recall,
+    Reopened,
+    Resize,
+    TakeOver,
+    WhoTrades,
+)
 from bazaar.protocol.requests import (
     Acquire,
     Adopt,
@@ -59,7 +71,9 @@ class Warehouse:
     ) -> None:
         """`entry_of` finds, in the store, the entry by which an order was answered long ago."""
         self.clock = LamportClock()
-        self.ledger = Ledger(names, settings.traders, settings.election == "simultaneous", entry_of)
+        self.ledger = Ledger(
+            names, settings.traders, settings.election == "simultaneous", entry_of, settings.traders_max
+        )
         for entry in entries:
             self.ledger.apply(entry)
         self._lease_s = settings.lease_s * LEASE_MARGIN
@@ -139,11 +153,29 @@ class Warehouse:
         if fall is None:
             turn.send(source, BenchIs(self.ledger.seats.bench))
             return
+        self._fell(turn, source, fall)
+
+    def _resize(self, turn: Turn, source: str, body: Resize) -> None:
+        size = self.ledger.seats.decide_size(body.seats, body.position, source)
+        if size is None:
+            turn.send(source, BenchIs(self.ledger.seats.bench))
+            return
+        fewer = size.seats < len(self.ledger.seats.bench.traders)
+        seat = self.ledger.seats.bench.youngest
+        self._append(turn, size)
+        turn.note(events.Resized(size.seats, source, body.wait_ms))
+        fall = self.ledger.seats.decide_fall(seat, seat.peer) if fewer and seat is not None else None
+        if fall is None:
+            turn.send(source, BenchIs(self.ledger.seats.bench))
+        else:
+            self._fell(turn, source, fall)
+
+    def _fell(self, turn: Turn, source: str, fall: DeposeEntry) -> None:
         self._append(turn, fall)
         turn.note(events.Deposed(fall.peer, fall.seat))
         for waiting in self._waiting.values():
             waiting.pop(fall.peer, None)
-        turn.send(source, Deposed(body.seat, self.ledger.seats.bench))
+        turn.send(source, Deposed(Seat(fall.peer, fall.since), self.ledger.seats.bench))
         self._pass_on(turn, None)
 
     def _pass_on(self, turn: Turn, heir: str | None) -> None:
@@ -275,5 +307,6 @@ class Warehouse:
         WhoTrades: _who_trades,
         Claim: _claim,
         Depose: _depose,
+        Resize: _resize,
         Ask: _ask,
     }

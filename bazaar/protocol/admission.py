@@ -52,6 +52,7 @@ from bazaar.protocol.messages import (
     Recall,
     Registered,
     Reopened,
+    Resize,
     Sold,
     TakeOver,
     TraderDead,
@@ -196,6 +197,7 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
         _client_or_peer,
         lambda body, of: _bench(body.bench, of.peers),
     ),
+    Resize: (_peer, _warehouse, _nothing_more),
     Heartbeat: (
         _client_or_peer,
         _client_or_peer,

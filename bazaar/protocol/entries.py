@@ -98,6 +98,15 @@ class DeposeEntry(Entry, frozen=True, tag="depose"):
     """The peer that asked for the deposal; the trader itself, if it resigned."""
 
 
+class SeatsEntry(Entry, frozen=True, tag="seats"):
+    """The number of traders follows the load: one more, or one fewer, than hold a seat now."""
+
+    seats: int
+    """So many traders from now on."""
+    by: str
+    """The youngest trader, which asked for it."""
+
+
 class AdoptEntry(Entry, frozen=True, tag="adopt"):
     """A trader has taken over the queue of a former tenure, and the units that were granted to that tenure."""
 
@@ -126,7 +135,7 @@ class Return(Entry, frozen=True):
     trader: str
 
 
-AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | AdoptEntry | Grant | Return
+AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | SeatsEntry | AdoptEntry | Grant | Return
 
 
 def entry_to_document(entry: AnyEntry) -> dict[str, Any]:

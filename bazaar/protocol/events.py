@@ -557,6 +557,16 @@ class Appointed(Event, frozen=True):
     seat: int
 
 
+class Resized(Event, frozen=True):
+    """The warehouse changed the number of traders, by load."""
+
+    seats: int
+    by: str
+    """The youngest trader, which asked for it."""
+    wait_ms: int
+    """How long orders waited."""
+
+
 class Deposed(Event, frozen=True):
     """The warehouse took the seat from a trader."""
 

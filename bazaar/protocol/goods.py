@@ -106,6 +106,13 @@ class Bench(Record, frozen=True):
     position: Number = -1
     round: Number = -1
     """The round of the election that fills, or has filled, the vacant seats: the position of the bench at its beginning."""
+    further: bool = False
+    """Whether the vacant seat is a further one, opened by load. Then trading goes on during the election."""
+
+    @property
+    def youngest(self) -> Seat | None:
+        """The tenure that began last."""
+        return max((seat for seat in self.seats if seat is not None), key=lambda seat: seat.since, default=None)
 
     @property
     def traders(self) -> tuple[str, ...]:

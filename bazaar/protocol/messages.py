@@ -95,7 +95,22 @@ class BenchIs(Message, frozen=True):
 
 # ---------------------------------------------------------------------------------------- death and succession
 class Heartbeat(Message, frozen=True):
-    """A trader is alive. Between embassies: the other bazaar is there."""
+    """A trader is alive, and so long do its orders wait. Between embassies: the other bazaar is there."""
+
+    wait_ms: Count = 0
+    queued: Count = 0
+    """Orders without an answer."""
+
+
+class Resize(Message, frozen=True):
+    """From the youngest trader to the warehouse: by load, let there be so many traders; fewer: I resign.
+
+    `position`: of the bench that this was decided for. `wait_ms`: how long orders wait.
+    """
+
+    position: Number
+    seats: Count
+    wait_ms: Count
 
 
 class Depose(Message, frozen=True):
@@ -310,6 +325,7 @@ AnyMessage = (
     | Claim
     | BenchIs
     | Heartbeat
+    | Resize
     | Depose
     | Deposed
     | TraderDead

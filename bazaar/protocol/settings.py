@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from bazaar.protocol.declaration import Option, declarations
 from bazaar.protocol.goods import MOST_ORDERED
+from bazaar.protocol.workload import is_in_file, workload
 
 ElectionMode = Literal["rounds", "simultaneous", "tree"]
 Routing = Literal["direct", "neighbours"]
@@ -59,6 +60,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How many peers there are."""
     traders: Annotated[int, Meta(ge=1, le=MOST_PEERS - 2), Option("traders")] = 3
     """How many traders they elect; a buyer and a seller must remain."""
+    traders_max: Annotated[Annotated[int, Meta(ge=1, le=MOST_PEERS - 2)] | None, Option("--traders-max", "M")] = None
+    """Traders by load: up to so many, if orders wait too long; without it the number does not follow the load."""
+    scale_up_after_ms: Annotated[
+        Annotated[float, Meta(gt=0, le=LONGEST_S * 1000)] | None, Option("--scale-up-after", "MS")
+    ] = None
+    """Traders by load: a further trader is elected when orders wait so long, in milliseconds."""
+    scale_down_after_s: Annotated[Seconds | None, Option("--scale-down-after", "S")] = None
+    """Traders by load: the youngest one resigns when orders have waited for less than a quarter of `scale_up_after_ms` for so
+    long. It is also the least time between two changes."""
+    load: Annotated[str | None, Option("--load", "WORD")] = None
+    """A workload that changes: `step:FACTOR@START+FOR`, `wave:FACTOR/PERIOD`, or `trace:FILE` with a second and the factor
+    from then on in each line. Buyers think less by the factor. The seconds count from a buyer's first answer."""
     cache: Annotated[str, Option("--cache")] = "weak"
     """The policy of the traders' caches: how consistent they are."""
     pace: Annotated[Pace, Option("--pace")] = "demo"
@@ -172,6 +185,11 @@ def check(settings: Settings) -> None:
     _check_roles(s)
     _check_units(s.units)
     _check_name(s)
+    if s.load is not None and not is_in_file(s.load):
+        try:
+            workload(s.load)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     for declaration in declarations(Settings).values():
         if complaint := declaration.complaint(getattr(s, declaration.name)):
             raise UsageError(complaint)
@@ -179,6 +197,7 @@ def check(settings: Settings) -> None:
         raise UsageError("--hosts needs TLS, since others may listen between machines; leave out tls=false")
     if s.election == "tree" and s.routing == "direct":
         raise UsageError("--election tree goes along the edges of the graph; add --routing neighbours")
+    _check_scaling(s)
     if s.heartbeat_s > s.suspect_after_s / 2:
         raise UsageError(
             f"heartbeat_s can be at most half of suspect_after_s, {s.suspect_after_s / 2:g}, else a heartbeat that is late "
@@ -232,6 +251,27 @@ def check_bazaar(option: str, name: str) -> None:
     if not re.fullmatch("[a-z][a-z0-9]{0,15}", name):
         raise UsageError(
             f"{option}: {reprlib.repr(name)} is no name of a bazaar; give up to 16 small letters and digits, such as north"
+        )
+
+
+def _check_scaling(s: Settings) -> None:
+    """Refuses numbers and thresholds of traders by load that cannot work."""
+    given = (s.traders_max, s.scale_up_after_ms, s.scale_down_after_s)
+    if given == (None, None, None):
+        return
+    if s.traders_max is None or s.scale_up_after_ms is None or s.scale_down_after_s is None:
+        raise UsageError(
+            "traders by load need all of --traders-max, --scale-up-after and --scale-down-after; give the others, too"
+        )
+    if not s.traders <= s.traders_max <= s.peers - 2:
+        raise UsageError(
+            f"--traders-max can be {s.traders} (the traders at first) to {s.peers - 2} with {s.peers} peers; "
+            f"you asked for {s.traders_max}"
+        )
+    if s.scale_down_after_s < 2 * s.heartbeat_s:
+        raise UsageError(
+            f"--scale-down-after must be at least two heartbeats, {2 * s.heartbeat_s:g} s, because waiting times are "
+            f"reported with them; you asked for {s.scale_down_after_s:g}"
         )
 
 

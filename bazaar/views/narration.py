@@ -65,6 +65,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
     ),
     (events.TraderDied, "none"): ("{Label[peer]} aka {peer} is dead!!! Now there is no trader in the bazaar!!!",),
     events.HeardDeath: ("{me} received death message of {peer} from {by}!!! resetting trader_queue",),
+    events.Resized: ("Load: orders wait {wait_ms} ms; from now on there are {seats} traders, as {by} asked",),
     events.Resigned: ("{Me} aka {me} resigns",),
     events.SteppedDown: ("{me} is no trader any more",),
     events.NothingToResign: ("{me} has no seat to resign",),

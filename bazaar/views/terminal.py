@@ -41,7 +41,14 @@ MOST_BYTES = 3_000  # of one process's history in a tenth of a second: nobody ca
 
 TELL_ALWAYS = tuple(
     f'"{event.kind}"'.encode()
-    for event in (events.Elected, events.TraderDied, events.Resigned, events.SteppedDown, events.TookOver)
+    for event in (
+        events.Elected,
+        events.TraderDied,
+        events.Resized,
+        events.Resigned,
+        events.SteppedDown,
+        events.TookOver,
+    )
 )
 
 COLOURS: dict[str, tuple[type[Event], ...]] = {

@@ -120,6 +120,10 @@ class Trader(Trading):
         """The orders that wait here, the lowest clock first."""
         return self._waiting.orders
 
+    def waits(self, now: float) -> tuple[int, int]:
+        """How long orders wait here, in milliseconds, and how many."""
+        return self._waiting.waits(now)
+
     def step_down(self, turn: Turn) -> None:
         """Ends the tenure. The queue belongs to the successor, which has read it from the journal.
 
@@ -141,12 +145,13 @@ class Trader(Trading):
         for order_id, order in orders.items():
             if order_id in self._waiting:
                 continue
-            self._waiting.take_in(order_id)
+            self._waiting.take_in(turn.now, order_id)
             turn.keep(Queued(order))
             if order_id in promises:
                 turn.keep(promises[order_id])
                 self._cache.promised(promises[order_id].lot, order.units)
                 self._promises.add(turn.now, promises[order_id])
+                self._waiting.told(turn.now, order_id)
             else:
                 self._waiting.put(turn, events.Inherited, order)
         if seat != self.seat or self._is_restored:
@@ -238,6 +243,7 @@ class Trader(Trading):
         told = Purchased(order.order_id, order.item, lot.seller, price_cents, final=False, units=order.units)
         turn.send(order.buyer, told, before)
         self._promises.add(turn.now, promised, before)
+        self._waiting.told(turn.now, order.order_id)
         self._cache.promised(lot, order.units)
         self._cache.served()
 
@@ -293,7 +299,7 @@ class Trader(Trading):
             return
         order = Order(body.order_id, source, body.item, turn.sent, body.units)
         turn.keep(Queued(order))
-        self._waiting.take_in(order.order_id)
+        self._waiting.take_in(turn.now, order.order_id)
         self._waiting.put(turn, events.Queued, order, sure=body.again)
 
     def on_deposit(self, turn: Turn, source: str, body: Deposit) -> None:

@@ -93,7 +93,7 @@ class Outcomes:
         self._close(turn, order)
 
     def _close(self, turn: Turn, order: Order) -> None:
-        self._waiting.close(order.order_id)
+        self._waiting.close(turn.now, order.order_id)
         self._promises.close(order.order_id)
         turn.keep_afterwards(Closed(order.order_id))
 

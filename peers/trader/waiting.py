@@ -20,6 +20,8 @@ class Waiting:
     def __init__(self) -> None:
         self._queue = TradeQueue()
         self._undecided: set[str] = set()
+        self._since: dict[str, float] = {}  # orders whose buyer was told nothing, each with when it was taken in
+        self._waited: list[float] = []  # the waiting times of those told since `waits`
         self._scarce: set[Item] = set()  # items that other traders hold and are to give back
 
     def __len__(self) -> int:
@@ -38,13 +40,28 @@ class Waiting:
         """The orders that wait, the lowest clock first."""
         return self._queue.waiting()
 
-    def take_in(self, order_id: str) -> None:
+    def take_in(self, now: float, order_id: str) -> None:
         """This trader has to answer the order, until `close`."""
         self._undecided.add(order_id)
+        self._since[order_id] = now
 
-    def close(self, order_id: str) -> None:
+    def told(self, now: float, order_id: str) -> None:
+        """The buyer has an answer, if only a promise."""
+        if (since := self._since.pop(order_id, None)) is not None:
+            self._waited.append(now - since)
+
+    def close(self, now: float, order_id: str) -> None:
         """The order has its answer."""
         self._undecided.discard(order_id)
+        self.told(now, order_id)
+
+    def waits(self, now: float) -> tuple[int, int]:
+        """How long orders wait, in milliseconds, and how many. The mean of those answered since the last call, or, if it is
+        longer, the mean of those that wait."""
+        told, self._waited = self._waited, []
+        waiting = [now - since for since in self._since.values()]
+        longest_s = max(sum(waits) / len(waits) if waits else 0.0 for waits in (told, waiting))
+        return round(1000 * longest_s), len(waiting)
 
     def put(self, turn: Turn, how: type[events.Waiting], order: Order, sure: bool = True) -> None:
         """Queues the order. `sure`: only the warehouse may answer it."""

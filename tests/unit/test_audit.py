@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.analysis.audit import CHECKS, MOST_STORIES, Report, judge
-from bazaar.protocol.entries import AdoptEntry, Appoint, Denial, DeposeEntry, Grant, Return
+from bazaar.protocol.entries import AdoptEntry, Appoint, Denial, DeposeEntry, Grant, Return, SeatsEntry
 from tests.builders import a_deposit_entry, a_lot, a_sale, an_order
 from tests.trial import (
     DEATH,
@@ -404,6 +404,13 @@ LIES: list[tuple[str, Lie, set[str], list[str]]] = [
         {"only_traders_trade"},
         ["entry 8", "since 5", "since 0"],
     ),
+    # More traders by load than there can be.
+    (
+        "seats_follow_the_load",
+        further(SeatsEntry(7, 2, TRADER)),
+        {"seats_follow_the_load"},
+        ["entry 7", "makes 2 traders", "1 to 1"],
+    ),
     # Deposed with nothing wrong.
     (
         "the_living_keep_their_seats",
@@ -547,6 +554,7 @@ def test_an_honest_market_holds_and_says_what_it_exercised() -> None:
         "denials": 2,
         "elections_won": 1,
         "traders_deposed": 0,
+        "seats_changed": 0,
         "deposed_alive": 0,
         "deposed_absent": 0,
         "queues_taken_over": 0,

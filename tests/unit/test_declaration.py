@@ -84,5 +84,5 @@ def test_every_setting_that_is_a_number_has_bounds() -> None:
     assert unbounded == []
 
 
-def test_seconds_are_in_the_name() -> None:
-    assert all(d.name.endswith("_s") for d in declarations(Settings).values() if d.kind is float)
+def test_the_unit_of_a_time_is_in_its_name() -> None:
+    assert all(d.name.endswith(("_s", "_ms")) for d in declarations(Settings).values() if d.kind is float)

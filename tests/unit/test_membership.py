@@ -43,7 +43,7 @@ class Member(Stage):
         told: Bench | None = NOBODY_YET,
         settings: Settings = SETTINGS,
     ) -> None:
-        super().__init__(Membership(me, names, settings))
+        super().__init__(Membership(me, names, settings, lambda now: (0, 0)))
         self.begun = Turn(0.0, self.clock)
         self.role.begin(self.begun)
         if told is not None:

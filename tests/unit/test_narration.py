@@ -170,6 +170,12 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in 
         {"peer": "seller6", "by": "buyer7"},
         ["buyer0 received death message of seller6 from buyer7!!! resetting trader_queue"],
     ),
+    (
+        "warehouse",
+        "resized",
+        {"seats": 2, "by": "seller6", "wait_ms": 310},
+        ["Load: orders wait 310 ms; from now on there are 2 traders, as seller6 asked"],
+    ),
     ("seller6", "resigned", {}, ["Trader1 aka seller6 resigns"]),
     ("seller6", "stepped_down", {"promised": 2}, ["seller6 is no trader any more"]),
     (

@@ -14,7 +14,19 @@ from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from bazaar.analysis.audit.findings import Findings
-from bazaar.analysis.audit.lines import Adopt, AnyEntry, Appoint, Denial, Depose, Deposit, Grant, Part, Return, Sale
+from bazaar.analysis.audit.lines import (
+    Adopt,
+    AnyEntry,
+    Appoint,
+    Denial,
+    Depose,
+    Deposit,
+    Grant,
+    Part,
+    Return,
+    Sale,
+    Seats,
+)
 from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders, Share
 
 ITEMS = ("fish", "salt", "boar")  # requirement A4
@@ -74,6 +86,7 @@ class Books:
             Denial: self._denial,
             Appoint: self._appoint,
             Depose: self._depose,
+            Seats: self._seats,
             Adopt: self._adopt,
             Grant: self._grant,
             Return: self._return,
@@ -314,6 +327,9 @@ class Books:
         tenure.until, tenure.by = entry.position, entry.by
         self._open[entry.peer, entry.since] = tenure
         self._fallen[entry.peer, entry.since] = self._granted.pop(entry.peer, Counter())
+
+    def _seats(self, entry: Seats) -> None:
+        """Nothing: `scaling.py` judges how many there are."""
 
     def _adopt(self, entry: Adopt) -> None:
         self._by_a_trader(entry, entry.trader)

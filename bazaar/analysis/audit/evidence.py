@@ -47,6 +47,9 @@ class Terms(msgspec.Struct):
     routing: str = "direct"
     name: str | None = None
     """The name under which the bazaar trades with others; None: it trades with none."""
+    traders: Number = 1
+    traders_max: Number | None = None
+    scale_down_after_s: float | None = None
 
 
 class Charter(msgspec.Struct):

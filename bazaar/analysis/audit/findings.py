@@ -29,6 +29,7 @@ CHECKS: dict[str, str] = {  # (C1) and the like: docs/reference/requirements.md
     "only_traders_trade": "Every entry is by a peer that held a seat at that point; every seat is taken once.",
     "queues_were_taken_over": "The queue of each tenure that ended is taken over once, if a trader was left to do it.",
     "the_living_keep_their_seats": "Nobody is deposed by another with whom, and with whose accuser, nothing was wrong.",
+    "seats_follow_the_load": "The traders are as many as the ledger says, change one at a time, the youngest goes (L1).",
     "traders_neither_buy_nor_sell": "While it holds a seat a peer places no new order and picks no new goods (B5).",
     "clocks_increase": "Lamport (C8): strictly increasing in a process; a message is received after it was sent.",
     "lowest_clock_served_first": "A trader passes over no lower clock that it could have taken (C4).",

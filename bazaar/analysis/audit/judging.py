@@ -35,6 +35,7 @@ from bazaar.analysis.audit.findings import Report
 from bazaar.analysis.audit.graph import GraphChecks
 from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Fell, Line, Sale, Stocked
 from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
+from bazaar.analysis.audit.scaling import Scaling
 from bazaar.analysis.audit.sellers import Seller
 from bazaar.analysis.audit.traders import Trader
 
@@ -84,13 +85,16 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
             "the warehouse was gone at the end: what was under way had nobody to decide it, for anybody"
         )
     books = Books(case.charter.promises == "strong", case.orders, findings)
-    _ledger(case, books, reader, evidence)
+    scaling = Scaling(case)
+    _ledger(case, books, scaling, reader, evidence)
     clients = ClientsSide(case)
     parts = [
         part
         for name, history in evidence.histories.items()
         if name != LAUNCHER
-        for part in _history(name, history, case, books, [deposals.handlers, clients.handlers, graph.handlers], reader)
+        for part in _history(
+            name, history, case, books, [deposals.handlers, clients.handlers, graph.handlers, scaling.handlers], reader
+        )
     ]
     _queues(case)
     for part in parts:
@@ -153,7 +157,7 @@ def _launcher(
         case.findings.unknown.tell(f"the history of {name} is not there")
 
 
-def _ledger(case: Case, books: Books, reader: Reader, evidence: Evidence) -> None:
+def _ledger(case: Case, books: Books, scaling: Scaling, reader: Reader, evidence: Evidence) -> None:
     counted = {Deposit: "deposits", Sale: "sales", Denial: "denials", Appoint: "elections_won"}
     counted |= {Depose: "traders_deposed", Adopt: "queues_taken_over"}
     exercised = case.findings.exercised
@@ -162,6 +166,7 @@ def _ledger(case: Case, books: Books, reader: Reader, evidence: Evidence) -> Non
             books.skip()
             continue
         books.read(entry)
+        scaling.read(entry)
         if (what := counted.get(type(entry))) is not None:
             exercised[what] += 1
             exercised["sales_from_cache"] += isinstance(entry, Sale) and entry.cached
@@ -287,6 +292,7 @@ EXERCISED = (
     "denials",
     "elections_won",
     "traders_deposed",
+    "seats_changed",
     "deposed_alive",
     "deposed_absent",
     "queues_taken_over",

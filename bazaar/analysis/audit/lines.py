@@ -126,6 +126,11 @@ class Unreadable(msgspec.Struct, gc=False):
     reason: str = "it cannot be read"
 
 
+class Resized(msgspec.Struct, gc=False):
+    seats: Number
+    by: str
+
+
 class OfPeer(msgspec.Struct, gc=False):
     peer: str
 
@@ -207,6 +212,7 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "unreadable": Unreadable,
     "suspected": OfPeer,
     "deposed": OfPeer,
+    "resized": Resized,
     "absent": Absent,
     "neighbours": Neighbours,
     "carried": Carried,
@@ -331,6 +337,11 @@ class Depose(Entry):
     by: str
 
 
+class Seats(Entry):
+    seats: Number
+    by: str
+
+
 class Adopt(Entry):
     peer: str
     since: Number
@@ -351,7 +362,7 @@ class Return(Entry):
     trader: str
 
 
-AnyEntry = Deposit | Sale | Denial | Appoint | Depose | Adopt | Grant | Return
+AnyEntry = Deposit | Sale | Denial | Appoint | Depose | Seats | Adopt | Grant | Return
 
 decode_line = msgspec.json.Decoder(Line).decode
 decode_entry = msgspec.json.Decoder(AnyEntry).decode

@@ -23,12 +23,14 @@ class Ledger:
         seats: int,
         one_round: bool = False,
         entry_of: Callable[[str], Sale | Denial] = nowhere,
+        most: int | None = None,
     ) -> None:
         """A market of these peers, who elect `seats` traders: one in each round of an election, or all in `one_round`.
 
-        `entry_of` finds, in the store, the entry by which an order was answered.
+        `entry_of` finds, in the store, the entry by which an order was answered. `most`: how many traders there can be by
+        load (None: no more than at first).
         """
-        self.seats = Seats(names, seats, one_round)
+        self.seats = Seats(names, seats, one_round, most)
         self.stock = Stock(entry_of)
 
     @property

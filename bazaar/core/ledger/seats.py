@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, SeatsEntry
 from bazaar.protocol.goods import Bench, Seat, is_seller
 
 
 class Seats:
     """The projection of appointments, deposals and adoptions."""
 
-    def __init__(self, names: tuple[str, ...], seats: int, one_round: bool) -> None:
+    def __init__(self, names: tuple[str, ...], seats: int, one_round: bool, most: int | None = None) -> None:
         """See `Ledger`."""
         self.position = 0
         """The position of the next entry."""
@@ -20,6 +20,7 @@ class Seats:
         """Ended tenures whose queue was taken over, each with the trader that did so."""
         self._names = names
         self._seats = seats
+        self._most = seats if most is None else most
         self._one_round = one_round
         self._fallen: set[str] = set()
 
@@ -31,7 +32,7 @@ class Seats:
         """Gives a winner of this round this seat, or the lowest free one if it is taken. None if the round is over."""
         if election != self.bench.round or self.is_trader(peer) or not self.bench.vacant:
             return None
-        free = self.bench.free(self._seats)
+        free = self.bench.free(self._most)
         return Appoint(self.position, peer, seat if seat in free else free[0])
 
     def decide_fall(self, seat: Seat, by: str) -> DeposeEntry | None:
@@ -39,6 +40,15 @@ class Seats:
         if seat not in self.bench.seats:
             return None
         return DeposeEntry(self.position, seat.peer, self.bench.seats.index(seat), seat.since, by)
+
+    def decide_size(self, seats: int, position: int, by: str) -> SeatsEntry | None:
+        """The entry for so many traders. None unless the youngest trader asks for one more or fewer, within the limits."""
+        youngest, now = self.bench.youngest, len(self.bench.traders)
+        if position != self.bench.position or self.bench.vacant or youngest is None or youngest.peer != by:
+            return None
+        if not (now < seats == now + 1 <= self._most or now > seats == now - 1 >= self._seats):
+            return None
+        return SeatsEntry(self.position, seats, by)
 
     def decide_adoption(self, seat: Seat, trader: str) -> AdoptEntry | None:
         """The entry for taking over this queue. None if that is done already, or another trader's task."""
@@ -59,6 +69,10 @@ class Seats:
                 heir = entry.by if self.is_trader(entry.by) else next(iter(self.bench.traders), None)
                 self._hand_on(entry.peer, heir)
                 self.orphans[Seat(entry.peer, entry.since)] = heir
+            case SeatsEntry(seats=seats):
+                further = seats > len(self.bench.traders)
+                election = self.position if further else self.bench.round
+                self.bench = Bench(self.bench.seats, int(further), self.position, election, further)
             case AdoptEntry():
                 del self.orphans[Seat(entry.peer, entry.since)]
                 self.adopted[Seat(entry.peer, entry.since)] = entry.trader
@@ -70,7 +84,8 @@ class Seats:
         election = self.bench.round if self._one_round and vacant else self.position
         if not vacant and not any(seats):
             vacant = self._seats_to_refill()
-        self.bench = Bench(tuple(seats), vacant, self.position, election)
+        further = self.bench.further and vacant > 0 and any(seats)
+        self.bench = Bench(tuple(seats), vacant, self.position, election, further)
 
     def _seats_to_refill(self) -> int:
         """How many traders to elect when none is left: as many as at first.
