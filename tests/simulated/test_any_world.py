@@ -16,7 +16,7 @@ from bazaar.runtime.history import only
 from tests.simulation import draw_any_world, history_bytes, replay_command, run
 from tests.simulation.draw import TIMES
 
-WORLDS, LIVES, CHUNK = 1_000, 300, 50
+WORLDS, LIVES, BY_LOAD, CHUNK = 1_000, 300, 100, 50
 HITS = {
     "kill", "restart", "pause", "part", "cut", "slow", "resign", "full", "torn", "unreadable", "in its election", "owing",
     "before it begins", "reply lost", "cut short", "late duplicate", "clock set",
@@ -43,6 +43,12 @@ def test_whatever_is_drawn_holds(first: int) -> None:
 @pytest.mark.parametrize("first", range(0, LIVES, CHUNK))
 def test_whoever_dies_and_is_started_again_whenever(first: int) -> None:
     stories = wrong("lives", first)
+    assert not stories, "\n".join(stories)
+
+
+@pytest.mark.parametrize("first", range(0, BY_LOAD, CHUNK))
+def test_however_the_load_changes_and_whatever_befalls_the_market(first: int) -> None:
+    stories = wrong("by-load", first)
     assert not stories, "\n".join(stories)
 
 

@@ -16,9 +16,11 @@ from bazaar.analysis.audit import Report
 from bazaar.control.options import Parser, add_set, take_settings
 from bazaar.protocol.settings import UsageError
 from bazaar.views.narration import Narrator
+from tests.simulation.federation import draw_federation
 from tests.simulation.trial import KINDS, replay_command, run
 
 WRONG_USAGE = 2
+FEDERATED = "federated"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,6 +44,9 @@ def _parser() -> Parser:
     which = parser.add_mutually_exclusive_group()
     for name in KINDS:
         which.add_argument(f"--{name}", action="store_const", const=name, dest="kind", help=f"worlds: {name}")
+    which.add_argument(
+        f"--{FEDERATED}", action="store_const", const=FEDERATED, dest="kind", help="bazaars that trade with each other"
+    )
     parser.set_defaults(kind="any")
     return parser
 
@@ -76,14 +81,16 @@ def _simulate(options: dict[str, Any]) -> int:
 
 
 def _tell(kind: str, seed: int, fixed: dict[str, Any]) -> None:
-    world, evidence, _ = run(kind, seed, **fixed)
-    print(world.plan.settings)
-    for sentence in Narrator().tell(*evidence.histories.values()):
-        print(f"{sentence.at:9.4f} : {sentence.text}")
+    federated = kind == FEDERATED
+    told = draw_federation(seed, **fixed).run().evidence if federated else {"": run(kind, seed, **fixed)[1]}
+    for bazaar, evidence in told.items():
+        print(bazaar, evidence.plan.settings)
+        for sentence in Narrator().tell(*evidence.histories.values()):
+            print(f"{sentence.at:9.4f} : {sentence.text}")
 
 
 def _report(kind: str, fixed: dict[str, Any], seed: int) -> Report:
-    return run(kind, seed, **fixed)[2]
+    return draw_federation(seed, **fixed).run().report if kind == FEDERATED else run(kind, seed, **fixed)[2]
 
 
 if __name__ == "__main__":

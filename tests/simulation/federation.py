@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ from tests.simulation.world import LONGEST_S, World
 
 NAMES = ("north", "south", "east")
 MOST_PEERS = 6
+WORST_FIRST: tuple[Literal["violated", "unknown"], ...] = ("violated", "unknown")
 
 
 class Outcome(NamedTuple):
@@ -39,6 +40,15 @@ class Outcome(NamedTuple):
             for check, told in report.violations.items()
         }
         return alone | self.together.violations
+
+    @property
+    def report(self) -> Report:
+        """All judgements as one: the worst verdict of all, and what the orders abroad have exercised."""
+        verdicts = [self.together.verdict, *(report.verdict for report in self.alone.values())]
+        verdict: Literal["held", "violated", "unknown"] = next(
+            (worst for worst in WORST_FIRST if worst in verdicts), "held"
+        )
+        return Report(verdict, {}, self.violations, self.together.exercised)
 
 
 class Federation:

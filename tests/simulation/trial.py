@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
 MOST_PEERS_OF_EDGES = 14
+MOST_PEERS_BY_LOAD = 10
 
 
 def _brisk(seed: int, **fixed: Any) -> World:
@@ -50,6 +52,28 @@ def _edges(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _by_load(seed: int, **fixed: Any) -> World:
+    rng = random.Random(f"by load/{seed}")
+    fixed = {"peers": rng.randint(5, MOST_PEERS_BY_LOAD), **fixed}
+    settings = draw_any_world(seed, **fixed).plan.settings
+    down_s = settings.heartbeat_s * rng.uniform(2.0, 6.0)
+    duration_s = 12 * down_s
+    begin_s, for_s = duration_s * rng.uniform(0.1, 0.4), duration_s * rng.uniform(0.1, 0.4)
+    by_load = {
+        "traders_max": rng.randint(settings.traders, settings.peers - 2),
+        "scale_up_after_ms": 2000 * settings.suspect_after_s * rng.choice([0.0001, 0.001, 0.01]),
+        "scale_down_after_s": down_s,
+        "requests": None,
+        "duration_s": duration_s,
+        "window": rng.choice([1, 2, 5]),
+        "think_s": duration_s / rng.randint(5, 20),
+        "load": rng.choice([f"step:8@{begin_s:.3f}+{for_s:.3f}", f"wave:8/{for_s:.3f}"]),
+    }
+    world = draw_any_world(seed, **{**by_load, **fixed})
+    draw_any_faults(world, seed)
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -60,11 +84,13 @@ KINDS: dict[str, Callable[..., World]] = {
     "faults": _faults,
     "lives": _lives,
     "edges": _edges,
+    "by-load": _by_load,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
-kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `brisk`: from `draw_world`."""
+kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `by-load`: with faults, and
+traders by load. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:

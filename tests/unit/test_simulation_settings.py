@@ -25,6 +25,15 @@ def test_a_setting_that_was_set_is_that_of_every_world(capsys: pytest.CaptureFix
     assert "of 1 seeds 1 held" in told
 
 
+def test_bazaars_that_trade_with_each_other_are_judged_and_told_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("--federated --seed 100 --tell --set requests=5".split()) == 0
+    told = capsys.readouterr().out
+    assert "north Settings(" in told
+    assert "east Settings(" in told
+    assert "embassy@north has met the bazaar east" in told
+    assert "of 1 seeds 1 " in told
+
+
 def test_the_command_of_a_replay_says_every_setting_as_it_is_read() -> None:
     for seed in range(20):
         settings = msgspec.structs.asdict(draw_settings(random.Random(seed), seed, 9, {}))
