@@ -16,7 +16,7 @@ from bazaar.runtime.history import only
 from tests.simulation import draw_any_world, history_bytes, replay_command, run
 from tests.simulation.draw import TIMES
 
-WORLDS, LIVES, BY_LOAD, CHUNK = 1_000, 300, 100, 50
+WORLDS, LIVES, BY_LOAD, CHUNK = 1_000, 300, 50, 50
 HITS = {
     "kill", "restart", "pause", "part", "cut", "slow", "resign", "full", "torn", "unreadable", "in its election", "owing",
     "before it begins", "reply lost", "cut short", "late duplicate", "clock set",

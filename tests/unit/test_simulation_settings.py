@@ -26,7 +26,7 @@ def test_a_setting_that_was_set_is_that_of_every_world(capsys: pytest.CaptureFix
 
 
 def test_bazaars_that_trade_with_each_other_are_judged_and_told_together(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("--federated --seed 100 --tell --set requests=5".split()) == 0
+    assert main(["--federated", "--seed", "100", "--tell", "--set", "requests=5"]) == 0
     told = capsys.readouterr().out
     assert "north Settings(" in told
     assert "east Settings(" in told
