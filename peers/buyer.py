@@ -14,6 +14,7 @@ without knowing what became of it. It is never called unavailable then, because 
 
 from __future__ import annotations
 
+import bisect
 import random
 from collections import deque
 from typing import Any, ClassVar
@@ -250,13 +251,13 @@ class Buyer(Trading):
             order.give_up_at = NEVER
             order.repeat_at = NEVER if self._finished else order.repeat_at
             turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))
-            self._thinking.append(turn.now + self._settings.think_s)
+            self._think(turn)
 
     def _answered_abroad(self, turn: Turn, order_id: str) -> bool:
         """Ends the waiting for this order abroad; False if it was answered already."""
         order = self._abroad.pop(order_id, None)
         if order is not None and order.give_up_at < NEVER:
-            self._thinking.append(turn.now + self._settings.think_s)
+            self._think(turn)
         return order is not None
 
     def on_bought_abroad(self, turn: Turn, source: str, body: BoughtAbroad) -> None:
@@ -278,12 +279,14 @@ class Buyer(Trading):
             self._in_doubt.discard(order_id)
         else:
             self.answered += 1
-            self._thinking.append(turn.now + self._think_s(turn.now))
-            self._thinking.sort()
+            self._think(turn)
         return True
 
+    def _think(self, turn: Turn) -> None:
+        """Frees a place of the window after a pause. Under a workload a later pause may be over sooner."""
+        bisect.insort(self._thinking, turn.now + self._think_s(turn.now))
+
     def _think_s(self, now: float) -> float:
-        """The pause now. Under a workload the next pauses may be shorter, so `_thinking` is kept in order by `_answered`."""
         if self._load is None:
             return self._settings.think_s
         if self._began_at is None:
@@ -311,7 +314,7 @@ class Buyer(Trading):
             turn.note(events.FoundUnavailable(body.order_id, body.item, units=body.units))
             self._tell(body.order_id, "unavailable")
             if not stays_home and self._go_abroad(turn, body.order_id, body.item, body.units):
-                self._thinking.pop()  # the place in the window is not free yet
+                self._thinking.pop()  # a place in the window is not free yet
             if self._next_item == body.item:  # it picks another item
                 self._next_item = self._rng.choice([item for item in ITEMS if item != body.item])
 

@@ -290,8 +290,8 @@ BREAKS = (
     Break(
         "what nobody has answered abroad is called unavailable",
         "peers/buyer.py",
-        "turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))\n            self._thinking",
-        "turn.note(events.UnavailableAbroad(order_id, order.item, units=order.units))\n            self._thinking",
+        "turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))\n            self._think(",
+        "turn.note(events.UnavailableAbroad(order_id, order.item, units=order.units))\n            self._think(",
         ("tests/simulated/test_federation.py",),
         ABROAD,
     ),
