@@ -22,7 +22,7 @@ from bazaar.analysis.judgement import NOT_JUDGED, Judgement
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.process import LAUNCHER, ROOT
 
-DRAWING_PATIENCE_S = 15.0  # for pictures and report, once all else is done
+DRAWING_PATIENCE_S = 60.0  # for pictures and report, once all else is done; a busy machine takes 20 s
 POLL_S = 0.05
 AT_ONCE = 65536  # bytes: what a pipe holds
 LIVES = 2
