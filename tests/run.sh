@@ -7,4 +7,4 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 prepare_environment tests/requirements.txt
 cd "$ROOT"
 # Most tests of processes spend their time waiting, so more workers than cores are faster. A group shares one worker.
-exec "$PYTHON" -m pytest -n 4 --dist loadgroup --timeout 120 "$@"
+exec "$PYTHON" -m pytest -n 3 --dist loadgroup --timeout 300 "$@"

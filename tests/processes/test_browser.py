@@ -17,7 +17,7 @@ from tests.processes.command import ended, launched, run
 from tests.processes.test_live_page import address_of
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(600)]
 
 TABS = 7  # one more than the connections that a browser opens to a server
 HIDE = """hidden => {

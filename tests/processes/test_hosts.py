@@ -257,7 +257,7 @@ def test_a_machine_that_is_gone_makes_the_verdict_unknown(
     dies: bool, cluster: Cluster, tmp_path: Path, mongo_uri: str
 ) -> None:
     out, victim = tmp_path / "run", cluster.machines[1]
-    words = cluster.words("--set", "leash_s=2", "--restock-count", 1000, "--out", out)
+    words = cluster.words("--set", "leash_s=8", "--restock-count", 1000, "--out", out)
     with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
         try:
             wait_until(lambda: sales(out) > 100, PATIENCE_S)
