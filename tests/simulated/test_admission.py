@@ -15,11 +15,12 @@ import msgspec
 import pytest
 
 from bazaar.protocol.admission import RULES, admits
-from bazaar.protocol.goods import WAREHOUSE
-from bazaar.protocol.messages import AnyMessage
+from bazaar.protocol.goods import WAREHOUSE, home_of, is_embassy
+from bazaar.protocol.messages import AnyMessage, BoughtAbroad, BuyAbroad, UnavailableAbroad
 from bazaar.protocol.wire import Letter, MalformedMessage, decode, encode
 from tests.builders import a_delivery
 from tests.simulation import World, draw_faults, draw_world
+from tests.simulation.federation import draw_federation
 
 LONG_ENOUGH_S = 3.0  # of virtual time, with forged letters from some time in its first second on
 MESSAGES = msgspec.inspect.type_info(AnyMessage)
@@ -50,8 +51,10 @@ class Guarded(World):
                 body = made(MESSAGES, self, rng, "")
             if "bench" in body.__struct_fields__ and rng.random() < 0.95:
                 continue  # after a few false benches nobody trades any more
-            who = [name for name in (WAREHOUSE, *self.plan.names) if RULES[type(body)][0](name)]
-            self._try(rng.choice(who), target, body, rng.choice([-5, 0, 1, 10_000, 2**30]))
+            abroad = self.abroad if is_embassy(target) else ()
+            who = [name for name in (WAREHOUSE, *self.plan.names, *abroad) if RULES[type(body)][0](name)]
+            if who:  # else only an embassy says it, and this market has none
+                self._try(rng.choice(who), target, body, rng.choice([-5, 0, 1, 10_000, 2**30]))
 
     def _try(self, source: str, target: str, body: AnyMessage, ahead: int) -> None:
         actor = self.actors.get(target)
@@ -101,6 +104,9 @@ def made(info: msgspec.inspect.Type, world: World, rng: random.Random, field: st
             return rng.choice([*map(int, edges), *range(8), len(world.entries)])
         case msgspec.inspect.StrType():
             name = rng.choice(world.plan.names)
+            homes = [home_of(embassy) for embassy in (*world.abroad, *world.plan.names) if is_embassy(embassy)]
+            if homes and rng.random() < 0.5:
+                name = f"{name}@{rng.choice(homes)}"
             orders = {"order_id": f"{name}-{rng.randint(0, 20)}", "deposit_id": f"{name}-d{rng.randint(0, 20)}"}
             return orders.get(field, name) if rng.random() < 0.95 else rng.choice([WAREHOUSE, "buyer99", "x", "-"])
         case msgspec.inspect.BoolType():
@@ -110,12 +116,16 @@ def made(info: msgspec.inspect.Type, world: World, rng: random.Random, field: st
     raise NotImplementedError(f"{info}: say here how to make one")
 
 
-def a_guarded_world(seed: int) -> Guarded:
-    world = draw_world(seed, think_s=0.1)
+def guarded(world: World, seed: int) -> Guarded:
     world.__class__ = Guarded
     assert isinstance(world, Guarded)
     world.heard, world.let_in = [], Counter()
     world.forged_from = random.Random(seed).uniform(0.0, 1.0)
+    return world
+
+
+def a_guarded_world(seed: int) -> Guarded:
+    world = guarded(draw_world(seed, think_s=0.1), seed)
     draw_faults(world, seed)
     return world
 
@@ -142,3 +152,17 @@ def test_nothing_that_is_let_in_ends_anybody(first: int) -> None:
         world.until(partial(is_over, world))
         let_in += world.let_in
     assert sum(let_in.values()) > 100, let_in
+
+
+@pytest.mark.parametrize("first", range(0, 20, 5))
+def test_nothing_that_is_let_in_ends_anybody_of_a_federation(first: int) -> None:
+    let_in: Counter[str] = Counter()
+    for seed in range(first, first + 5):
+        federation = draw_federation(seed, think_s=0.1)
+        worlds = [guarded(world, seed) for world in federation.worlds.values()]
+        for world in worlds:
+            world.forgeries = random.Random(f"forgeries/{seed}/{world.plan.settings.name}")
+            world.longest_s = 2 * LONG_ENOUGH_S  # embassies meet later than peers do
+        federation.run()
+        let_in += sum((world.let_in for world in worlds), Counter())
+    assert min(let_in[message.__name__] for message in (BuyAbroad, BoughtAbroad, UnavailableAbroad)) > 0, let_in

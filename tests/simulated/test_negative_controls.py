@@ -448,6 +448,7 @@ def test_every_check_has_seen_something_broken() -> None:
     elsewhere |= {"one_stock_explains_all_answers"}  # test_linearizability.py
     elsewhere |= {"ledger_unbroken"}  # tests/unit/test_audit.py: the ledger of a simulation cannot have a gap
     elsewhere |= {"three_neighbours_at_most", "only_along_edges", "the_graph_heals"}  # test_edges.py
+    elsewhere |= {"seats_follow_the_load"}  # test_scaling.py
     assert {broken.check for broken in CONTROLS} | elsewhere == set(CHECKS)
 
 
