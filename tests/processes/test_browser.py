@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(600)]
 
+CALM = ("--pace", "fast", "--set", "think_s=0.1")  # leaves the browser and the server some of the processors
 TABS = 7  # one more than the connections that a browser opens to a server
 HIDE = """hidden => {
     Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
@@ -158,9 +159,7 @@ def test_one_kills_a_trader_and_sees_it_fall_its_seat_change_and_the_verdict_hol
     person: Visit, tmp_path: Path, mongo_uri: str
 ) -> None:
     out = tmp_path / "run"
-    with launched(
-        tmp_path, mongo_uri, "localhost", 5, 1, "--pace", "fast", "--seed", 5, "--serve", "--out", out
-    ) as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 1, *CALM, "--seed", 5, "--serve", "--out", out) as command:
         page = person.open(address_of(command))
         verdict = page.locator("#verdict")
         expect(verdict).to_have_text("live")
@@ -200,9 +199,7 @@ def test_one_kills_a_trader_and_sees_it_fall_its_seat_change_and_the_verdict_hol
 def test_a_pause_shows_and_is_ended_and_the_story_of_an_order_is_told_meanwhile(
     person: Visit, tmp_path: Path, mongo_uri: str
 ) -> None:
-    with launched(
-        tmp_path, mongo_uri, "localhost", 5, 2, "--pace", "fast", "--seed", 5, "--serve", "--out", "run"
-    ) as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 2, *CALM, "--seed", 5, "--serve", "--out", "run") as command:
         page = person.open(address_of(command))
         expect(page.locator("#verdict")).to_have_text("live")
         page.locator("g.peer:not(.trader)").first.click()
@@ -231,7 +228,7 @@ def test_a_pause_shows_and_is_ended_and_the_story_of_an_order_is_told_meanwhile(
 
 def test_seven_windows_follow_a_run_at_a_time(person: Visit, tmp_path: Path, mongo_uri: str) -> None:
     """A browser opens six connections to a server; here all seven windows are visible, and want a stream each."""
-    with launched(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", "fast", "--serve", "--out", "run") as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 2, *CALM, "--serve", "--out", "run") as command:
         url = address_of(command)
         pages = [person.open(url) for _ in range(TABS)]
         for page in (*pages, *reversed(pages)):
@@ -247,7 +244,7 @@ def test_seven_windows_follow_a_run_at_a_time(person: Visit, tmp_path: Path, mon
 
 
 def test_a_hidden_page_gives_its_stream_back_and_takes_it_again(person: Visit, tmp_path: Path, mongo_uri: str) -> None:
-    with launched(tmp_path, mongo_uri, "localhost", 5, 2, "--pace", "fast", "--serve", "--out", "run") as command:
+    with launched(tmp_path, mongo_uri, "localhost", 5, 2, *CALM, "--serve", "--out", "run") as command:
         page = person.open(address_of(command))
         follows(page)
         page.evaluate(HIDE, True)

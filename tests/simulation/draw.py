@@ -76,7 +76,7 @@ def draw_any_world(seed: int, most_peers: int = 9, **fixed: Any) -> World:
         duplication=rng.choice([0, 0, 0.1]),
         delay_s=delay_s,
         duplicate_after=rng.choice([20, 2 / delay_s, 10 / delay_s]),
-        repeat_after_s=min(0.1, patience_s / 40),
+        repeat_after_s=min(0.15, patience_s / 13),
     )
     machine = Machine(
         begin_within_s=rng.choice([0.01, min(1.0, patience_s / 2)]),
