@@ -33,6 +33,8 @@ from tests.processes.command import ended, environment, launched, processes_of, 
 from tests.processes.market import PATIENCE_S, ROOT
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("hosts")  # its fixture is made once
+
 AHEAD_S = (0, 30, 3600)
 """By how much the steady clocks of the machines are ahead of ours."""
 COMMAND = [sys.executable, str(ROOT / "create_bazaar.py"), "cluster"]

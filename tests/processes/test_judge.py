@@ -17,6 +17,8 @@ from tests.processes.command import ended, launched, processes_of, run
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("judge")  # its fixture is made once
+
 NOWHERE = "mongodb://127.0.0.1:1/"  # nobody asks a MongoDB
 JUDGED = ("audit.json", "summary.json")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("own_protocol")  # its fixture is made once
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "add-a-protocol.md"
 STEP = re.compile(r"In\s`([^`]+)`, before `([^`]+)`:\n\n```(?:python|text)\n(.*?)```", re.DOTALL)
