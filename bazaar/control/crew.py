@@ -67,8 +67,6 @@ class Crew:
     def speaking(self, patience_s: float) -> list[Process]:
         """Waits at most this long; returns the processes that have written something or have ended."""
         speaking = [key.data for key, _ in self._selector.select(patience_s)]
-        for process in self.members.values():
-            process.beat()
         return [
             *speaking,
             *(process for process in self.members.values() if process.overdue and process not in speaking),

@@ -32,7 +32,7 @@ from bazaar.runtime import agent
 from bazaar.runtime.address import joined
 from bazaar.runtime.history import LAUNCHER
 from bazaar.runtime.key import AUTHORITY, PAPERS
-from bazaar.runtime.leash import Leash
+from bazaar.runtime.leash import Leash, Pulse
 from bazaar.runtime.process import ROOT
 from bazaar.runtime.runclock import LAUNCHED_FILE
 from bazaar.runtime.tls import papers_in
@@ -112,6 +112,7 @@ class Machines:
         self._client = _connected(scheduler_at(where), where)
         self._machines: dict[str, Machine] = {}
         self._length_s = 0.0
+        self._pulse = Pulse()
         self._out = Path()
         self.placed: dict[str, str] = {}
         """The address of the machine of each process that is not here."""
@@ -202,10 +203,13 @@ class Machines:
             secured = papers_in(self._out, LAUNCHER).connect(connected, name)
         except OSError as error:
             raise UsageError(f"cannot start {name} on {machine.host}: {error.strerror or error}") from None
-        return RemoteProcess(name, folder, Leash(secured, self._length_s))
+        leash = Leash(secured, self._length_s)
+        self._pulse.add(leash)
+        return RemoteProcess(name, folder, leash)
 
     def close(self) -> None:
         """Removes the run's folders on all machines that can be reached, and leaves the cluster."""
+        self._pulse.close()
         clearing = threading.Thread(target=self._clear, daemon=True)  # a machine that is cut off does not answer
         clearing.start()
         clearing.join(CLEARING_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import select
 import signal
 import ssl
 import time
@@ -38,7 +37,7 @@ class RemoteProcess(Process):
 
     def hear(self) -> bool:
         """Also writes what came for its files. False, too, if that machine is gone. Raises `OSError` if it cannot write."""
-        if self._status is not None or self.overdue:
+        if self._status is not None:
             return False
         try:
             frames = self._leash.receive()
@@ -56,7 +55,7 @@ class RemoteProcess(Process):
                     pass
                 case _:
                     return False  # no agent says that
-        return self._status is None
+        return self._status is None and not self.overdue
 
     def _keep(self, piece: Piece) -> None:
         if re.fullmatch(r"\w[\w.-]*", piece.file):  # a name in this folder, whatever is at the other end
@@ -72,10 +71,6 @@ class RemoteProcess(Process):
         """By then the agent has ended the process, if it still could."""
         return self._leash.silent_s > self._leash.length_s + CLOSING_S
 
-    def beat(self) -> None:
-        with contextlib.suppress(OSError):
-            self._leash.beat()
-
     def status(self) -> int:
         return -signal.SIGKILL if self._status is None else self._status
 
@@ -86,7 +81,7 @@ class RemoteProcess(Process):
     def _ended_by(self, late: Callable[[], bool]) -> bool:
         """Hears it until it has ended (True) or is gone, or it is late (False)."""
         while self.hear() and not late():
-            select.select([self._leash.sock], [], [], 0.05)
+            self._leash.wait(0.05)
         return self._status is not None
 
     def end(self, deadline: float) -> None:
@@ -94,5 +89,5 @@ class RemoteProcess(Process):
         if not self._ended_by(lambda: time.monotonic() > deadline):
             self._send(Signal(signal.SIGKILL))
             latest = time.monotonic() + LONGEST_END_S
-            self._ended_by(lambda: self._leash.silent_s > CLOSING_S or time.monotonic() > latest)
-        self._leash.sock.close()
+            self._ended_by(lambda: time.monotonic() > latest)
+        self._leash.close()

@@ -30,8 +30,8 @@ from bazaar.runtime.process import CLOSING_S, STDERR_FILE, LocalProcess
 from bazaar.runtime.tls import Papers, papers_in
 
 TICK_S = 0.05  # between two looks at the files that grow
-HANDSHAKE_S = 2.0
-CALLED_WITHIN_S = 20.0  # from the agent's start to the launcher's connection
+HANDSHAKE_S = 5.0
+CALLED_WITHIN_S = 30.0  # from the agent's start to the launcher's connection
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -140,19 +140,18 @@ class Agent:
         """Waits a moment for either side, and passes on what it says. False: the process has ended."""
         both: list[ssl.SSLSocket | BinaryIO] = [self._leash.sock, self._process.stdout]
         ready, _, _ = select.select(both, [], [], TICK_S)
-        if self._leash.sock in ready:
-            for frame in self._leash.receive():
-                match frame:
-                    case Word(data):
-                        self._process.write(data)
-                    case Signal(number):
-                        self._process.signal(number)
-                    case Over():
-                        self._process.close_input()
-                    case Alive():
-                        pass
-                    case _:
-                        raise ConnectionAbortedError("no launcher says that")
+        for frame in self._leash.receive():
+            match frame:
+                case Word(data):
+                    self._process.write(data)
+                case Signal(number):
+                    self._process.signal(number)
+                case Over():
+                    self._process.close_input()
+                case Alive():
+                    pass
+                case _:
+                    raise ConnectionAbortedError("no launcher says that")
         if self._leash.silent_s > self._leash.length_s:
             raise TimeoutError("the launcher is silent")
         if self._process.stdout in ready:
@@ -181,7 +180,7 @@ class Agent:
         while (
             self._leash.silent_s <= self._leash.length_s
         ):  # the launcher closes the connection, which raises `OSError`
-            select.select([self._leash.sock], [], [], self._leash.length_s / BEATS)
+            self._leash.wait(self._leash.length_s / BEATS)
             self._leash.receive()
 
     def _send_whole(self, path: Path) -> None:

@@ -129,10 +129,6 @@ class Process(ABC):
         """Whether it has been silent for so long that it counts as gone: `hear` says so then."""
         return False
 
-    def beat(self) -> None:
-        """Shows it that the launcher is alive; called ten times a second."""
-        return
-
     @abstractmethod
     def status(self) -> int:
         """How it ended, as `Popen.returncode`; called after `hear` has returned False."""

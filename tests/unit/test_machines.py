@@ -202,6 +202,7 @@ def test_hosts_imply_tls() -> None:
 
 
 # ------------------------------------------------------------------------------------------- one process
+FLOOD_BYTES = 50_000_000
 PROGRAM = """
 import os, sys
 history = open("history.jsonl", "ab", buffering=0)
@@ -210,6 +211,7 @@ for line in sys.stdin:
         case ["finish", *_]: print('{"idle": true, "finishes": 1}', flush=True)
         case ["write", what]: history.write(what.encode() + b"\\n")
         case ["begin", what]: history.write(what.encode())
+        case ["flood"]: history.write((b"." * 999 + b"\\n") * 50_000)
         case ["stop"]: break
         case ["fail"]: print("it is broken", file=sys.stderr); sys.exit(3)
 open("queue-0.jsonl", "wb").write(b"a journal\\n")
@@ -305,18 +307,36 @@ def test_it_ends_when_the_launcher_is_silent_for_longer_than_the_leash(run: tupl
     process = started(crew)
     journal = Path(crew.folder_for(NAME)) / NAME / "queue-0.jsonl"
     attended(crew, lambda: process.stdout is not None)
-    wait_until(journal.exists, PATIENCE_S)  # nobody attends to it, so nobody says that the launcher is alive
+    run[1]._pulse.close()  # nobody says any more that the launcher is alive
+    wait_until(journal.exists, PATIENCE_S)
     assert heard_end(crew).lost
 
 
+def after_more_than_twice_the_leash() -> threading.Event:
+    over = threading.Event()
+    threading.Timer(2.5, over.set).start()
+    return over
+
+
 def test_it_lives_on_while_the_launcher_shows_that_it_is_alive(run: tuple[Crew, Machines, Dask]) -> None:
-    crew, began = run[0], threading.Event()
+    crew = run[0]
     process = started(crew)
-    timer = threading.Timer(2.5, began.set)  # more than twice the leash
-    timer.start()
-    attended(crew, began.is_set)
+    attended(crew, after_more_than_twice_the_leash().is_set)
     process.tell("finish")
     attended(crew, lambda: process.idle)
+
+
+def test_it_lives_on_while_the_launcher_is_busy_with_something_else(
+    run: tuple[Crew, Machines, Dask], tmp_path: Path
+) -> None:
+    """Also if it has much to send meanwhile, and has no room for it; and nobody takes it for lost."""
+    crew, history = run[0], tmp_path / "run" / NAME / HISTORY_FILE
+    process = started(crew)
+    process.tell("flood")
+    assert after_more_than_twice_the_leash().wait(PATIENCE_S)
+    process.tell("finish")
+    attended(crew, lambda: process.idle and history.stat().st_size == FLOOD_BYTES)
+    assert not process.overdue
 
 
 def test_a_machine_that_is_gone_cannot_start_anything(run: tuple[Crew, Machines, Dask]) -> None:
