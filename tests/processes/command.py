@@ -62,7 +62,7 @@ def run(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) -> tu
 def ended(command: Command) -> tuple[int, str, str]:
     """Waits for its end. A process that it left behind with its output still open is found out by the timeout."""
     try:
-        said, complained = command.communicate(timeout=100)
+        said, complained = command.communicate(timeout=200)
     finally:
         command.kill()
     return command.returncode, said, complained

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from tests.needs import need
-from tests.processes.command import ended, environment, launched, processes_of, run
+from tests.processes.command import Command, ended, environment, launched, processes_of, run
 from tests.processes.market import PATIENCE_S, ROOT
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("hosts")  # its fixture is made once
+pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]  # its fixture is made once
 
 AHEAD_S = (0, 30, 3600)
 """By how much the steady clocks of the machines are ahead of ours."""
@@ -235,13 +235,19 @@ def test_ctrl_c_leaves_nothing_anywhere(phase: str, cluster: Cluster, tmp_path: 
     before, out = cluster.seen(), tmp_path / "run"
     with launched(tmp_path, mongo_uri, *cluster.words("--out", out), **cluster.environment) as command:
         if phase == "trading":
-            wait_until(lambda: sales(out) > 10, PATIENCE_S)
+            comes(command, lambda: sales(out) > 10)
         else:
-            wait_until(lambda: len(cluster.machines[0].pids) > 2, PATIENCE_S)
+            comes(command, lambda: len(cluster.machines[0].pids) > 2)
         command.send_signal(signal.SIGINT)
         status, _, _ = ended(command)
     assert status == (0 if phase == "trading" else 3)
     assert cluster.seen() == before
+
+
+def comes(command: Command, condition: Callable[[], bool]) -> None:
+    """Waits for something that a run does, as long as it goes on: on a busy machine it takes a minute to start."""
+    wait_until(lambda: command.poll() is not None or condition(), 400.0)
+    assert command.poll() is None, command.communicate()
 
 
 def placed_on(out: Path, machine: Machine) -> list[str]:
@@ -262,7 +268,7 @@ def test_a_machine_that_is_gone_makes_the_verdict_unknown(
     words = cluster.words("--set", "leash_s=8", "--restock-count", 1000, "--out", out)
     with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
         try:
-            wait_until(lambda: sales(out) > 100, PATIENCE_S)
+            comes(command, lambda: sales(out) > 100)
             if dies:
                 victim.die()
             else:
@@ -270,9 +276,9 @@ def test_a_machine_that_is_gone_makes_the_verdict_unknown(
                 wait_until(lambda: victim.pids == {victim.worker}, PATIENCE_S)  # the leash is over
             lost = placed_on(out, victim)
             launcher = out / "launcher" / "history.jsonl"
-            wait_until(lambda: launcher.read_bytes().count(b'"lost":true') == len(lost), PATIENCE_S)
+            comes(command, lambda: launcher.read_bytes().count(b'"lost":true') == len(lost))
             before = sales(out)
-            wait_until(lambda: sales(out) > before + 100, PATIENCE_S)  # the others go on
+            comes(command, lambda: sales(out) > before + 100)  # the others go on
             command.send_signal(signal.SIGINT)
             status, _, complaint = ended(command)
         finally:
@@ -288,7 +294,7 @@ def test_a_machine_that_is_gone_makes_the_verdict_unknown(
 def test_a_launcher_that_is_killed_leaves_no_process_anywhere(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
     out, ports = tmp_path / "run", [machine.ports for machine in cluster.machines]
     with launched(tmp_path, mongo_uri, *cluster.words("--out", out), **cluster.environment) as command:
-        wait_until(lambda: sales(out) > 10, PATIENCE_S)
+        comes(command, lambda: sales(out) > 10)
         command.kill()
         wait_until(lambda: all(machine.pids == {machine.worker} for machine in cluster.machines), PATIENCE_S)
     assert [machine.ports for machine in cluster.machines] == ports
@@ -361,10 +367,10 @@ def test_a_cut_of_less_than_half_the_leash_is_survived(cluster: Cluster, tmp_pat
     """What was under way is sent again. Traders are patient with silence, too: nobody is deposed."""
     out, victim = tmp_path / "run", cluster.machines[1]
     before = cluster.seen()
-    patient = [word for what in ("suspect_after_s=30", "leash_s=20", "think_s=0.01") for word in ("--set", what)]
+    patient = [word for what in ("suspect_after_s=30", "leash_s=60", "think_s=0.01") for word in ("--set", what)]
     with launched(tmp_path, mongo_uri, *cluster.words(*patient, "--out", out), **cluster.environment) as command:
         try:
-            wait_until(lambda: sales(out) > 100, PATIENCE_S)
+            comes(command, lambda: sales(out) > 100)
             assert ip("link", "set", victim.link, "down")
             (name, *_) = placed_on(out, victim)
             history = out / name / "history.jsonl"
@@ -373,7 +379,7 @@ def test_a_cut_of_less_than_half_the_leash_is_survived(cluster: Cluster, tmp_pat
         finally:
             assert ip("link", "set", victim.link, "up")
         size = history.stat().st_size
-        wait_until(lambda: history.stat().st_size > size, PATIENCE_S)
+        comes(command, lambda: history.stat().st_size > size)
         command.send_signal(signal.SIGINT)
         status, _, complaint = ended(command)
     assert (status, complaint, audit_of(out)["verdict"]) == (0, "", "held")

@@ -312,16 +312,16 @@ def test_it_ends_when_the_launcher_is_silent_for_longer_than_the_leash(run: tupl
     assert heard_end(crew).lost
 
 
-def after_more_than_twice_the_leash() -> threading.Event:
+def after_some_leashes() -> threading.Event:
     over = threading.Event()
-    threading.Timer(2.5, over.set).start()
+    threading.Timer(4.0, over.set).start()  # more than it takes to count a silent process as lost
     return over
 
 
 def test_it_lives_on_while_the_launcher_shows_that_it_is_alive(run: tuple[Crew, Machines, Dask]) -> None:
     crew = run[0]
     process = started(crew)
-    attended(crew, after_more_than_twice_the_leash().is_set)
+    attended(crew, after_some_leashes().is_set)
     process.tell("finish")
     attended(crew, lambda: process.idle)
 
@@ -333,7 +333,7 @@ def test_it_lives_on_while_the_launcher_is_busy_with_something_else(
     crew, history = run[0], tmp_path / "run" / NAME / HISTORY_FILE
     process = started(crew)
     process.tell("flood")
-    assert after_more_than_twice_the_leash().wait(PATIENCE_S)
+    assert after_some_leashes().wait(PATIENCE_S)
     process.tell("finish")
     attended(crew, lambda: process.idle and history.stat().st_size == FLOOD_BYTES)
     assert not process.overdue
