@@ -173,7 +173,7 @@ class Terminal:
         if not self._blind:
             try:
                 if self._follower is None:
-                    names = (LAUNCHER, *bazaar.plan.names, WAREHOUSE)
+                    names = (LAUNCHER, *bazaar.plan.members, WAREHOUSE)
                     self._follower = Follower(bazaar.out, names, board=self._console.is_interactive)
                 self._tell(*self._follower.new(MOST_BYTES))
             except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them

@@ -557,12 +557,14 @@ def scaled(slow_until_s: float, fast_ms: float = 10) -> Run:
 def test_scaling_compares_the_low_load_with_the_high_and_follows_both_over_time() -> None:
     measured = scaling.measure(scaled(slow_until_s=6.9))
     assert set(measured) == set(scaling.VALUES)
-    assert (measured["low_ms"], measured["most_traders"], measured["changes"]) == (pytest.approx(10), 2, 2)
+    assert measured["low_ms"] == pytest.approx(10)
+    assert (measured["most_traders"], measured["changes"]) == (2, 2)
     assert measured["high_ms"] == pytest.approx((29 * 100 + 61 * 10) / 90, rel=0.02)
     assert measured["high_per_s"] == pytest.approx(10, rel=0.02)
     assert measured["warehouse_percent"] == pytest.approx(25)
     assert [measured[f"traders_{number}"] for number in (0, 5, 6, 15, 16, 19)] == [1, 1, 2, 2, 1, 1]
-    assert (measured["wait_ms_3"], measured["wait_ms_5"]) == (pytest.approx(10), pytest.approx(100))
+    assert measured["wait_ms_3"] == pytest.approx(10)
+    assert measured["wait_ms_5"] == pytest.approx(100)
     assert {round(measured[f"per_s_{number}"]) for number in range(1, 19)} <= {9, 10, 11}
 
 

@@ -1,6 +1,6 @@
 // The page as a whole: the result, the feed and the slider; it takes in new data, and decides what is drawn when.
 const LOUD = new Set(["fault", "fell", "missed", "trader_died", "stepped_down", "took_over", "unreadable", "resigned", "absent"]);
-const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened"]);
+const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened", "resized"]);
 const MOST_LINES = 80;
 
 function goTo(t) {
