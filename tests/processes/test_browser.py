@@ -119,7 +119,7 @@ def test_the_number_of_traders_is_marked_where_it_changed(person: Visit, finishe
             resized = events.Resized(seats=seats, by="buyer0", wait_ms=40)
             file.write(encode_line(msgspec.structs.replace(first, at=first.at + after_s, event=resized)))
     page = person.open(make_report(grown).as_uri())
-    assert page.locator("#lanes text.number").all_inner_texts() == ["2", "1"]
+    assert page.locator("#lanes text.number").all_text_contents() == ["2", "1"]
     assert page.locator("#lanes .resized").count() == 2
     assert page.locator("#sizes").is_visible()
     assert "from now on there are 2 traders, as buyer0 asked" in page.locator("#feed").inner_text()
