@@ -16,6 +16,7 @@ from experiments import (
     response,
     routing,
     scale,
+    scaling,
     sync,
     throughput,
 )
@@ -34,6 +35,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     policies,
     benchmark,
     scale,
+    scaling,
     routing,
     endurance,
 )

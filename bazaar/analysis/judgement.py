@@ -72,7 +72,7 @@ def run_in(folder: str | os.PathLike[str]) -> Run:
     """The records of the run in this folder. Raises `UsageError` if there is none."""
     folder = Path(folder)
     plan = plan_of(folder)
-    return Run(plan, KeptLedger(folder), histories_of(folder, plan.names))
+    return Run(plan, KeptLedger(folder), histories_of(folder, plan.members))
 
 
 def judged(folder: str | os.PathLike[str]) -> Judgement:
@@ -87,7 +87,7 @@ def judged(folder: str | os.PathLike[str]) -> Judgement:
         report = judge_run(run, _say)
     except NoRun as error:
         raise UsageError(str(error)) from None
-    histories = histories_of(run, plan.names)
+    histories = histories_of(run, plan.members)
     damage = dict(itertools.islice(_damage(histories), MOST_STORIES))
     readable: Mapping[str, Iterable[Recorded[Event]]] = histories
     if damage:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from bazaar.analysis.stories import Run
+from bazaar.analysis.stories import AT_THE_BUYER, Run, word_of
 from bazaar.analysis.stories.reading import Line
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Denial, DepositEntry, Sale
-from bazaar.protocol.goods import is_seller
+from bazaar.protocol.goods import buyer_of, is_seller, name_at_home
 from bazaar.runtime.history import only
 
 ORDERS_FILE = "orders.csv"
@@ -70,13 +70,21 @@ class Placed(msgspec.Struct):
     """One of `OUTCOMES`, by the last answer, or `UNANSWERED`; empty if no history has the order."""
     repeats: int | None = None
     """How often the buyer sent the order once more."""
+    abroad: str = ""
+    """What the buyer knew last of it abroad: `bought`, `unavailable` or `unknown`; empty if it did not go there."""
+    abroad_seller: str = ""
+    """Of an order that was bought abroad: as `seller`, with the bazaar."""
+    abroad_cents: int | None = None
+    """Of all units."""
+    abroad_ms: float | None = None
+    """From the first asking abroad to the last word."""
 
 
 COLUMNS = (*Placed.__struct_fields__, *Decided.__struct_fields__)
 
 
 def rows(run: Run) -> Iterator[tuple[Placed, Decided]]:
-    """The orders, buyer by buyer as they were placed; then those that are in the ledger alone.
+    """The orders, buyer by buyer as they were placed; those of other bazaars; then those that are in the ledger alone.
 
     Raises `msgspec.DecodeError` if a history cannot be read.
     """
@@ -85,6 +93,8 @@ def rows(run: Run) -> Iterator[tuple[Placed, Decided]]:
         if not is_seller(name):
             for placed in _orders_of(name, run.histories.get(name, ()), run.opening).values():
                 yield placed, decided.pop(placed.order, Decided())
+    for placed in _orders_for(run.histories.get(run.plan.embassy or "", ()), run.opening).values():
+        yield placed, decided.pop(placed.order, Decided())
     for order, decision in decided.items():
         yield Placed(order), decision
 
@@ -112,6 +122,9 @@ def _decisions(entries: Iterable[AnyEntry]) -> dict[str, Decided]:
 
 def _orders_of(buyer: str, history: Iterable[Line], opening: float) -> dict[str, Placed]:
     found: dict[str, Placed] = {}
+    abroad: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in only(history, *AT_THE_BUYER):
+        abroad[name_at_home(line.event.order_id)].append(line)
     for line in only(history, events.Ordered, events.Repeated, *events.ANSWERS):
         event, at_s = line.event, round(line.at - opening, 6)
         if isinstance(event, events.Ordered):
@@ -127,6 +140,40 @@ def _orders_of(buyer: str, history: Iterable[Line], opening: float) -> dict[str,
             placed.outcome = OUTCOMES[type(event)]
             if placed.answered_s is None and placed.placed_s is not None:
                 placed.answered_s, placed.wait_ms = at_s, round(1000 * (at_s - placed.placed_s), 3)
+    for order, lines in abroad.items():
+        if order in found:
+            _went_abroad(found[order], lines)
+    return found
+
+
+def _went_abroad(placed: Placed, lines: Sequence[Line]) -> None:
+    placed.abroad = word_of(lines) or ""
+    words = [line for line in lines if not isinstance(line.event, events.AskedAbroad)]
+    if words:
+        placed.abroad_ms = round(1000 * (words[-1].at - lines[0].at), 3)
+    for line in words:
+        if isinstance(line.event, events.BoughtAbroad):
+            placed.abroad_seller = " ".join((line.event.seller, *line.event.others))
+            placed.abroad_cents = line.event.price_cents
+
+
+def _orders_for(embassy: Iterable[Line], opening: float) -> dict[str, Placed]:
+    """The orders of other bazaars, as the embassy placed them here."""
+    found: dict[str, Placed] = {}
+    for line in only(embassy, events.OrderedFor, events.AnsweredFor):
+        event, at_s = line.event, round(line.at - opening, 6)
+        placed = found.get(event.order_id)
+        match event:
+            case events.OrderedFor(order, item, trader=trader) if placed is None:
+                found[order] = Placed(
+                    order, buyer_of(order), item, trader, False, line.clock, at_s, outcome=UNANSWERED, repeats=0
+                )
+            case events.OrderedFor() if placed is not None:
+                placed.repeats = (placed.repeats or 0) + 1
+            case events.AnsweredFor(seller=seller) if placed is not None and placed.placed_s is not None:
+                placed.outcome = "purchased" if seller else "unavailable"
+                if placed.answered_s is None:
+                    placed.answered_s, placed.wait_ms = at_s, round(1000 * (at_s - placed.placed_s), 3)
     return found
 
 

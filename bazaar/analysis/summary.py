@@ -16,11 +16,11 @@ import msgspec
 
 from bazaar.analysis.aftermath import faults_of
 from bazaar.analysis.audit import Evidence, Report
-from bazaar.analysis.stories import Run, pick
+from bazaar.analysis.stories import AT_THE_BUYER, Run, pick, word_of
 from bazaar.core.id_set import IdSet
 from bazaar.protocol import events
 from bazaar.protocol.entries import AnyEntry, Appoint, Denial, DeposeEntry, DepositEntry, Sale
-from bazaar.protocol.goods import WAREHOUSE, Item, sellers_share
+from bazaar.protocol.goods import WAREHOUSE, Item, buyer_of, home_of, sellers_share
 from bazaar.runtime.history import LAUNCHER, Recorded, only
 
 
@@ -60,6 +60,20 @@ class Deposal(msgspec.Struct, frozen=True):
     why: Literal["killed", "resigned", "silent"]
 
 
+class Abroad(msgspec.Struct, frozen=True):
+    """The orders that crossed to or from other bazaars. asked = bought + unavailable + unknown."""
+
+    asked: int
+    """The orders of this bazaar's buyers that went abroad."""
+    bought: int
+    unavailable: int
+    unknown: int
+    """The buyer was never told what became of it."""
+    sold: int
+    """The orders of other bazaars that this one's ledger has sold."""
+    refused: int
+
+
 class Summary(msgspec.Struct, frozen=True):
     """`summary.json`."""
 
@@ -90,6 +104,8 @@ class Summary(msgspec.Struct, frozen=True):
     """One order each that was `oversold`, `undersold` or `lost` (unanswered), if any; `bash run.sh explain` tells why."""
     clock_errors_ms: dict[str, float] = {}
     """Of each peer on another machine: the largest error of the times in its history, in milliseconds."""
+    abroad: Abroad | None = None
+    """None for a bazaar without a name, which trades with no other."""
 
 
 def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary:
@@ -133,7 +149,21 @@ def summarize(evidence: Evidence, report: Report, launched_at: float) -> Summary
             which: order for which, count in counted.items() if count and (order := pick(run, which)) is not None
         },
         clock_errors_ms=dict(_clock_errors_ms(evidence)),
+        abroad=None if settings.name is None else _abroad(evidence),
     )
+
+
+def _abroad(evidence: Evidence) -> Abroad:
+    """Of each order that went abroad, what its buyer knew last."""
+    words: Counter[str] = Counter()
+    for history in evidence.histories.values():
+        lines: defaultdict[str, list[Recorded[events.Event]]] = defaultdict(list)
+        for line in only(history, *AT_THE_BUYER):
+            lines[line.event.order_id].append(line)
+        words.update(filter(None, map(word_of, lines.values())))
+    decisions = [e for e in evidence.entries if isinstance(e, Sale | Denial) and home_of(buyer_of(e.order_id))]
+    sold = sum(isinstance(entry, Sale) for entry in decisions)
+    return Abroad(words.total(), words["bought"], words["unavailable"], words["unknown"], sold, len(decisions) - sold)
 
 
 def _clock_errors_ms(evidence: Evidence) -> Iterator[tuple[str, float]]:

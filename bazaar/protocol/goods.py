@@ -75,6 +75,12 @@ def name_abroad(order_id: str, bazaar: str) -> str:
     return f"{buyer}@{bazaar}-{serial}"
 
 
+def name_at_home(order_id: str) -> str:
+    """The reverse of `name_abroad`, in the order's own bazaar."""
+    buyer, _, serial = order_id.rpartition("-")
+    return f"{buyer.partition('@')[0]}-{serial}"
+
+
 def buyer_of(order_id: str) -> str:
     """Who placed an order: a buyer's orders are called `buyer0-0`, `buyer0-1`, …"""
     return order_id.rpartition("-")[0]

@@ -296,7 +296,7 @@ def last_lines(path: Path, most: int) -> list[bytes]:
 
 
 def histories_of(run: Path, peers: Iterable[str]) -> dict[str, HistoryFile]:
-    """The histories in a run's folder: those of the launcher, the warehouse and these peers."""
+    """The histories in a run's folder: those of the launcher, the warehouse and these peers (and an embassy)."""
     return {name: HistoryFile(run / name) for name in (LAUNCHER, WAREHOUSE, *peers)}
 
 

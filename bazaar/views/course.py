@@ -30,6 +30,7 @@ SELDOM: tuple[type[Event], ...] = (
     *TURNS,
     *(events.Reelection, events.Elected, events.Opened, events.TraderDied, events.Deposed, events.Resigned),
     *(events.SteppedDown, events.NothingToResign, events.TookOver, events.Inherited, events.Unreadable, events.Absent),
+    *(events.Resized, events.Met),
     *(events.Missed, events.Started, events.Closing, events.Ended, events.Born, events.Neighbours),
 )
 """Events that are decoded even where all others are only counted."""
@@ -45,11 +46,14 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     t: float
     who: str
     now: str
-    """`traderI`, `peer` (no trader any more), `dead`, `up`, `paused`; or `took over`: it took over a queue."""
+    """`traderI`, `peer` (no trader any more), `dead`, `up`, `paused`; or `took over`: it took over a queue; or `resized`: it
+    had the number of traders changed, by load."""
     until: float | None = None
     """The time when a pause ends by itself."""
     of: str | None = None
     """The peer whose queue was taken over."""
+    seats: int | None = None
+    """How many traders there are to be from now on."""
 
 
 class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -250,6 +254,9 @@ class Course:
         if line.event.peer != line.process:
             self.changes.append(Change(self._since(line.at), line.process, "took over", of=line.event.peer))
 
+    def _resized(self, line: Recorded[events.Resized]) -> None:
+        self.changes.append(Change(self._since(line.at), line.event.by, "resized", seats=line.event.seats))
+
     def _ended(self, line: Recorded[events.Ended]) -> None:
         self.ended = True
 
@@ -281,5 +288,6 @@ _TAKERS: dict[type[Event], Callable[[Course, Any], None]] = {
     events.Started: Course._started,
     events.Fault: Course._fault,
     events.TookOver: Course._took_over,
+    events.Resized: Course._resized,
     events.Ended: Course._ended,
 }

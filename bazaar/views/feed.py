@@ -31,7 +31,7 @@ class Feed:
     def __init__(self, run: Path, plan: Plan) -> None:
         """Raises `OSError` or `msgspec.DecodeError` if the run was not launched."""
         self._clock = clock_of(run)
-        self._tails = {name: Tail(run / name / HISTORY_FILE) for name in (LAUNCHER, WAREHOUSE, *plan.names)}
+        self._tails = {name: Tail(run / name / HISTORY_FILE) for name in (LAUNCHER, WAREHOUSE, *plan.members)}
         self.course = Course(self._clock.wall)
         self.blind = ""
         """Why nothing more can be read; empty while it can."""

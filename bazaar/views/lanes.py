@@ -43,6 +43,8 @@ def lanes(changes: Iterable[Change], end: float) -> list[Lane]:
             unseat(peer, change.t)
         elif now == "took over":
             found[peer].took_over.append((change.t, change.of or ""))
+        elif now == "resized":
+            continue  # of the market, not of the trader that asked for it
         else:  # dead, up, or paused: a pause that still lasted is over
             pauses = found[peer].pauses
             pauses[-1:] = [(begin, min(until, change.t)) for begin, until in pauses[-1:]]

@@ -108,7 +108,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 def followed(run: Path, plan: Plan) -> tuple[Course, list[Story]]:
     """Reads all histories of a run. Returns its course, and the stories of the most interesting orders."""
-    histories = histories_of(run, plan.names)
+    histories = histories_of(run, plan.members)
     launched_at = launch_of(run, histories)
     try:
         course, orders = _gone_through(histories, launched_at)

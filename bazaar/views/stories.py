@@ -15,7 +15,7 @@ import msgspec
 
 from bazaar.protocol import events
 from bazaar.protocol.events import Event
-from bazaar.protocol.goods import ITEMS, WAREHOUSE
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, home_of, is_embassy, name_abroad, name_at_home
 from bazaar.runtime.history import HistoryFile, Recorded, by_time
 from bazaar.views.narration import Narrator
 
@@ -34,6 +34,10 @@ SILENT: dict[type[Event], str] = {
     events.Inherited: "{me} finds the order in the queue that it took over",
     events.Requeued: "{me} puts the order back, because all of the item is granted to others",
     events.TurnedAway: "{me} does not take the order in, because its queue is full",
+    events.SentAbroad: "{me} sends the order to {bazaar}",
+    events.UnavailableAbroad: "{me} is told that nobody abroad sells {item}, either",
+    events.OrderedFor: "{me} orders {item} of {trader}, for another bazaar",
+    events.AnsweredFor: "{me} answers the other bazaar",
     events.Taken: "{me} takes the order out of its queue and asks the {to}",
 }
 """Sentences for events that have none in the texts of a run."""
@@ -107,6 +111,10 @@ class Chooser:
                 self._stock[item] -= units
             case events.Inherited(order):
                 self._choose("taken over", order)
+            case events.BoughtAbroad(order):
+                self._choose("bought abroad", name_at_home(order))
+            case events.UnknownAbroad(order):
+                self._choose("unknown abroad", name_at_home(order))
 
     def _time(self, order: str, wait: float) -> None:
         heapq.heappush(self._slowest, _Slow(wait, order))
@@ -127,6 +135,7 @@ class Chooser:
         found: defaultdict[str, list[str]] = defaultdict(list)
         for why in (
             *("without an answer", "over-sold", "under-sold", "taken over", "slowest", "by hand"),
+            *("unknown abroad", "bought abroad"),
             *("sold from a cache", "sold from the warehouse", "unavailable"),
         ):
             for order in self._chosen[why]:
@@ -146,9 +155,12 @@ def stories(
     longer the run is, because each explanation reads all histories.
     """
     lines: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
+    bazaar = next((home_of(name) for name in histories if is_embassy(name)), None)
+    abroad = {name_abroad(order, bazaar): order for order in orders if not home_of(order)} if bazaar else {}
     for history in histories.values():
-        for line in history.about(orders):
-            lines[getattr(line.event, "order_id")].append(line)  # noqa: B009 # `about` yields only events with an order
+        for line in history.about({*orders, *abroad}):
+            order = getattr(line.event, "order_id")  # noqa: B009 # `about` yields only events with an order
+            lines[abroad.get(order, order)].append(line)
     size = sum(history.size() for history in histories.values())
     explained = list(orders)[: min(MOST_EXPLAINED, MOST_READ_BYTES // max(size, 1))]
     return [

@@ -173,7 +173,7 @@ class Terminal:
         if not self._blind:
             try:
                 if self._follower is None:
-                    names = (LAUNCHER, *bazaar.plan.names, WAREHOUSE)
+                    names = (LAUNCHER, *bazaar.plan.members, WAREHOUSE)
                     self._follower = Follower(bazaar.out, names, board=self._console.is_interactive)
                 self._tell(*self._follower.new(MOST_BYTES))
             except (OSError, ValueError, LookupError) as error:  # somebody has edited, moved or deleted them
@@ -247,6 +247,7 @@ class Terminal:
             ("cache, pace", f"{summary.cache}, {summary.pace}"),
             ("orders", f"{requests.asked} asked, {requests.purchased} purchased, {requests.unavailable} unavailable, "
                        f"{requests.oversold} oversold, {requests.unanswered} unanswered"),
+            *_abroad(summary),
             ("undersold", f"{requests.undersold} refused though in stock"),
             ("goods shipped", f"{summary.goods_shipped} in {summary.trading_s:.2f} s, {summary.throughput_per_s:g} a second"),
             ("earned", _earned(summary)),
@@ -311,6 +312,15 @@ def _deposed(summary: Summary) -> list[tuple[str, str]]:
         f"{fall.peer} ({fall.why}{'' if fall.at_s is None else f' at {fall.at_s:g} s'})" for fall in summary.deposed
     )
     return [("deposed", deposed), ("traders at the end", ", ".join(summary.traders_at_end) or "none")]
+
+
+def _abroad(summary: Summary) -> list[tuple[str, str]]:
+    """The row of the table on orders abroad; none for a bazaar that trades with no other."""
+    a = summary.abroad
+    if a is None:
+        return []
+    asked = f"{a.asked} asked, {a.bought} bought, {a.unavailable} unavailable, {a.unknown} unknown"
+    return [("abroad", f"{asked}; for others {a.sold} sold, {a.refused} refused")]
 
 
 def _clocks(summary: Summary) -> list[tuple[str, str]]:

@@ -265,7 +265,7 @@ class Launcher:
 def main() -> int:
     """Writes the texts of the run that is named on the command line."""
     run = Path(sys.argv[1])
-    peers = load(run / "bazaar.json").names
+    peers = load(run / "bazaar.json").members
     launcher = Launcher()
     if launcher.over():
         narrate(run, peers)

@@ -3,6 +3,7 @@
 From top to bottom: the goods shipped a second, with the over-sold orders; the response times of the orders answered at that
 time; how many orders had no answer yet; and a lane for each trader. Elections and faults are shaded, so that the cost of a
 death and its length are seen at a glance. A pause is shaded for as long as it lasts, any other fault until it is noticed.
+Where the number of traders changed by load there is a line through all panels, and the new number above the lanes.
 
 The colours differ in lightness too, and what is drawn in them in shape, so the picture can be printed in grey. They are
 those that people with any kind of colour blindness can tell apart (Okabe and Ito, 2008).
@@ -29,7 +30,7 @@ from bazaar.protocol.goods import WAREHOUSE, is_seller
 from bazaar.protocol.plan import load
 from bazaar.runtime.history import Recorded, by_time, histories_of, only
 from bazaar.runtime.run_folder import in_one_piece
-from bazaar.views.course import SELDOM, Course
+from bazaar.views.course import SELDOM, Change, Course
 from bazaar.views.lanes import Lane, lanes
 
 matplotlib.use("Agg")
@@ -51,6 +52,8 @@ STYLES: dict[str, dict[str, Any]] = {
     "one that is noticed at once, or by nobody": {"color": VERMILION},
 }
 ELECTION, PAUSE, FAULT, POINT = STYLES
+NUMBER: dict[str, Any] = {"color": "#404040", "linestyle": (0, (1, 1.5)), "linewidth": 1.1}
+"""The line where the number of traders changed."""
 
 
 class Shade(NamedTuple):
@@ -160,6 +163,11 @@ def fault_shades(faults: Iterable[Fault]) -> list[Shade]:
     return found
 
 
+def numbers_of(changes: Iterable[Change]) -> list[tuple[float, int]]:
+    """When the number of traders was changed by load, in seconds since the launch, and to what."""
+    return [(change.t, change.seats) for change in changes if change.seats is not None]
+
+
 def draw(folder: Path) -> None:
     """Draws the run in `folder`. The histories are read one by one. For rare events most lines are skipped undecoded."""
     plan = load(folder / "bazaar.json")
@@ -193,6 +201,8 @@ def draw(folder: Path) -> None:
     _draw_unanswered(axes[2], unanswered(orders, bins), bins, opening)
     _draw_lanes(axes[3], shown, len(traders), opening - launched_at)
     _draw_shades(axes, shades, bins, opening)
+    numbers = numbers_of(course.changes)
+    _draw_numbers(axes, numbers, opening - launched_at)
     settings = plan.settings
     axes[0].set_title(
         f"{len(plan.names)} peers, {settings.traders} trader{'s'[: settings.traders != 1]}, cache {settings.cache}, "
@@ -208,6 +218,7 @@ def draw(folder: Path) -> None:
                 label="death of a trader"), any(lane.deaths for lane in shown)),
         (Line2D([], [], color="none", marker="^", markerfacecolor="white", markeredgecolor="black",
                 label="it has taken over another's queue"), any(lane.took_over for lane in shown)),
+        (Line2D([], [], label="so many traders from here on, by load", **NUMBER), numbers),
     ) if is_drawn]  # fmt: skip
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
@@ -281,6 +292,16 @@ def _draw_lanes(axes: Axes, traders: Sequence[Lane], total: int, opening: float)
     axes.set_ylabel(f"traders\n(the first {len(traders)} of {total})" if total > len(traders) else "traders")
     if not traders:
         _say(axes, "nobody was elected")
+
+
+def _draw_numbers(panels: Sequence[Axes], numbers: Sequence[tuple[float, int]], opening: float) -> None:
+    for at, seats in numbers:
+        for axes in panels:
+            axes.axvline(at - opening, zorder=4, **NUMBER)
+        panels[-1].annotate(
+            f"{seats}", (at - opening, 1), (2, -1), xycoords=("data", "axes fraction"), textcoords="offset points",
+            va="top", fontsize=8, fontweight="bold", color=NUMBER["color"], zorder=6,
+        )  # fmt: skip
 
 
 def _say(axes: Axes, what: str) -> None:

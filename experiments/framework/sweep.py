@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import resource
@@ -19,10 +20,11 @@ from rich.table import Column
 
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.mongod import Mongod
+from bazaar.protocol import events
 from bazaar.protocol.faults import parse_faults
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import UsageError
-from bazaar.runtime.history import histories_of
+from bazaar.runtime.history import histories_of, only
 from bazaar.runtime.mongo import server_version
 from experiments.framework.distance import farther
 from experiments.framework.experiment import Experiment, Failed, Run, Sample
@@ -120,17 +122,21 @@ class Sweep:
         if report.verdict != "held":
             stories = [story for told in report.violations.values() for story in told]
             raise Failed(f"its audit says {report.verdict}: " + "; ".join([*stories, *report.missed])[:500])
-        meant = bazaar.plan.names[-cell.settings.traders :]
+        histories = histories_of(out, bazaar.plan.names)
+        numbers = [cell.settings.traders, *(line.event.seats for line in only(histories[WAREHOUSE], events.Resized))]
+        meant = bazaar.plan.names[-max(numbers) :]
+        resigned = sum(number < former for former, number in itertools.pairwise(numbers))  # by load
         killed = sum(fault.startswith("kill:trader") for fault in cell.faults)
-        if set(summary.traders) != set(meant) or report.exercised["traders_deposed"] != killed:
+        if set(summary.traders) != set(meant) or report.exercised["traders_deposed"] != killed + resigned:
             raise Failed(
                 f"a peer was taken for dead that was not: {', '.join(summary.traders)} became traders instead of "
                 f"{', '.join(meant)}, {report.exercised['traders_deposed']} lost the seat; is the machine busy?"
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        histories = list(histories_of(out, bazaar.plan.names).values())
         processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(bazaar.plan, summary, histories, processor_s, meter.samples, connections, meter.loopback)
+        return Run(
+            bazaar.plan, summary, list(histories.values()), processor_s, meter.samples, connections, meter.loopback
+        )
 
 
 def _machine(mongodb: str) -> str:

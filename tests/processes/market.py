@@ -89,7 +89,7 @@ def trade(settings: Settings, out: Path, mongo_uri: str, enough: Callable[[Bazaa
 
 def left_behind(plan: Plan, out: Path, summary: Summary, report: Report) -> Traded:
     """Reads the files of a run that has been collected."""
-    narrate(out, plan.names)
+    narrate(out, plan.members)
     return Traded(out, plan, summary, report, ledger_of(out), sentences_of(out / "output.txt"))
 
 

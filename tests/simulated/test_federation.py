@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -11,11 +13,14 @@ import msgspec
 import pytest
 
 from bazaar.analysis.audit.federation import CHECKS_TOGETHER
+from bazaar.analysis.order_table import table_of
+from bazaar.analysis.stories import Run, explain
+from bazaar.analysis.summary import summarize
 from bazaar.core.turn import Turn
 from bazaar.protocol import events
 from bazaar.protocol.entries import Sale
 from bazaar.protocol.former_life import FormerLife
-from bazaar.protocol.goods import embassy_of
+from bazaar.protocol.goods import buyer_of, embassy_of, name_at_home
 from bazaar.protocol.messages import BuyAbroad, Purchased
 from bazaar.protocol.settings import with_pace
 from peers.buyer import Abroad, Buyer
@@ -39,6 +44,18 @@ def two(joins: bool = True, **settings: Any) -> Federation:
     south = World(2, rich, Network())
     north = World(1, poor, Network(), treaties=("south",) if joins else ())
     return Federation({"south": south, "north": north})
+
+
+def south_dies() -> Federation:
+    """The same two; the rich one perishes when the first order was sent to it."""
+    federation = two(answer_timeout_s=0.5)
+    north = federation.worlds["north"]
+
+    def goes_abroad() -> bool:
+        return any(isinstance(line.event, events.SentAbroad) for line in north.histories["embassy@north"])
+
+    north.once(goes_abroad, lambda: federation.perish("south"))
+    return federation
 
 
 def die_again_and_again(world: World, name: str) -> None:
@@ -74,6 +91,69 @@ def test_what_is_sold_out_at_home_is_bought_abroad_in_the_ledger_whose_goods_it_
     assert not any("@north" in getattr(entry, "order_id", "") for entry in outcome.evidence["north"].entries)
 
 
+def told_run(outcome: Outcome, bazaar: str) -> Run:
+    evidence = outcome.evidence[bazaar]
+    return Run(evidence.plan, evidence.entries, evidence.histories)
+
+
+def rows_of(outcome: Outcome, bazaar: str) -> dict[str, dict[str, str]]:
+    table = b"".join(table_of(told_run(outcome, bazaar))).decode()
+    return {row["order"]: row for row in csv.DictReader(io.StringIO(table))}
+
+
+@pytest.mark.parametrize("asked_by", ["its name at home", "its name abroad"])
+def test_the_story_of_an_order_that_was_bought_abroad_is_told_in_both_runs(asked_by: str) -> None:
+    outcome = two().run()
+    bought = told(outcome, events.BoughtAbroad)[0]
+    at_home = name_at_home(bought.order_id)
+    story = explain(told_run(outcome, "north"), at_home if asked_by == "its name at home" else bought.order_id)
+    assert story is not None
+    assert (story.order, story.outcome) == (at_home, "bought abroad")
+    texts = [moment.text for moment in story.moments]
+    steps = ["orders", "is told: unavailable", f"asks for it abroad, as {bought.order_id}", "sends it to south",
+             f"is told: bought abroad from {bought.seller}"]  # fmt: skip
+    assert [next(n for n, text in enumerate(texts) if step in text) for step in steps] == sorted(
+        next(n for n, text in enumerate(texts) if step in text) for step in steps
+    )
+    assert any("the embassy sent it to south" in why for why in story.why)
+    there = explain(told_run(outcome, "south"), bought.order_id)
+    assert there is not None
+    assert (there.order, there.buyer, there.outcome) == (bought.order_id, buyer_of(bought.order_id), "purchased")
+    texts = [moment.text for moment in there.moments]
+    assert any(text.startswith("embassy@south orders it from trader0") and text.endswith("for north") for text in texts)
+    assert any("the warehouse sells it" in text for text in texts)
+    assert any("It is an order of north" in why for why in there.why)
+    other = explain(told_run(outcome, "south"), at_home)  # an order of the same name, of a buyer of its own
+    assert other is None or not any("abroad" in moment.text or "embassy" in moment.text for moment in other.moments)
+
+
+def test_of_an_order_abroad_without_an_answer_the_story_says_that_nobody_knows() -> None:
+    outcome = south_dies().run()
+    unknown = told(outcome, events.UnknownAbroad)[0]
+    story = explain(told_run(outcome, "north"), unknown.order_id)
+    assert story is not None
+    assert story.outcome == "unknown abroad"
+    assert any("may have been bought all the same" in why for why in story.why)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_table_and_summary_count_the_orders_abroad_that_the_judge_counts(seed: int) -> None:
+    outcome = draw_federation(seed).run()
+    counted: Counter[str] = Counter()
+    for bazaar, evidence in outcome.evidence.items():
+        rows = rows_of(outcome, bazaar).values()
+        abroad = summarize(evidence, outcome.alone[bazaar], 0.0).abroad
+        assert abroad is not None
+        words = Counter(row["abroad"] for row in rows if row["abroad"])
+        assert words == +Counter(bought=abroad.bought, unavailable=abroad.unavailable, unknown=abroad.unknown)
+        assert words.total() == abroad.asked
+        assert all(bool(row["abroad_seller"]) == (row["abroad"] == "bought") for row in rows)
+        foreign = Counter(row["decision"] for row in rows if "@" in row["order"])
+        assert (foreign["sold"], foreign["unavailable"]) == (abroad.sold, abroad.refused)
+        counted.update(orders_abroad=abroad.asked, bought_abroad=abroad.bought, unavailable_abroad=abroad.unavailable)
+    assert counted == +Counter({name: outcome.together.exercised[name] for name in counted})
+
+
 def test_without_a_treaty_nobody_buys_abroad() -> None:
     outcome = two(joins=False).run()
     assert outcome.together.exercised["bought_abroad"] == 0
@@ -90,13 +170,8 @@ def test_an_embassy_may_die_in_the_middle_of_any_order(bazaar: str) -> None:
 
 
 def test_when_the_other_bazaar_dies_home_goes_on_and_what_is_under_way_is_unknown() -> None:
-    federation = two(answer_timeout_s=0.5)
+    federation = south_dies()
     south, north = federation.worlds["south"], federation.worlds["north"]
-
-    def goes_abroad() -> bool:
-        return any(isinstance(line.event, events.SentAbroad) for line in north.histories["embassy@north"])
-
-    north.once(goes_abroad, lambda: federation.perish("south"))
     outcome = federation.run()
     assert south.now < north.now
     assert outcome.violations == {}

@@ -9,6 +9,7 @@ import pytest
 from bazaar.protocol.events import Event
 from bazaar.runtime.history import Recorded, encode_line
 from bazaar.views.course import MORE_AFTER_A_TURN, MOST_OF_A_KIND, Change, Course
+from bazaar.views.lanes import lanes
 from tests.builders import a_line
 
 
@@ -50,6 +51,17 @@ def test_goods_refusals_waits_queue_and_stock_are_counted() -> None:
     assert drawn["queue"]["buyer7"][-1] == drawn["stock"]["fish"][-1] == 0
     assert [wait for wait in drawn["p50"] if wait] == [pytest.approx(210, rel=0.026)]
     assert course.open == {}
+
+
+def test_a_change_of_the_number_of_traders_is_of_the_market_and_not_of_who_asked_for_it() -> None:
+    resized = event(102.0, "resized", "warehouse", seats=2, by="buyer7", wait_ms=40)
+    course = course_of(event(101.0, "elected", "buyer7", seat=0), resized)
+    assert course.changes == [Change(1.0, "buyer7", "trader0"), Change(2.0, "buyer7", "resized", seats=2)]
+    assert [lane.seats for lane in lanes(course.changes, 5.0)] == [[(1.0, 5.0, "trader0")]]
+    assert "from now on there are 2 traders, as buyer7 asked" in course.happenings[-1].text
+    counted = Course(100.0)
+    counted.count("warehouse", 102.0, [encode_line(resized)])
+    assert counted.changes == course.changes[1:]
 
 
 def test_who_held_a_seat_who_died_and_who_took_over() -> None:

@@ -26,6 +26,7 @@ from experiments import (
     response,
     routing,
     scale,
+    scaling,
     sync,
     throughput,
 )
@@ -82,8 +83,8 @@ def test_a_quick_grid_is_a_small_one(experiment: Experiment) -> None:
 
 
 def test_all_that_does_not_mostly_wait_takes_less_than_seventy_minutes() -> None:
-    """The lab's pace, and a trader's death and full load for minutes, do."""
-    short = [experiment for experiment in EXPERIMENTS if experiment.NAME not in ("failover", "endurance")]
+    """The lab's pace, a trader's death and full load for minutes, and a load that comes and goes, do."""
+    short = [experiment for experiment in EXPERIMENTS if experiment.NAME not in ("failover", "endurance", "scaling")]
     cells = [cell for experiment in short for cell in grid(experiment)]
     assert sum(cell.expected_s for cell in cells if cell.labels.get("series") != "lab") < 70 * 60
 
@@ -525,3 +526,73 @@ def test_policies_of_a_run_in_which_nobody_was_answered_is_no_row() -> None:
     settings = {"peers": 10, "traders": 3, "duration_s": policies.BEFORE_S + policies.AWAY_S + policies.AFTER_S}
     with pytest.raises(Failed):
         policies.measure(a_run([], settings))
+
+
+# --------------------------------------------------------------------------------------------- scaling
+def scaled(slow_until_s: float, fast_ms: float = 10) -> Run:
+    """Ten answers a second for twenty seconds, with five times the load from 4 s to 13 s after the first one.
+
+    In the load an order waits 100 ms up to `slow_until_s`. A second trader is there from 6 s to 16 s.
+    """
+    happenings = [event(90, "elected", process="seller13", seat=0), event(106, "elected", process="seller12", seat=1)]
+    for tenth in range(200):
+        after_s, order = tenth / 10, f"buyer0-{tenth}"
+        wait_s = 0.1 if 4 <= after_s < slow_until_s else fast_ms / 1000
+        happenings += [
+            event(100 + after_s - wait_s, "ordered", order=order, item="fish"),
+            event(100 + after_s, "shipped", process=WAREHOUSE, order=order, item="fish"),
+            event(100 + after_s, "purchased", order=order, item="fish"),
+        ]
+    happenings += [
+        event(106, "resized", process=WAREHOUSE, seats=2, by="seller13", wait_ms=100),
+        event(116, "resized", process=WAREHOUSE, seats=1, by="seller12", wait_ms=10),
+        event(116, "deposed", process=WAREHOUSE, peer="seller12", seat=1),
+    ]
+    usage = [Sample(100 + at, WAREHOUSE, at / 4 if at <= 13 else 99.0, 1) for at in (1, 5, 12, 19)]
+    settings = {"peers": 14, "window": 1, "duration_s": 20.0, "load": "step:5@4+9"}
+    buyers, others = ([one for one in happenings if (one.process == "buyer0") == is_one] for is_one in (True, False))
+    return a_run([], settings, usage=usage)._replace(histories=[buyers, others])
+
+
+def test_scaling_compares_the_low_load_with_the_high_and_follows_both_over_time() -> None:
+    measured = scaling.measure(scaled(slow_until_s=6.9))
+    assert set(measured) == set(scaling.VALUES)
+    assert measured["low_ms"] == pytest.approx(10)
+    assert (measured["most_traders"], measured["changes"]) == (2, 2)
+    assert measured["high_ms"] == pytest.approx((29 * 100 + 61 * 10) / 90, rel=0.02)
+    assert measured["high_per_s"] == pytest.approx(10, rel=0.02)
+    assert measured["warehouse_percent"] == pytest.approx(25)
+    assert [measured[f"traders_{number}"] for number in (0, 5, 6, 15, 16, 19)] == [1, 1, 2, 2, 1, 1]
+    assert measured["wait_ms_3"] == pytest.approx(10)
+    assert measured["wait_ms_5"] == pytest.approx(100)
+    assert {round(measured[f"per_s_{number}"]) for number in range(1, 19)} <= {9, 10, 11}
+
+
+@pytest.mark.parametrize(("slow_until_s", "back_s"), [(0, 0.0), (6.9, 3.0), (12.9, scaling.NOT_BACK)])
+def test_the_wait_is_back_when_it_stays_below_the_threshold(slow_until_s: float, back_s: float) -> None:
+    measured = scaling.measure(scaled(slow_until_s))
+    assert measured["back_s"] == back_s
+    cell = next(cell for cell in grid(scaling, quick=True) if cell.labels["traders"] == scaling.BY_LOAD)
+    rows = [a_row(cell, measured)]
+    assert ("never in 1 of 1" in scaling.table(rows)) == (back_s == scaling.NOT_BACK)
+    assert ("in 0 of 1 runs" in scaling.story(rows)) == (back_s == scaling.NOT_BACK)
+
+
+def test_only_the_first_wave_is_looked_at() -> None:
+    waits = [*((at / 10, 10.0) for at in range(20)), *((8 + at / 10, 100.0) for at in range(20))]
+    assert scaling.back_s(waits) == 0
+    assert scaling.back_s([(at - 8, ms) for at, ms in waits[20:]]) == scaling.NOT_BACK
+
+
+def test_a_run_without_an_answer_at_high_load_is_no_row() -> None:
+    run = scaled(slow_until_s=5)
+    early = [[one for one in history if one.at < 103] for history in run.histories]
+    with pytest.raises(Failed, match="one of the two loads"):
+        scaling.measure(run._replace(histories=early))
+
+
+def test_whoever_may_become_a_trader_is_a_seller_so_that_all_cells_have_the_same_buyers() -> None:
+    for cell in grid(scaling):
+        plan = draw_plan(cell.settings)
+        assert all(is_seller(name) for name in plan.names[-scaling.MOST_TRADERS :])
+        assert sum(not is_seller(name) for name in plan.names) == scaling.BUYERS

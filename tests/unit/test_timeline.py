@@ -11,6 +11,7 @@ from bazaar.analysis.aftermath import faults_of
 from bazaar.protocol.events import Event
 from bazaar.protocol.plan import save
 from bazaar.runtime.history import HISTORY_FILE, Recorded, encode_line
+from bazaar.views import timeline
 from bazaar.views.timeline import (
     ELECTION,
     FAULT,
@@ -102,6 +103,33 @@ def test_a_pause_is_shaded_as_long_as_it_lasts_and_a_kill_until_it_is_noticed() 
 def test_a_pause_ends_with_a_kill() -> None:
     launcher = [fault(5.0, "pause:seller1@3+9", "seller1", 9.0), fault(6.0, "kill:seller1@4", "seller1")]
     assert fault_shades(faults_of({"launcher": launcher}))[0][:3] == (5.0, 6.0, PAUSE)
+
+
+def test_a_change_of_the_number_of_traders_is_a_line_in_all_panels_with_the_number_above_the_lanes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, drawn = a_plan(peers=4, traders=1), []
+    save(plan, tmp_path / "bazaar.json")
+    trader = plan.names[-1]
+    happened = {
+        "launcher": [event(99.0, "started", "launcher", name=trader)],
+        trader: [event(100.0, "elected", trader, seat=0), event(101.0, "opened", trader, traders=(trader,))],
+        "warehouse": [
+            event(103.0, "resized", "warehouse", seats=2, by=trader, wait_ms=40),
+            event(105.5, "resized", "warehouse", seats=1, by=trader, wait_ms=2),
+        ],
+    }
+    for name in ("launcher", "warehouse", *plan.names):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / HISTORY_FILE).write_bytes(b"".join(map(encode_line, happened.get(name, []))))
+    monkeypatch.setattr(timeline.pyplot, "close", drawn.append)
+    draw(tmp_path)
+    (figure,) = drawn
+    dotted = timeline.NUMBER["color"]
+    for axes in figure.axes:
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_color() == dotted] == [2.0, 4.5]
+    assert [text.get_text() for text in figure.axes[-1].texts if text.get_fontweight() == "bold"] == ["2", "1"]
+    assert "so many traders from here on, by load" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.mark.parametrize("orders", [0, 1, 3000])

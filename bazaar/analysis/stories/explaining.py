@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
+from bazaar.analysis.stories.abroad import names_of, told, why_abroad, word_of
 from bazaar.analysis.stories.knowledge import belief_behind
 from bazaar.analysis.stories.oversold import Overselling, under_sold, why_oversold
 from bazaar.analysis.stories.reading import Line, Run
 from bazaar.analysis.stories.story import Moment, Outcome, Story
-from bazaar.analysis.stories.waiting import Wait, longest_wait, unanswered
+from bazaar.analysis.stories.waiting import TOLD, Wait, longest_wait, unanswered
 from bazaar.protocol import events
 from bazaar.protocol.entries import Denial, Sale
 from bazaar.protocol.goods import WAREHOUSE, buyer_of
@@ -18,6 +19,8 @@ from bazaar.runtime.history import Recorded
 MOST_MOMENTS = 16
 """If an order has more moments, because it was repeated often, only the first and the last are told."""
 
+PLACED = (events.Ordered, events.OrderedFor)
+"""The events by which an order is placed in this market: by its buyer, or, of another bazaar, by the embassy."""
 OUTCOMES: dict[type[events.Event], Outcome] = {
     events.Purchased: "purchased",
     events.FoundUnavailable: "unavailable",
@@ -27,15 +30,17 @@ OUTCOMES: dict[type[events.Event], Outcome] = {
 
 def explain(run: Run, order_id: str) -> Story | None:
     """The story of this order; None if it does not exist. Raises `msgspec.DecodeError` if a history cannot be read."""
-    by_process = run.about(order_id)
+    names = names_of(run, order_id)
+    order_id = names[0]
+    by_process = run.about(*names)
     own = sorted((line for lines in by_process.values() for line in lines), key=_in_time)
-    placed = next((line.event for line in own if isinstance(line.event, events.Ordered)), None)
+    placed = next((line.event for line in own if isinstance(line.event, PLACED)), None)
     decision = next((e for e in run.entries if isinstance(e, Sale | Denial) and e.order_id == order_id), None)
     known = placed or decision
     if known is None:
         return None
-    answers = [line for line in own if isinstance(line.event, events.ANSWERS)]
-    outcome: Outcome = OUTCOMES[type(answers[-1].event)] if answers else "unanswered"
+    answers = [line.event for line in own if isinstance(line.event, TOLD)]
+    outcome: Outcome = _outcome(answers[-1]) if answers else "unanswered"
     found: Overselling | Wait | None = None
     why: list[str] = []
     if isinstance(decision, Denial) and decision.reason == "oversold":
@@ -52,10 +57,13 @@ def explain(run: Run, order_id: str) -> Story | None:
     elif found is None:
         found = longest_wait(run, own)
         why.extend(found.why)
+    why.extend(why_abroad(names, own))
+    if (word := word_of(own)) is not None and word != "unavailable":
+        outcome = "bought abroad" if word == "bought" else "unknown abroad"
     promise = next((cast(Recorded[events.Taken], line) for line in own if _is_promise(line)), None)
     belief = belief_behind(run, promise) if promise is not None else None
     shown = (*own, *(found.lines if found is not None else ()), *([belief] if belief is not None else []))
-    telling = _Telling(run, order_id, known.item, decision, promise.event.deposit_id if promise is not None else "")
+    telling = _Telling(run, names, known.item, decision, promise.event.deposit_id if promise is not None else "")
     lines = sorted({(line.process, line.clock): line for line in shown}.values(), key=_in_time)
     return Story(
         order_id,
@@ -67,6 +75,12 @@ def explain(run: Run, order_id: str) -> Story | None:
         tuple(why),
         placed.units if placed is not None else _units(decision),
     )
+
+
+def _outcome(answer: events.Event) -> Outcome:
+    if isinstance(answer, events.AnsweredFor):
+        return "purchased" if answer.seller else "unavailable"
+    return OUTCOMES[type(answer)]
 
 
 def _units(decision: Sale | Denial | None) -> int:
@@ -105,9 +119,11 @@ def _abridged(moments: list[Moment]) -> Iterator[Moment]:
 class _Telling:
     """Turns the events that concern this order into sentences."""
 
-    def __init__(self, run: Run, order_id: str, item: str, decision: Sale | Denial | None, deposit_id: str) -> None:
+    def __init__(
+        self, run: Run, names: Sequence[str], item: str, decision: Sale | Denial | None, deposit_id: str
+    ) -> None:
         self._run = run
-        self._order_id = order_id
+        self._names = names
         self._item = item
         self._deposit_id = deposit_id
         self._entry = f" (ledger entry {decision.position})" if decision is not None else ""
@@ -121,7 +137,7 @@ class _Telling:
     def _text(self, line: Line) -> str:
         event, me = line.event, self._name(line.process)
         if isinstance(event, events.OfOrder):
-            return (self._of_order if event.order_id == self._order_id else self._of_another)(line, event, me)
+            return (self._of_order if event.order_id in self._names else self._of_another)(line, event, me)
         match event:
             case events.TurnedAway():
                 return f"{me} turns it away: its queue is full"
@@ -132,7 +148,7 @@ class _Telling:
             case events.Learned(position, lots):
                 return f"{me} has an answer of the warehouse as of entry {position}: {self._count(lots)}"
             case events.TookOver(peer, promises=promises):
-                what = "this promise" if self._order_id in dict(promises) else f"a promise out of {self._deposit_id}"
+                what = "this promise" if self._names[0] in dict(promises) else f"a promise out of {self._deposit_id}"
                 return f"{me} takes over the queue of {self._name(peer)}, and in it {what}"
             case events.Deposed(peer):
                 return f"{self._name(peer)} loses its seat"
@@ -185,7 +201,7 @@ class _Telling:
                 return f"{me} is told to ask again: the answer does not count any more"
             case events.Sold(earned_cents=earned):
                 return f"{me} is told that it sold, and earns {earned / 100:g} $"
-        return ""
+        return told(self._run, event, me)
 
     @property
     def _lots(self) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from bazaar.protocol.goods import Item
 
-Outcome = Literal["purchased", "unavailable", "over-sold", "unanswered"]
+Outcome = Literal["purchased", "unavailable", "over-sold", "unanswered", "bought abroad", "unknown abroad"]
 Cause = Literal[
     # over-sold: why a trader promised a unit that was not there
     "stale pull",

@@ -11,6 +11,9 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import LAUNCHER
 
+TOLD = (*events.ANSWERS, events.AnsweredFor)
+"""The events that answer an order: to its buyer, or, of another bazaar, through the embassy."""
+
 
 class Wait(NamedTuple):
     """The explanation of one wait."""
@@ -22,7 +25,7 @@ class Wait(NamedTuple):
 
 def longest_wait(run: Run, own: list[Line]) -> Wait:
     """Explains an answered order's longest wait. `own`: its events by time, from its placing on."""
-    first_answer = next(number for number, line in enumerate(own) if isinstance(line.event, events.ANSWERS))
+    first_answer = next(number for number, line in enumerate(own) if isinstance(line.event, TOLD))
     path = own[: first_answer + 1]
     if len(path) < 2:
         return Wait("not recorded", (), ("Nothing is noted of it but its answer.",))
@@ -57,7 +60,7 @@ def _end_of_run(run: Run, last: Line) -> Line | None:
 
 
 def _held_up(run: Run, before: Line, after: Line, waited: str) -> Wait:
-    holder = before.event.trader if isinstance(before.event, events.Placed) else before.process
+    holder = before.event.trader if isinstance(before.event, events.Placed | events.OrderedFor) else before.process
     fallen = _fallen(run, holder, before, after)
     if fallen is not None:
         return Wait(

@@ -141,7 +141,7 @@ class Show:
     # -------------------------------------------------------------------------------------- on demand
     def story(self, order: str) -> bytes | None:
         """The story of an order, as JSON; None if no history mentions it. A run that is over has explanations, too."""
-        histories = histories_of(self._run, self._plan.names)
+        histories = histories_of(self._run, self._plan.members)
         with self._telling:
             explain = explainer(self._run, self._plan, histories) if self._over else lambda order: []
             found = stories(histories, {order: []}, launch_of(self._run, histories), explain)

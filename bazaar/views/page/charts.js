@@ -1,4 +1,4 @@
-// The charts over time. uPlot draws them. Faults are shaded, and a line marks the chosen moment.
+// The charts over time. uPlot draws them. Faults are shaded; lines mark the chosen moment, and where the number of traders changed.
 const HEIGHT = 128;
 const DASHES = [[], [6, 4], [2, 3]];
 const INKS = ["blue", "orange", "green"];
@@ -38,7 +38,7 @@ function chart({ title, series, gaps, log }) {
     series: [{}, ...series.map((_, number) => ({ stroke: () => colour(INKS[number]), width: 1.6, dash: DASHES[number],
       points: { show: !!gaps && (() => run.columns.shipped.length < 60), size: 4 },
       spanGaps: false, paths: uPlot.paths.stepped({ align: 1 }) }))],
-    hooks: { drawClear: [shadeFaults], draw: [standAtMoment], ready: [(u) => u.over.addEventListener("click", () => {
+    hooks: { drawClear: [shadeFaults], draw: [drawNumbers, standAtMoment], ready: [(u) => u.over.addEventListener("click", () => {
       goTo(u.posToVal(u.cursor.left, "x"));
     })] },
   }, [[], ...series.map(() => [])], box);
@@ -64,7 +64,7 @@ function shadeFaults(u) {
   ctx.fillStyle = colour("shade");
   for (const change of run.changes) {
     if (change.now !== "dead" && change.now !== "paused") continue;
-    const next = run.changes.find((later) => later.t > change.t && later.who === change.who);
+    const next = run.changes.find((later) => later.t > change.t && later.who === change.who && later.now !== "resized");
     const until = Math.min(change.until ?? Infinity, next?.t ?? change.t, run.end);
     const left = u.valToPos(change.t, "x", true);
     ctx.fillRect(left, bbox.top, Math.max(2, u.valToPos(until, "x", true) - left), bbox.height);
@@ -72,17 +72,29 @@ function shadeFaults(u) {
   ctx.restore();
 }
 
+// Where the number of traders changed by load, and to what.
+function drawNumbers(u) {
+  for (const { t, seats } of resizings()) lineAt(u, t, "green", [1, 2], `${seats}`);
+}
+
 function standAtMoment(u) {
+  lineAt(u, moment, "ink", [3, 3]);
+}
+
+function lineAt(u, t, ink, dash, word = "") {
   const { ctx, bbox } = u;
-  const x = Math.round(u.valToPos(moment, "x", true));
+  const x = Math.round(u.valToPos(t, "x", true));
   if (x < bbox.left || x > bbox.left + bbox.width) return;
   ctx.save();
-  ctx.strokeStyle = colour("ink");
-  ctx.setLineDash([3, 3]);
+  ctx.strokeStyle = ctx.fillStyle = colour(ink);
+  ctx.setLineDash(dash);
   ctx.beginPath();
   ctx.moveTo(x, bbox.top);
   ctx.lineTo(x, bbox.top + bbox.height);
   ctx.stroke();
+  ctx.font = `bold ${11 * devicePixelRatio}px system-ui`;
+  ctx.textBaseline = "top";
+  ctx.fillText(word, x + 3, bbox.top + 1);
   ctx.restore();
 }
 

@@ -66,6 +66,7 @@ const LANE = 30, LEFT = 72, TOP = 8;
 
 function drawLanes() {
   const names = [...new Set(run.changes.map((change) => change.who))];
+  $("sizes").hidden = !resizings().length;
   const width = Math.max(260, $("lanes").clientWidth), height = TOP + LANE * names.length + 18;
   const x = (t) => LEFT + (width - LEFT - 8) * Math.min(1, t / Math.max(run.end, run.each_s));
   const y = (name) => TOP + LANE * names.indexOf(name) + LANE / 2;
@@ -84,6 +85,10 @@ function drawLanes() {
         svg("path", { class: "tip", d: `M${at - 4} ${to + 10 * down}h8L${at} ${to + 3 * down}z` }));
     }
   }
+  for (const { t, who, seats } of resizings()) {
+    drawing.append(svg("line", { class: "resized", x1: x(t), x2: x(t), y1: 0, y2: height - 14 }, svg("title", {}, `${seats} traders from ${since(t)} on, by load, as ${who} asked`)),
+      svg("text", { class: "number", x: x(t) + 3, y: 9 }, `${seats}`));
+  }
   for (const { t, kind, text } of run.happenings) {
     if (kind === "fault") drawing.append(svg("path", { class: "fault", d: `M${x(t) - 5} 0h10l-5 8z` }, svg("title", {}, `${text} at ${since(t)}`)));
   }
@@ -96,7 +101,8 @@ function drawLanes() {
 }
 
 function laneWords() {
-  return run.changes.map(({ t, who, now, of }) => `${since(t)}: ${who} ${now}${of ? ` the queue of ${of}` : ""}`).join("; ");
+  return run.changes.map(({ t, who, now, of, seats }) => now === "resized" ? `${since(t)}: ${seats} traders from now on, as ${who} asked`
+    : `${since(t)}: ${who} ${now}${of ? ` the queue of ${of}` : ""}`).join("; ");
 }
 
 // The intervals in which a process held a seat, was dead, or was paused.

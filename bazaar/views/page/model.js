@@ -52,6 +52,9 @@ function standing(t) {
   return found;
 }
 
+// The changes of the number of traders, by load.
+const resizings = () => run.changes.filter((change) => change.now === "resized");
+
 // The edges at time t, by their ends: "kept" and "lost" ones of the plan, and others, which were "made" while the graph healed.
 function edgesAt(t) {
   const routed = SCENE.routing === "neighbours"; // else everybody writes to everybody, and the graph is the plan's

@@ -1,6 +1,6 @@
 // The page as a whole: the result, the feed and the slider; it takes in new data, and decides what is drawn when.
 const LOUD = new Set(["fault", "fell", "missed", "trader_died", "stepped_down", "took_over", "unreadable", "resigned", "absent"]);
-const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened"]);
+const VOTES = new Set(["election_started", "reelection", "elected", "recognized", "opened", "resized"]);
 const MOST_LINES = 80;
 
 function goTo(t) {
@@ -45,10 +45,11 @@ function tellResult({ summary, audit }) {
   if (!summary) return;
   $("verdict").className = summary.verdict;
   $("verdict").textContent = verdictOf(summary);
-  const { requests, latency_ms: latency } = summary;
+  const { requests, latency_ms: latency, abroad } = summary;
   const figures = [
     ["goods shipped", `${summary.goods_shipped} in ${summary.trading_s.toFixed(2)} s: ${summary.throughput_per_s} a second`],
     ["orders", `${requests.asked} asked, ${requests.purchased} purchased, ${requests.unavailable} unavailable, ${requests.oversold} over-sold, ${requests.unanswered} unanswered`],
+    ...(abroad ? [["abroad", `${abroad.asked} asked, ${abroad.bought} bought, ${abroad.unavailable} unavailable, ${abroad.unknown} unknown; for others ${abroad.sold} sold, ${abroad.refused} refused`]] : []),
     ["under-sold", `${requests.undersold} refused though in stock`],
     ["time to an answer", `median ${latency.p50} ms, 99 of 100 within ${latency.p99} ms`],
     ["traders", summary.traders.join(", ")],
