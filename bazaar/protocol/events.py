@@ -658,8 +658,8 @@ class Fault(Event, frozen=True):
     fault: str
     """The fault as it is written on the command line, `kill:trader1@5`."""
     fault_kind: str
-    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; of machines `cut`, `slow`, and `kill` of all
-    that is there; in a simulation some others."""
+    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; of machines `cut`,
+    `slow`, and `kill` of all that is there; in a simulation some others."""
     name: str
     """The process that was hit; the first of `names`."""
     for_s: float
