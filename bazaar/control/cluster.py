@@ -20,6 +20,7 @@ from bazaar.runtime.address import towards
 from bazaar.runtime.process import ROOT
 
 PORT = 8786
+PATIENCE = "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP"  # a worker whose link is cut for longer ends; Dask's own is 30 s
 USAGE = "usage: bash run.sh cluster papers | scheduler ADDRESS[:PORT] | worker HOST[:PORT] [DIR]"
 
 
@@ -62,5 +63,6 @@ def _become(program: str, *arguments: str) -> NoReturn:
     authority, own = map(str, found_papers())
     tls = ("--tls-ca-file", authority, "--tls-cert", own, "--tls-key", own)
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.setdefault(PATIENCE, "5 minutes")
     words = [sys.executable, "-m", f"distributed.cli.{program}", *arguments, *tls]
     os.execv(sys.executable, words)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from bazaar.control.machine_faults import inflict_on_machines
 from bazaar.control.mongod import Mongod
 from bazaar.protocol import events
-from bazaar.protocol.faults import MONGOD, Fault, parse_fault
+from bazaar.protocol.faults import MONGOD, Fault, check_machines, parse_fault
 from bazaar.protocol.goods import EMBASSY, WAREHOUSE
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
@@ -61,6 +62,10 @@ class Injector:
         """Adds faults that are to be injected while the bazaar trades."""
         self._scheduled += faults
 
+    def check(self, placed: Mapping[str, str]) -> None:
+        """Refuses what cannot be done to these machines. Raises `UsageError`."""
+        check_machines(self._scheduled, list(dict.fromkeys(placed.values())))
+
     def begin(self) -> None:
         """Trading has begun: the times of the faults are counted from now on."""
         self._began = now = time.monotonic()
@@ -94,6 +99,10 @@ class Injector:
     def inflict(self, fault: Fault) -> None:
         """Injects the fault now. If that cannot be done, it is recorded in `missed` and in the launcher's history."""
         run = self._run
+        if fault.machines:
+            if obstacle := inflict_on_machines(run, fault):
+                self._miss(fault, obstacle)
+            return
         name = self._peer_behind(fault.name)
         if obstacle := self._obstacle(fault, name):
             self._miss(fault, obstacle)

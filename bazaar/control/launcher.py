@@ -119,6 +119,7 @@ class Bazaar:
             self.phase = "looking for the machines"
             self._crew.engine = self._machines = Machines(self.settings.hosts, self.out.name)
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
+            self.injector.check(self.plan.placed)
             self.phase = "starting"
         self._lock = furnish(self.out, self.plan, self._treaties)
         self._logbook = Logbook(self.out, self._disk_full)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bazaar.runtime.leash import Alive, Ended, Leash, Over, Piece, Said, Signal, Word
+from bazaar.runtime.leash import Alive, Die, Ended, Hold, Leash, Over, Piece, Said, Signal, Slow, Word
 from bazaar.runtime.process import CLOSING_S, STDERR_FILE, Process
 
 LONGEST_END_S = 30.0  # for what is left of the files of a process that has ended
@@ -31,7 +31,11 @@ class RemoteProcess(Process):
     def write(self, data: bytes) -> None:
         self._send(Word(data))
 
-    def _send(self, frame: Word | Signal | Over) -> None:
+    def suffer(self, fault: Hold | Slow | Die) -> None:
+        """Has its agent do a fault there."""
+        self._send(fault)
+
+    def _send(self, frame: Word | Signal | Over | Hold | Slow | Die) -> None:
         with contextlib.suppress(OSError):  # what `hear` finds out
             self._leash.send(frame)
 

@@ -653,19 +653,19 @@ class Fell(Event, frozen=True):
 
 
 class Fault(Event, frozen=True):
-    """The launcher injected a fault that the settings, or somebody at the live page, asked for. A simulation also has faults
-    of links."""
+    """The launcher injected a fault that the settings, or somebody at the live page, asked for."""
 
     fault: str
     """The fault as it is written on the command line, `kill:trader1@5`."""
     fault_kind: str
-    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; in a simulation some others."""
+    """`kill`, `pause`, `restart`, `resign`; `resume`, by which somebody ends a pause early; of machines `cut`,
+    `slow`, and `kill` of all that is there; in a simulation some others."""
     name: str
     """The process that was hit; the first of `names`."""
     for_s: float
     """How long the fault lasts until it ends by itself; 0 for a fault that is done once."""
     names: tuple[str, ...] = ()
-    """In a simulation: the names of all that were hit."""
+    """The names of all that were hit, if it is a fault of machines or in a simulation."""
 
 
 class Missed(Event, frozen=True):

@@ -5,12 +5,16 @@ seconds. `restart:NAME@AT` starts a killed process again; the warehouse and mong
 themselves. `resign:trader0@5` asks a trader to give up its seat. `random:N` stands for N faults, drawn from the run's seed.
 NAME is a peer, `traderI` (the peer that was given that seat last), `warehouse` or `mongod`; in a bazaar with a name, also
 `embassy`, which is restarted at once, too.
+
+With `--hosts` machines can suffer, too: `kill-host:10.0.0.2@5`, `slow:10.0.0.2@5+8`, and links between two of them,
+`cut:10.0.0.1|10.0.0.2@5+8`, or with `>` in one direction. The launcher's machine is called `launcher`.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -20,9 +24,11 @@ from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 
 MONGOD = "mongod"
-Kind = Literal["kill", "pause", "restart", "resign"]
+LAUNCHER = "launcher"
+Kind = Literal["kill", "pause", "restart", "resign", "kill-host", "cut", "slow"]
 SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,9})?"
 FORM = "kill:NAME@AT, pause:NAME@AT+FOR, restart:NAME@AT, resign:NAME@AT or random:N"
+OF_MACHINES = "kill-host:MACHINE@AT, slow:MACHINE@AT+FOR, cut:MACHINE|MACHINE@AT+FOR or cut:MACHINE>MACHINE@AT+FOR"
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -35,6 +41,11 @@ class Fault(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}@{self.at_s:g}" + (f"+{self.for_s:g}" if self.for_s else "")
+
+    @property
+    def machines(self) -> list[str]:
+        """The machines that it names; none if it is a fault of one process."""
+        return re.split("[|>]", self.name) if self.kind in ("kill-host", "cut", "slow") else []
 
 
 def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
@@ -59,6 +70,8 @@ def parse_faults(texts: list[str], plan: Plan) -> list[Fault]:
 
 def parse_fault(text: str, plan: Plan) -> Fault:
     """The fault of this text. Raises `UsageError` for a fault that is impossible in this plan's bazaar."""
+    if text.startswith(("kill-host:", "cut:", "slow:")):
+        return _of_machines(text, plan)
     match = re.fullmatch(
         r"(kill|pause|restart|resign):(\w{1,60})@([0-9]{1,6}(?:\.[0-9]{1,9})?)(?:\+([0-9]{1,6}(?:\.[0-9]{1,9})?))?",
         text,
@@ -87,6 +100,41 @@ def parse_fault(text: str, plan: Plan) -> Fault:
     if settings.duration_s is not None and at_s >= settings.duration_s:
         raise UsageError(f"--fault {text}: the run is over after {settings.duration_s:g} s")
     return Fault(kind, name, at_s, for_s)  # type: ignore[arg-type] # the pattern lets no other kind through
+
+
+def _of_machines(text: str, plan: Plan) -> Fault:
+    """Which machines there are is known only when the run starts (`check_machines`)."""
+    machine = r"[\w.:-]{1,100}"
+    match = re.fullmatch(
+        rf"(?:(kill-host|slow):({machine})|(cut):({machine}[|>]{machine}))@({SECONDS})(?:\+({SECONDS}))?", text
+    )
+    if match is None:
+        raise UsageError(f"--fault {text[:100]}: give {OF_MACHINES}, with times below 1,000,000 s")
+    kind, name, at_s, for_s = match[1] or match[3], match[2] or match[4], float(match[5]), float(match[6] or 0)
+    fault = Fault(kind, name, at_s, for_s)  # type: ignore[arg-type] # the pattern lets no other kind through
+    if plan.settings.hosts is None:
+        raise UsageError(f"--fault {text}: there is one machine only; add --hosts")
+    if (kind != "kill-host") != bool(for_s):
+        raise UsageError(
+            f"--fault {text}: a cut and slowness, and only they, have a length: {kind}:{name}@{at_s:g}+SECONDS"
+        )
+    if len(set(fault.machines)) < len(fault.machines):
+        raise UsageError(f"--fault {text}: there is no link to cut between a machine and itself; give two")
+    if kind != "cut" and name == LAUNCHER:
+        raise UsageError(f"--fault {text}: the launcher's machine can only be cut from others; give another")
+    if plan.settings.duration_s is not None and at_s >= plan.settings.duration_s:
+        raise UsageError(f"--fault {text}: the run is over after {plan.settings.duration_s:g} s")
+    return fault
+
+
+def check_machines(faults: Iterable[Fault], placed: Collection[str]) -> None:
+    """Refuses faults of machines that have no peer. Raises `UsageError`."""
+    for fault in faults:
+        for machine in fault.machines:
+            if machine not in (LAUNCHER, *placed):
+                raise UsageError(
+                    f"--fault {fault}: no peer is on {machine}; the machines are {', '.join((*placed, LAUNCHER))}"
+                )
 
 
 def _draw(count: int, plan: Plan) -> list[Fault]:

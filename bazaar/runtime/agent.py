@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import socket
 import ssl
 import sys
@@ -25,11 +26,27 @@ from typing import BinaryIO
 import msgspec
 
 from bazaar.runtime.history import HISTORY_FILE, LAUNCHER
-from bazaar.runtime.leash import BEATS, PIECE_BYTES, Alive, Ended, Leash, Over, Piece, Said, Signal, Word
+from bazaar.runtime.leash import (
+    BEATS,
+    PIECE_BYTES,
+    Alive,
+    AnyFrame,
+    Die,
+    Ended,
+    Hold,
+    Leash,
+    Over,
+    Piece,
+    Said,
+    Signal,
+    Slow,
+    Word,
+)
 from bazaar.runtime.process import CLOSING_S, STDERR_FILE, LocalProcess
 from bazaar.runtime.tls import Papers, papers_in
 
 TICK_S = 0.05  # between two looks at the files that grow
+SLOWER = 10  # a slow process has one tick of so many
 HANDSHAKE_S = 5.0
 CALLED_WITHIN_S = 30.0  # from the agent's start to the launcher's connection
 
@@ -124,42 +141,70 @@ class Agent:
         self._folder = Path(job.run) / job.name
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._tails = [Tail(self._folder / HISTORY_FILE, True), Tail(self._folder / STDERR_FILE, False)]
+        self._deaf_until = self._mute_until = 0.0  # the leash is cut
+        self._slow_until: float | None = None
         self._process = LocalProcess(job.name, self._folder, [sys.executable, *job.arguments], job.environment)
 
     def serve(self) -> None:
         """Returns when the process has ended."""
         try:
             while self._look():
-                self._send_what_grew()
-                self._leash.beat()
+                if time.monotonic() >= self._mute_until:
+                    self._send_what_grew()
+                    self._leash.beat()
             self._last()
         except OSError:  # the launcher is gone, or the leash over
             self._process.end(time.monotonic() + CLOSING_S)
 
     def _look(self) -> bool:
         """Waits a moment for either side, and passes on what it says. False: the process has ended."""
-        both: list[ssl.SSLSocket | BinaryIO] = [self._leash.sock, self._process.stdout]
-        ready, _, _ = select.select(both, [], [], TICK_S)
-        for frame in self._leash.receive():
-            match frame:
-                case Word(data):
-                    self._process.write(data)
-                case Signal(number):
-                    self._process.signal(number)
-                case Over():
-                    self._process.close_input()
-                case Alive():
-                    pass
-                case _:
-                    raise ConnectionAbortedError("no launcher says that")
+        now = time.monotonic()
+        deaf, mute = now < self._deaf_until, now < self._mute_until
+        both: list[ssl.SSLSocket | BinaryIO] = [] if deaf else [self._leash.sock]
+        ready, _, _ = select.select(both if mute else [*both, self._process.stdout], [], [], TICK_S)
+        for frame in [] if deaf else self._leash.receive():
+            self._obey(frame)
         if self._leash.silent_s > self._leash.length_s:
             raise TimeoutError("the launcher is silent")
+        self._dawdle()
         if self._process.stdout in ready:
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 return False
             self._leash.send(Said(data))
         return True
+
+    def _obey(self, frame: AnyFrame) -> None:
+        match frame:
+            case Word(data):
+                self._process.write(data)
+            case Signal(number):
+                self._slow_until = None
+                self._process.signal(number)
+            case Over():
+                self._process.close_input()
+            case Hold(inwards, for_s) if inwards:
+                self._deaf_until = time.monotonic() + for_s
+            case Hold(_, for_s):
+                self._mute_until = time.monotonic() + for_s
+            case Slow(for_s):
+                self._slow_until = time.monotonic() + for_s
+            case Die():
+                os.kill(
+                    os.getpid(), signal.SIGKILL
+                )  # the system kills the processes with the threads that started them
+            case Alive():
+                pass
+            case _:
+                raise ConnectionAbortedError("no launcher says that")
+
+    def _dawdle(self) -> None:
+        """Lets a process that is to be slow run in one tick of ten."""
+        if self._slow_until is not None:
+            now = time.monotonic()
+            over = now >= self._slow_until
+            self._process.signal(signal.SIGCONT if over or int(now / TICK_S) % SLOWER == 0 else signal.SIGSTOP)
+            self._slow_until = None if over else self._slow_until
 
     def _send_what_grew(self) -> int:
         pieces = [piece for tail in self._tails for piece in tail.pieces()]

@@ -6,8 +6,9 @@ connection whose buffer has room, so sending never waits. Only two steps may hav
 pool of 20 threads does them (requirement A6), so a hung peer delays no other.
 
 The launcher writes commands to standard input: `begin`, `resign`, `finish` with the names of the processes that will not come
-back, and `stop`. The end of standard input means `stop`, too, even if the launcher was ended by a kill -9. The launcher reads
-standard output: one JSON line whenever the status changes.
+back, `cut` with a time and the names of processes to which nothing is sent for so long, and `stop`. The end of standard input
+means `stop`, too, even if the launcher was ended by a kill -9. The launcher reads standard output: one JSON line whenever the
+status changes.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class Host:
         self._place = place
         self._stopping = False
         self._finishes = 0  # how many `finish` came: one more whenever another process is lost
+        self._cut: dict[str, float] = {}  # processes to which no link leads, until when
         self._gone: frozenset[str] = frozenset()  # deliveries that these have not taken do not delay the end
         self._refused = 0
         self._reported = Status()
@@ -188,6 +190,8 @@ class Host:
                     self._do(self._actor.resign)
                 case ["finish", *gone]:
                     self._do(partial(self._finish, frozenset(gone)))
+                case ["cut", for_s, *names]:
+                    self._do(partial(self._cut_off, float(for_s), names))
                 case _:
                     break
         self._do(self._stop)
@@ -196,6 +200,9 @@ class Host:
         self._finishes += 1
         self._gone = gone
         self._actor.finish(turn)
+
+    def _cut_off(self, for_s: float, names: Sequence[str], turn: Turn) -> None:
+        self._cut |= dict.fromkeys(names, turn.now + for_s)
 
     def _stop(self, turn: Turn) -> None:
         self._stopping = True
@@ -232,6 +239,9 @@ class Host:
     def _send(self, outlet: Outlet) -> None:
         """Sends what the outlet has to deliver, as far as that is possible without waiting."""
         sender = self._senders.get(outlet)
+        if time.monotonic() < (until := self._cut.get(outlet.other, 0.0)):  # as TCP does: what waits is sent later
+            self._endpoint.hold(outlet, until)
+            return
         if sender is None:
             self._endpoint.hold(outlet, NEVER)
             self._pool.submit(self._connect, outlet)

@@ -50,6 +50,23 @@ class Signal(Frame, frozen=True):
     number: int
 
 
+class Hold(Frame, frozen=True):
+    """A fault, to the agent: for so long nothing passes on the leash, to the agent (`inwards`) or from it."""
+
+    inwards: bool
+    for_s: float
+
+
+class Slow(Frame, frozen=True):
+    """A fault, to the agent: the process runs a tenth of the time, for so long or until a signal comes for it."""
+
+    for_s: float
+
+
+class Die(Frame, frozen=True):
+    """A fault, to the agent: everything that was started on this machine is to end at once, the agent, too."""
+
+
 class Over(Frame, frozen=True):
     """To the process: its standard input ends."""
 
@@ -74,7 +91,7 @@ class Ended(Frame, frozen=True):
     status: int
 
 
-AnyFrame = Alive | Word | Signal | Over | Said | Piece | Ended
+AnyFrame = Alive | Word | Signal | Hold | Slow | Die | Over | Said | Piece | Ended
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyFrame] = msgspec.msgpack.Decoder(AnyFrame)
 

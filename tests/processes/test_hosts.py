@@ -111,7 +111,7 @@ class Cluster:
         before = machine.pids
         words = [*machine.enter, *COMMAND, "worker", self.ours, str(machine.disk)]
         log = self._child(words, machine.disk / "log")
-        wait_until(lambda: b"Registered to" in log.read_bytes(), PATIENCE_S)
+        wait_until(lambda: b"Registered to" in log.read_bytes(), 200.0)
         (machine.worker,) = machine.pids - before
 
     def _child(self, words: list[str], log: Path | None) -> Path:
@@ -285,10 +285,55 @@ def test_a_machine_that_is_gone_makes_the_verdict_unknown(
             ip("link", "set", victim.link, "up")
             if dies:
                 cluster.start_worker(victim)
+    assert victim.pids == {victim.worker}  # it waits for the next run
     audit = audit_of(out)
     assert (status, complaint, audit["verdict"], audit["violations"]) == (3, "", "unknown", {})
     told = "\n".join(audit["unknown"])
     assert set(re.findall(r"(\w+) was lost with its machine at \d\d:\d\d:\d\d", told)) == set(lost)
+
+
+def test_a_machine_can_be_killed_by_a_fault(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    out, victim = tmp_path / "run", cluster.machines[1]
+    fault = f"kill-host:{victim.address}@1"
+    words = cluster.words("--duration", 5, "--fault", fault, "--out", out)
+    try:
+        status, said, complaint = run(tmp_path, mongo_uri, *words, **cluster.environment)
+        assert victim.pids == set()
+    finally:
+        cluster.start_worker(victim)
+    audit, summary = audit_of(out), json.loads((out / "summary.json").read_bytes())
+    assert (status, complaint, audit["verdict"], audit["violations"], audit["missed"]) == (3, "", "unknown", {}, []), (
+        said
+    )
+    lost = set(re.findall(r"(\w+) was lost with its machine at", "\n".join(audit["unknown"])))
+    assert lost == set(placed_on(out, victim))
+    assert [fault["what"] for fault in summary["faults"]] == [fault]
+
+
+def test_links_can_be_cut_and_machines_be_slow_by_faults(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
+    """All waits are longer than the faults, so nobody is deposed, and everything arrives in the end."""
+    out, before = tmp_path / "run", cluster.seen()
+    first, second, third = (machine.address for machine in cluster.machines)
+    faults = [
+        f"cut:{first}|{second}@1+2",
+        f"cut:launcher|{third}@2+2",
+        f"cut:{third}>{second}@3+2",
+        f"slow:{first}@4+2",
+    ]
+    patient = [word for what in ("suspect_after_s=30", "leash_s=60", "think_s=0.01") for word in ("--set", what)]
+    words = cluster.words(*patient, "--duration", 7, "--out", out, *(f"--fault={fault}" for fault in faults))
+    status, said, complaint = run(tmp_path, mongo_uri, *words, **cluster.environment)
+    assert (status, complaint, audit_of(out)["missed"]) == (0, "", []), said
+    assert [fault["what"] for fault in json.loads((out / "summary.json").read_bytes())["faults"]] == faults
+    assert cluster.seen() == before
+
+
+def test_a_fault_of_a_machine_that_is_not_there_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    words = cluster.words("--fault", "kill-host:10.1.1.1@1", "--out", tmp_path / "run")
+    status, output, complaint = run(tmp_path, None, *words, **cluster.environment)
+    assert (status, output, complaint.count("\n")) == (2, "", 1)
+    assert "no peer is on 10.1.1.1; the machines are " in complaint
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_launcher_that_is_killed_leaves_no_process_anywhere(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:

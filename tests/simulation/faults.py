@@ -157,6 +157,27 @@ def _slow_link(draft: Draft) -> None:
     draft.lasts(at + for_s + by_s)
 
 
+def _machine_lost(draft: Draft) -> None:
+    """A trader and one or two other peers die at once, with their machine: nobody can read their journals any more."""
+    world, rng = draft.world, draft.rng
+    others = [name for name in world.plan.names if name != (trader := draft.trader())]
+    names = [trader, *rng.sample(others, min(len(others), rng.randint(1, 2)))]
+    if draft.losses < len(names):
+        _part(draft)
+        return
+    draft.losses -= len(names)
+    at = draft.moment()
+
+    def die() -> None:
+        world.hits["machine lost"] += 1
+        for name in names:
+            world.kill(name)
+            world.hide_journals(name, FOR_GOOD_S)
+
+    world.at(at, die)
+    draft.lasts(at)
+
+
 def _resign(draft: Draft) -> None:
     """A trader resigns, or peers without a seat are asked to, which must have no effect."""
     world, name, at = draft.world, draft.peer(), draft.moment()
@@ -285,6 +306,7 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
 }
 LIVES = ("lives", "two at once", "in its election", "owing")
 OF_THE_GRAPH: dict[str, Callable[[Draft], None]] = {"neighbourhood": _neighbourhood, "edge": _edge}
+OF_MACHINES: dict[str, Callable[[Draft], None]] = {"machine lost": _machine_lost, "part": _part, "one way": _one_way}
 
 
 def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS)) -> list[str]:
@@ -292,7 +314,7 @@ def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS
     draft = Draft(world, random.Random(f"any faults/{seed}"))
     drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
     for kind in drawn:
-        (FAULTS | OF_THE_GRAPH)[kind](draft)
+        (FAULTS | OF_THE_GRAPH | OF_MACHINES)[kind](draft)
     return drawn
 
 

@@ -12,7 +12,7 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import FAULTS, LIVES, OF_THE_GRAPH, draw_any_faults, draw_faults
+from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
@@ -52,6 +52,12 @@ def _edges(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _machines(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, MOST_PEERS_OF_LIVES, **fixed)
+    draw_any_faults(world, seed, tuple(OF_MACHINES))
+    return world
+
+
 def _by_load(seed: int, **fixed: Any) -> World:
     rng = random.Random(f"by load/{seed}")
     fixed = {"peers": rng.randint(5, MOST_PEERS_BY_LOAD), **fixed}
@@ -84,13 +90,14 @@ KINDS: dict[str, Callable[..., World]] = {
     "faults": _faults,
     "lives": _lives,
     "edges": _edges,
+    "machines": _machines,
     "by-load": _by_load,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
-kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `by-load`: with faults, and
-traders by load. `brisk`: from `draw_world`."""
+kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `machines`: with machines that
+are cut off, or lost for good with their journals. `by-load`: with faults, and traders by load. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:

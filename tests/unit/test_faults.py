@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bazaar.protocol.faults import Fault, parse_faults
+from bazaar.protocol.faults import Fault, check_machines, parse_faults
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 from tests.builders import some_settings
@@ -60,6 +60,47 @@ def test_those_of_one_moment_come_as_they_were_given() -> None:
 
 def test_without_faults_there_are_none() -> None:
     assert parsed() == parsed("random:0") == []
+
+
+OF_MACHINES = [
+    ("kill-host:10.0.0.2@5", ["10.0.0.2"]),
+    ("slow:fe80::2@1.5+3", ["fe80::2"]),
+    ("cut:10.0.0.1|10.0.0.2@5+8", ["10.0.0.1", "10.0.0.2"]),
+    ("cut:launcher>10.0.0.2@5+8", ["launcher", "10.0.0.2"]),
+]
+
+
+@pytest.mark.parametrize(("text", "machines"), OF_MACHINES)
+def test_machines_can_suffer_if_there_are_some(text: str, machines: list[str]) -> None:
+    (fault,) = parsed(text, hosts="dask://a:1", tls=True)
+    assert (str(fault), fault.machines) == (text, machines)
+    with pytest.raises(UsageError, match="there is one machine only; add --hosts"):
+        parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("kill-host:10.0.0.2@5+3", "only they, have a length"),
+        ("slow:10.0.0.2@5", "have a length: slow:10.0.0.2@5+SECONDS"),
+        ("cut:10.0.0.2@5+3", "give kill-host:MACHINE@AT, slow:MACHINE@AT+FOR, cut:MACHINE|MACHINE@AT+FOR or"),
+        ("cut:a|b|c@5+3", "give kill-host:MACHINE@AT"),
+        ("cut:a|a@5+3", "no link to cut between a machine and itself"),
+        ("kill-host:launcher@5", "the launcher's machine can only be cut from others"),
+        ("slow:a@30+1", "the run is over after 30 s"),
+    ],
+)
+def test_what_cannot_be_done_to_machines_is_said(text: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(text, duration_s=30.0, hosts="dask://a:1", tls=True)
+    assert complaint in str(caught.value)
+
+
+def test_a_machine_that_has_no_peer_is_refused() -> None:
+    faults = parsed("cut:launcher|10.0.0.2@5+8", hosts="dask://a:1", tls=True)
+    check_machines(faults, ["10.0.0.2"])
+    with pytest.raises(UsageError, match=r"no peer is on 10\.0\.0\.2; the machines are 10\.0\.0\.1, launcher"):
+        check_machines(faults, ["10.0.0.1"])
 
 
 @pytest.mark.parametrize("name", ["warehouse", "mongod", "trader1"])

@@ -216,6 +216,19 @@ def test_what_is_for_somebody_who_is_not_there_yet_arrives_when_it_is(
     assert len(wait_until(lambda: partner.received if len(partner.received) == 2 else None)) == 2
 
 
+def test_what_is_for_somebody_behind_a_cut_arrives_afterwards(stage: Stage, partners: Callable[..., Partner]) -> None:
+    other, partner = partners(name="seller1"), partners()
+    stage.does(asks)
+    wait_until(lambda: partner.received)
+    began_at = time.monotonic()
+    stage.tell(f"cut 1.5 {PARTNER}")
+    wait_until(lambda: stage.host._cut)
+    stage.does(asks, lambda turn: turn.send("seller1", WhoTrades()))
+    wait_until(lambda: other.received)
+    wait_until(lambda: len(partner.received) == 2)
+    assert time.monotonic() >= began_at + 1.5
+
+
 def test_whoever_waits_for_a_name_holds_up_nobody_else(stage: Stage, partners: Callable[..., Partner]) -> None:
     stage.does(lambda turn: turn.send("seller1", WhoTrades()))
     partner = partners()

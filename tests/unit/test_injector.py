@@ -6,13 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from bazaar.control.injector import Injector
+from bazaar.control.remote import RemoteProcess
 from bazaar.core.turn import Noted
 from bazaar.protocol import events
 from bazaar.protocol.faults import Fault
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import History
+from bazaar.runtime.leash import Die, Hold
 from tests.builders import a_plan
 
 PLAN = a_plan(peers=6, traders=2)
@@ -26,7 +30,7 @@ class Market:
         self.done: list[tuple[str, str]] = []
         self.lost: dict[str, str] = {}
         self.noted: list[events.Event] = []
-        self.processes = {name: SimpleNamespace(signal=self._signaller(name)) for name in PLAN.names}
+        self.processes: dict[str, Any] = {name: SimpleNamespace(signal=self._signaller(name)) for name in PLAN.names}
 
     def _signaller(self, name: str) -> Any:
         return lambda number: self.done.append((name, signal.Signals(number).name))
@@ -79,6 +83,75 @@ def test_who_was_lost_with_its_machine_is_not_restarted(market: Market) -> None:
     injector.inflict(Fault("restart", gone, 0.0))
     assert injector.missed == [f"restart:{gone}@0: {gone} was lost with its machine, 10.0.0.2"]
     assert market.done == []
+
+
+# --------------------------------------------------------------------------------------------- machines
+HERE, THERE = PLAN.names[:4], PLAN.names[4:]
+PLACED = {**dict.fromkeys(HERE, "10.0.0.1"), **dict.fromkeys(THERE, "10.0.0.2")}
+
+
+def a_far_one(market: Market, name: str) -> RemoteProcess:
+    """Notes in `done` what it is told, and what its agent is to do."""
+    far = RemoteProcess.__new__(RemoteProcess)
+    far.name = name
+    far.tell = lambda word: market.done.append((name, word))  # type: ignore[method-assign]
+    far.suffer = lambda fault: market.done.append((name, str(fault)))  # type: ignore[method-assign]
+    return far
+
+
+@pytest.fixture
+def machines(market: Market) -> Market:
+    """A run on two machines and the launcher's."""
+    market.plan = msgspec.structs.replace(PLAN, placed=PLACED)
+    market.processes = {name: a_far_one(market, name) for name in (*PLAN.names, WAREHOUSE)}
+    return market
+
+
+def word(names: tuple[str, ...]) -> str:
+    return " ".join(["cut", "3.0", *names])
+
+
+@pytest.mark.parametrize(
+    ("name", "done"),
+    [
+        ("10.0.0.1>10.0.0.2", [(name, word(THERE)) for name in HERE]),
+        ("10.0.0.2>10.0.0.1", [(name, word(HERE)) for name in THERE]),
+        ("10.0.0.1|10.0.0.2", [(name, word(THERE)) for name in HERE] + [(name, word(HERE)) for name in THERE]),
+        (
+            "launcher>10.0.0.2",
+            [(WAREHOUSE, word(THERE)), *((name, str(Hold(inwards=True, for_s=3.0))) for name in THERE)],
+        ),
+        (
+            "10.0.0.2>launcher",
+            [(name, word((WAREHOUSE,))) for name in THERE]
+            + [(name, str(Hold(inwards=False, for_s=3.0))) for name in THERE],
+        ),
+    ],
+)
+def test_a_cut_holds_up_those_who_send_over_it(name: str, done: list[tuple[str, str]], machines: Market) -> None:
+    Injector(machines).inflict(Fault("cut", name, 1.0, 3.0))  # type: ignore[arg-type]  # all of a bazaar that it needs
+    assert machines.done == done
+    (noted,) = machines.noted
+    assert isinstance(noted, events.Fault)
+    assert (noted.fault, noted.fault_kind) == (f"cut:{name}@1+3", "cut")
+    assert set(noted.names) == {name for name, _ in done} | {
+        word for _, said in done for word in said.split()[2:] if word in PLACED or word == WAREHOUSE
+    }
+
+
+def test_the_death_of_a_machine_is_that_of_its_peers(machines: Market) -> None:
+    Injector(machines).inflict(Fault("kill-host", "10.0.0.2", 1.0))  # type: ignore[arg-type]  # all of a bazaar that it needs
+    assert machines.done == [(name, str(Die())) for name in THERE]
+    assert machines.noted == [events.Fault("kill-host:10.0.0.2@1", "kill", THERE[0], 0.0, THERE)]
+
+
+def test_a_machine_on_which_nobody_is_left_has_no_faults(machines: Market) -> None:
+    for name in THERE:
+        del machines.processes[name]
+    injector = Injector(machines)  # type: ignore[arg-type]  # all of a bazaar that it needs
+    injector.inflict(Fault("slow", "10.0.0.2", 1.0, 3.0))
+    assert injector.missed == ["slow:10.0.0.2@1+3: nobody was on 10.0.0.2 any more"]
+    assert machines.done == []
 
 
 # ---------------------------------------------------------------------------------------------- by hand

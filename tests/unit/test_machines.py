@@ -28,7 +28,7 @@ from bazaar.protocol.settings import UsageError, with_pace
 from bazaar.runtime import agent
 from bazaar.runtime.history import HISTORY_FILE, LAUNCHER
 from bazaar.runtime.key import PAPERS, make_key
-from bazaar.runtime.leash import Alive, Leash, Piece, Said
+from bazaar.runtime.leash import Alive, Hold, Leash, Piece, Said, Slow
 from bazaar.runtime.process import Process
 from bazaar.runtime.runclock import clock_of, start_clock
 from bazaar.runtime.tls import papers_in
@@ -211,6 +211,7 @@ for line in sys.stdin:
         case ["finish", *_]: print('{"idle": true, "finishes": 1}', flush=True)
         case ["write", what]: history.write(what.encode() + b"\\n")
         case ["begin", what]: history.write(what.encode())
+        case ["pid"]: history.write(str(os.getpid()).encode() + b"\\n")
         case ["flood"]: history.write((b"." * 999 + b"\\n") * 50_000)
         case ["stop"]: break
         case ["fail"]: print("it is broken", file=sys.stderr); sys.exit(3)
@@ -337,6 +338,49 @@ def test_it_lives_on_while_the_launcher_is_busy_with_something_else(
     process.tell("finish")
     attended(crew, lambda: process.idle and history.stat().st_size == FLOOD_BYTES)
     assert not process.overdue
+
+
+@pytest.mark.parametrize("inwards", [True, False], ids=["nothing comes there", "nothing comes from there"])
+def test_a_leash_that_is_cut_for_long_ends_the_process(inwards: bool, run: tuple[Crew, Machines, Dask]) -> None:
+    crew = run[0]
+    process = started(crew)
+    assert isinstance(process, RemoteProcess)
+    process.suffer(Hold(inwards, 1000.0))
+    ended = heard_end(crew)
+    assert ended.lost
+    crew.dismiss(ended)
+    agents = f"agent of {NAME}"  # it ends when its process has ended
+    wait_until(lambda: all(thread.name != agents for thread in threading.enumerate()), PATIENCE_S)
+
+
+def test_a_leash_that_is_cut_for_a_moment_holds(run: tuple[Crew, Machines, Dask]) -> None:
+    crew = run[0]
+    process = started(crew)
+    assert isinstance(process, RemoteProcess)
+    began_at = time.monotonic()
+    process.suffer(Hold(inwards=False, for_s=0.4))
+    process.tell("finish")
+    attended(crew, lambda: process.idle)
+    assert time.monotonic() >= began_at + 0.4
+
+
+def test_a_slow_process_is_mostly_stopped_until_a_signal_comes(
+    run: tuple[Crew, Machines, Dask], tmp_path: Path
+) -> None:
+    crew, history = run[0], tmp_path / "run" / NAME / HISTORY_FILE
+    process = started(crew)
+    assert isinstance(process, RemoteProcess)
+    process.tell("pid")
+    attended(crew, lambda: history.exists() and history.stat().st_size > 0)
+    state = Path(f"/proc/{int(history.read_text())}/stat")
+    process.suffer(Slow(1000.0))
+    attended(crew, lambda: state.read_text().rpartition(") ")[2][0] == "T")
+    process.tell("write slowly")
+    attended(crew, lambda: "slowly" in history.read_text())
+    process.signal(signal.SIGCONT)
+    process.tell("finish")
+    attended(crew, lambda: process.idle)
+    assert state.read_text().rpartition(") ")[2][0] != "T"
 
 
 def test_a_machine_that_is_gone_cannot_start_anything(run: tuple[Crew, Machines, Dask]) -> None:
