@@ -18,6 +18,7 @@ from bazaar.core.routing.link import Link
 from bazaar.core.routing.router import Router, Terms
 from bazaar.core.turn import NEVER, Actor, Noted, Turn
 from bazaar.protocol.admission import admits
+from bazaar.protocol.cache_server import Call
 from bazaar.protocol.events import Born
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.frames import Bundle
@@ -67,6 +68,12 @@ class Note(NamedTuple):
     noted: Sequence[Noted]
 
 
+class Consult(NamedTuple):
+    """The driver makes these calls to the cache server. Later it gives each result to `Actor.cached`, `Unreached` if need be."""
+
+    calls: Sequence[Call]
+
+
 class Send(NamedTuple):
     """The driver sends what `outlet.delivery` returns, as far as that is possible without blocking."""
 
@@ -85,7 +92,7 @@ class Close(NamedTuple):
     link: Link
 
 
-Effect = Read | Persist | Note | Send | Silent | Close
+Effect = Read | Persist | Note | Consult | Send | Silent | Close
 
 
 class Endpoint:
@@ -213,6 +220,8 @@ class Endpoint:
             yield Persist(kept)
         if turn.events:
             yield Note(turn.events)
+        if turn.calls:
+            yield Consult(turn.calls)
         now = clock()
         self._put(turn, now)
         if self._router is not None:
