@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bazaar.protocol.goods import Item, Lot
 
-
 PATIENCE_S = 0.25
 """A call whose result is not here after so long is a miss, and whatever the server gave for it is nobody's until the epoch ends."""
 

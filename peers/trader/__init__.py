@@ -171,7 +171,15 @@ class Trader(Trading):
 
     @property
     def idle(self) -> bool:
-        busy = self._waiting, self._takes, self._takes.to_say, self._deposits, self._promises, self._succession, self._questions
+        busy = (
+            self._waiting,
+            self._takes,
+            self._takes.to_say,
+            self._deposits,
+            self._promises,
+            self._succession,
+            self._questions,
+        )
         return not any(busy)
 
     @property

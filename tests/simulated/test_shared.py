@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from bazaar.analysis.audit import Report
 from bazaar.core.epochs import Epochs
 from bazaar.core.turn import Turn
-from bazaar.core.warehouse import Warehouse
 from bazaar.protocol import events
 from bazaar.protocol.cache_server import Call, Given, Result, Take
 from bazaar.protocol.entries import Sale
-from bazaar.protocol.goods import Lot, Order, Seat
+from bazaar.protocol.goods import Lot, Order
 from bazaar.protocol.messages import Unavailable
 from peers.trader.takes import Takes
 from tests.simulation.cache_server import CacheServer

@@ -65,7 +65,7 @@ class CacheLinks:
     ) -> None:
         """`after` schedules an act on virtual time."""
         self.server = CacheServer()
-        self.lives = 0 # an even number while it runs
+        self.lives = 0  # an even number while it runs
         self.slower_s = 0.0
         self.stopped_until = 0.0
         self._rng = random.Random(f"cache/{seed}")

@@ -7,7 +7,18 @@ from collections import defaultdict
 
 from bazaar.analysis.audit.books import Key, rank
 from bazaar.analysis.audit.evidence import Case, Handler
-from bazaar.analysis.audit.lines import Line, OfItem, Placed, Seated, Sought, Taken, TookOver, Traded, Unreadable, Waiting
+from bazaar.analysis.audit.lines import (
+    Line,
+    OfItem,
+    Placed,
+    Seated,
+    Sought,
+    Taken,
+    TookOver,
+    Traded,
+    Unreadable,
+    Waiting,
+)
 from bazaar.analysis.audit.orders import KEPT, SOLD
 
 SURE = "sure "  # prefix of a lane of orders that only the warehouse may answer
