@@ -69,7 +69,7 @@ class Note(NamedTuple):
 
 
 class Consult(NamedTuple):
-    """The driver makes these calls to the cache server. Later it gives each result to `Actor.cached`, `Unreached` if need be."""
+    """The driver makes these calls to the cache server. `Actor.cached` later gets each result, or `Unreached`."""
 
     calls: Sequence[Call]
 

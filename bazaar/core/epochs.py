@@ -1,8 +1,8 @@
 """The shared cache as the warehouse sees it: when it is filled, and how the units in it are got back.
 
-The ledger grants units to the cache (`POOL`), and the cache server is filled with them. Traders take them there, promise them to
-buyers, and tell the warehouse later. So the warehouse never knows which of the units are promised by now. It need not know: if
-the server has lost its memory, or the units are needed elsewhere, the *epoch* ends as a whole.
+The ledger grants units to the cache (`POOL`), and the cache server is filled with them. Traders take them there, promise
+them to buyers, and tell the warehouse later. So the warehouse never knows which of the units are promised by now. It need not
+know: if the server has lost its memory, or the units are needed elsewhere, the *epoch* ends as a whole.
 
     opening --filled--> open --lost, scarce--> ending --all have said so--> over --units are wanted--> opening
 

@@ -1,6 +1,6 @@
 """What traders and the warehouse ask of the cache server, which all traders share, and what comes of it.
 
-The server knows one *epoch* at a time. An epoch begins when the warehouse fills an empty cache, and ends with all that is in it.
+The server knows one *epoch* at a time. It begins when the warehouse fills an empty cache, and ends with all that is in it.
 A call of another epoch changes nothing. So nobody is given units that were counted before the server lost its memory.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bazaar.protocol.goods import Item, Lot
 
 PATIENCE_S = 0.25
-"""A call whose result is not here after so long is a miss, and whatever the server gave for it is nobody's until the epoch ends."""
+"""A call whose result is not here after so long is a miss. What the server gave for it is nobody's until the epoch ends."""
 
 
 # ------------------------------------------------------------------------------------------------ calls

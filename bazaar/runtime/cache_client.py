@@ -1,11 +1,12 @@
 """A connection to the cache server that all traders share, in the Redis protocol (RESP 2): Valkey and Redis speak it.
 
 The loop of the process owns the connection, and never waits for it. What it is asked is sent at once, many calls after each
-other; the results come in the same order. Only connecting waits, in a thread of the pool. If anything goes wrong, the connection
-is given up, all that was under way is `Unreached`, and a new one is made soon.
+other; the results come in the same order. Only connecting waits, in a thread of the pool. If anything goes wrong, the
+connection is given up, all that was under way is `Unreached`, and a new one is made soon.
 
-Each call is one script, so the server does it as a whole (`cache_scripts.py`). An epoch is known to the server by its number and
-by the server's own `run_id`. So a server that was started again is in no epoch, even if it has read an old state from its disk.
+Each call is one script, so the server does it as a whole (`cache_scripts.py`). An epoch is known to the server by its number
+and by the server's own `run_id`. So a server that was started again is in no epoch, even if it has read an old state from its
+disk.
 """
 
 from __future__ import annotations

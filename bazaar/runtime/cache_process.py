@@ -1,6 +1,6 @@
 """The cache server of a run: `python -m bazaar.runtime.cache_process PORT KEY_FILE` starts a Valkey or Redis and guards it.
 
-The server listens on loopback only, wants a password, writes nothing to the disk, and ends with this process: when standard input
+The server listens on loopback only, wants a password, writes no data, and ends with this process: when standard input
 ends, and on Linux even if this process is killed. Then the launcher starts both again, at the same port.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import importlib.util
-import os
 import shutil
 import signal
 import socket
@@ -22,7 +21,7 @@ from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.cache_client import Connection
 from bazaar.runtime.key import read_key
-from bazaar.runtime.process import Status, end_with_launcher
+from bazaar.runtime.process import Status, end_with_parent
 from bazaar.runtime.resp import Malformed
 
 LOOPBACK = "127.0.0.1"
@@ -82,8 +81,7 @@ def _start(port: int, key: bytes) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            preexec_fn=end_with_launcher,  # there is one thread yet
-            env={**os.environ, process.LAUNCHER: str(os.getpid())},
+            preexec_fn=end_with_parent,  # there is one thread yet
         )
     assert server.stdin is not None
     with server.stdin as pipe:

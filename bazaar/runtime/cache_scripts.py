@@ -51,8 +51,8 @@ end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, {EXPIRES_S}) end
 return 1
 """
-"""Keys: the epoch, then the lots and what is left of each item. Arguments: the epoch, 1 if it is to begin, then of each lot the
-item's number, the clock, the lot, and how many. Returns 1, or -1 for another epoch."""
+"""Keys: the epoch, then the lots and what is left of each item. Arguments: the epoch, 1 if it is to begin, then of each lot
+the item's number, the clock, the lot, and how many. Returns 1, or -1 for another epoch."""
 
 
 @cache

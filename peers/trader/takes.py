@@ -15,8 +15,8 @@ from peers.trader.waiting import Waiting
 class Takes:
     """What is under way to the cache server, and the epoch from which units may be promised.
 
-    A take is never repeated. Whatever does not end with units to be promised is a miss, and the warehouse answers the order. If
-    the server gave units after all, they stay with it in the ledger until the epoch ends.
+    A take is never repeated. Whatever does not end with units to be promised is a miss, and the warehouse answers the order.
+    If the server gave units after all, they stay with it in the ledger until the epoch ends.
     """
 
     def __init__(self, cache: Cache, waiting: Waiting) -> None:

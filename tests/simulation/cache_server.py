@@ -50,11 +50,11 @@ class CacheServer:
             case Take(epoch, _, item, units):
                 if epoch != self.epoch:
                     return OtherEpoch()
-                lot = self._shelves[item].one_with(units)
-                if lot is None:
+                found = self._shelves[item].one_with(units)
+                if found is None:
                     return Empty()
-                self._shelves[item].put(with_count(lot, lot.count - units))
-                return Given(lot, sum(each.count for each in self._shelves[item]))
+                self._shelves[item].put(with_count(found, found.count - units))
+                return Given(found, sum(each.count for each in self._shelves[item]))
 
 
 class CacheLinks:
