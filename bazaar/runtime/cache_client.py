@@ -16,7 +16,7 @@ import hmac
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -66,11 +66,7 @@ class CacheClient:
     def __init__(self, uri: str, key: bytes, loop: Loop) -> None:
         """`uri`: `redis://:PASSWORD@HOST:PORT`. `key`: the run's, which tells it from other runs on the same server."""
         self._uri = uri
-        run = hmac.digest(key, b"the run's name at the cache server", "sha256").hex()[:16]
-        self._keys = [
-            f"bazaar:{run}:epoch",
-            *(f"bazaar:{run}:{what}:{item}" for item in ITEMS for what in ("lots", "left")),
-        ]
+        self._keys = keys_of(key)
         self._loop = loop
         self._connection: Connection | None = None
         self._connecting = False
@@ -97,7 +93,7 @@ class CacheClient:
         data = bytearray()
         for call in calls:
             self._under_way.append((call, until))
-            data += self._encoded(call, self._connection.run_id)
+            data += encoded(call, self._keys, self._connection.run_id)
         try:
             sent = self._connection.socket.send(data)
         except OSError:
@@ -112,23 +108,13 @@ class CacheClient:
         results, self._results = self._results, []
         yield from results
 
-    def _encoded(self, call: Call, run_id: str) -> bytes:
-        epoch = f"{call.epoch:020d}:{run_id}"
-        if isinstance(call, Take):
-            shelf = 1 + 2 * ITEMS.index(call.item)
-            keys = self._keys[0], *self._keys[shelf : shelf + 2]
-            return command("EVALSHA", cache_scripts.sha(cache_scripts.TAKE), 3, *keys, epoch, call.units)
-        lots = (word for lot in call.lots for word in (ITEMS.index(lot.item), lot.clock, _member(lot), lot.count))
-        sha = cache_scripts.sha(cache_scripts.FILL)
-        return command("EVALSHA", sha, len(self._keys), *self._keys, epoch, int(call.fresh), *lots)
-
     def _readable(self) -> None:
         assert self._connection is not None
         try:
             data = self._connection.socket.recv(MOST_BYTES)
             for said in self._connection.replies.feed(data):
                 call, _ = self._under_way.popleft()
-                self._results.append((call, _result(call, said)))
+                self._results.append((call, decoded(call, said)))
         except BlockingIOError:
             return
         except (OSError, Malformed, IndexError):  # it says what nobody has asked for
@@ -216,6 +202,24 @@ def check(uri: str) -> None:
         raise UsageError(f"BAZAAR_CACHE_URI: {error}; give redis://:PASSWORD@HOST:PORT") from None
 
 
+def keys_of(key: bytes) -> list[str]:
+    """The keys that the scripts use at the server, for the run with this key."""
+    run = hmac.digest(key, b"the run's name at the cache server", "sha256").hex()[:16]
+    return [f"bazaar:{run}:epoch", *(f"bazaar:{run}:{what}:{item}" for item in ITEMS for what in ("lots", "left"))]
+
+
+def encoded(call: Call, keys: Sequence[str], run_id: str) -> bytes:
+    """The command for this call to the server with this id."""
+    epoch = f"{call.epoch:020d}:{run_id}"
+    if isinstance(call, Take):
+        shelf = 1 + 2 * ITEMS.index(call.item)
+        sha = cache_scripts.sha(cache_scripts.TAKE)
+        return command("EVALSHA", sha, 3, keys[0], *keys[shelf : shelf + 2], epoch, call.units)
+    lots = (word for lot in call.lots for word in (ITEMS.index(lot.item), lot.clock, _member(lot), lot.count))
+    sha = cache_scripts.sha(cache_scripts.FILL)
+    return command("EVALSHA", sha, len(keys), *keys, epoch, int(call.fresh), *lots)
+
+
 def _parsed(uri: str) -> tuple[str, int, tuple[str, ...]]:
     """Host, port, and the words for AUTH. Raises `UsageError`."""
     parts = urlsplit(uri)
@@ -228,10 +232,12 @@ def _parsed(uri: str) -> tuple[str, int, tuple[str, ...]]:
 
 def _member(lot: Lot) -> str:
     """A lot as the server keeps it. Among lots with the same clock the first in this order is sold first."""
-    return f"{index_of(lot.seller):06d}{msgspec.json.encode(lot).decode()}"
+    whole = Lot(lot.deposit_id, lot.seller, lot.item, lot.price_cents, lot.clock, 0)
+    return f"{index_of(lot.seller):06d}{msgspec.json.encode(whole).decode()}"
 
 
-def _result(call: Call, said: Said) -> Result:
+def decoded(call: Call, said: Said) -> Result:
+    """What the server said to this call. Raises `Malformed`."""
     match said:
         case -1:
             return OtherEpoch()
