@@ -6,16 +6,14 @@ A call of another epoch changes nothing. So nobody is given units that were coun
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from bazaar.protocol.goods import Item, Lot
+from bazaar.protocol.goods import Item, Lot, Record
 
 PATIENCE_S = 0.25
 """A call whose result is not here after so long is a miss. What the server gave for it is nobody's until the epoch ends."""
 
 
 # ------------------------------------------------------------------------------------------------ calls
-class Take(NamedTuple):
+class Take(Record, frozen=True):
     """Give me so many units of one lot: of those that have as many, the one with the lowest clock. Never repeated."""
 
     epoch: int
@@ -24,7 +22,7 @@ class Take(NamedTuple):
     units: int
 
 
-class Fill(NamedTuple):
+class Fill(Record, frozen=True):
     """Add these units. `fresh`: forget everything first, and begin this epoch, unless a later one has begun."""
 
     epoch: int
@@ -36,26 +34,26 @@ Call = Take | Fill
 
 
 # ---------------------------------------------------------------------------------------------- results
-class Given(NamedTuple):
+class Given(Record, frozen=True):
     """The units are yours. `lot`: as it was before. `left`: units of the item that are left in the cache."""
 
     lot: Lot
     left: int
 
 
-class Filled(NamedTuple):
+class Filled(Record, frozen=True):
     """The units are in the cache."""
 
 
-class Empty(NamedTuple):
+class Empty(Record, frozen=True):
     """No lot of the item has as many units."""
 
 
-class OtherEpoch(NamedTuple):
+class OtherEpoch(Record, frozen=True):
     """The server does not know this epoch."""
 
 
-class Unreached(NamedTuple):
+class Unreached(Record, frozen=True):
     """Nobody knows: there is no server, its answer was lost, or it took too long."""
 
 
