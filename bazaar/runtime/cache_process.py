@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -118,16 +119,23 @@ def main() -> int:
         return 2
     Status(ready=True, idle=True, port=port).say()
 
+    stopping = threading.Event()
+
     def end_with_input() -> None:
         for line in sys.stdin:
             if line.split() == ["stop"]:
                 break
+        stopping.set()
         server.kill()  # it has nothing to save
 
     threading.Thread(target=end_with_input, daemon=True).start()
-    if server.wait() != -signal.SIGKILL:
-        print("the cache server has ended by itself", file=sys.stderr)
-    return 0
+    status = server.wait()
+    if stopping.is_set():
+        return 0
+    if status < 0:  # somebody has killed it: the launcher is to see just that, and starts both again
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(f"the cache server has ended by itself with status {status}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

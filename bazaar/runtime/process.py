@@ -207,7 +207,7 @@ class LocalProcess(Process):
 
     def signal(self, number: int) -> None:
         if self.popen.poll() is None:
-            self.popen.send_signal(number)
+            os.killpg(self.pid, number)  # and to what it has started, such as a cache server
 
     def close_input(self) -> None:
         """Ends its standard input, and so lets it stop."""

@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import pytest
 
+from bazaar.control.launcher import Bazaar
 from bazaar.protocol.cache_server import Call, Empty, Fill, Filled, Given, OtherEpoch, Take
 from bazaar.protocol.goods import ITEMS, Lot
-from bazaar.protocol.settings import UsageError
+from bazaar.protocol.settings import UsageError, with_pace
 from bazaar.runtime import cache_process
 from bazaar.runtime.cache_client import Connection, decoded, encoded, keys_of
 from bazaar.runtime.key import read_key
 from bazaar.runtime.resp import command
 from tests.needs import need
 from tests.processes.command import launched, processes_of, run
+from tests.processes.market import PATIENCE_S
 from tests.simulation.cache_server import CacheServer
 
 KEY = b"a run's key"
@@ -138,14 +141,40 @@ def test_takes_of_several_processes_at_once_give_each_unit_once(uri: str) -> Non
 
 
 def test_it_holds_though_the_server_is_killed_twice_and_the_warehouse_once(tmp_path: Path, mongo_uri: str) -> None:
-    faults = [word for fault in ("kill:cache@1", "kill:warehouse@3", "kill:cache@4") for word in ("--fault", fault)]
+    faults = [
+        word
+        for fault in ("kill:cache@1", "pause:cache@2+1", "kill:warehouse@3", "kill:cache@4")
+        for word in ("--fault", fault)
+    ]
     out = tmp_path / "run"
     status, said, complaint = run(tmp_path, mongo_uri, *MARKET, "--duration", 6, "--window", 4, *faults, "--out", out)
     assert (status, complaint) == (0, ""), said
     summary = json.loads((out / "summary.json").read_bytes())
     assert (summary["verdict"], summary["requests"]["oversold"], summary["requests"]["undersold"]) == ("held", 0, 0)
     assert sum(json.loads(line).get("cached", False) for line in (out / "ledger.jsonl").open()) > 0
+    fates = [
+        line["what"]
+        for line in map(json.loads, (out / "launcher" / "history.jsonl").open())
+        if line["facts"].get("name") == "cache"
+    ]
+    assert fates.count("fell") == 2
     assert processes_of(out) == {}
+
+
+def test_a_server_that_somebody_kills_is_started_again(tmp_path: Path, mongo_uri: str) -> None:
+    settings = with_pace("fast", peers=6, traders=2, cache="shared", seed=5, restock_count=500, think_s=0.01)
+    with Bazaar(settings, tmp_path / "run", mongo_uri, pictures=False) as bazaar:
+        bazaar.start()
+        (server,) = psutil.Process(bazaar.processes["cache"].pid).children()
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > 20, PATIENCE_S)
+        server.kill()
+        assert bazaar.wait_until(lambda: "cache" in bazaar.progress.killed, PATIENCE_S)
+        assert bazaar.wait_until(lambda: bazaar.processes["cache"].said.ready, PATIENCE_S)
+        before = bazaar.progress.answered
+        assert bazaar.wait_until(lambda: bazaar.progress.answered > before + 20, PATIENCE_S)
+        bazaar.finish()
+        summary, _ = bazaar.collect()
+    assert summary.verdict == "held"
 
 
 def test_the_server_ends_though_the_launcher_is_killed(tmp_path: Path, mongo_uri: str) -> None:

@@ -16,25 +16,13 @@ from bazaar.protocol.entries import Sale
 from bazaar.protocol.goods import Lot, Order
 from bazaar.protocol.messages import Unavailable
 from peers.trader.takes import Takes
+from tests.breaks import SHARED
 from tests.simulation.cache_server import CacheServer
 from tests.simulation.draw import draw_world
 from tests.simulation.trial import judged, run
 from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
-BUSY: dict[str, Any] = {
-    "cache": "shared",
-    "peers": 8,
-    "buyers": 5,
-    "traders": 3,
-    "window": 5,
-    "units": "1",
-    "restock_count": 20,
-    "restock_every_s": 0.2,
-    "think_s": 0.001,
-    "requests": 600,
-}
-"""Many orders are promised from the shared cache, and now and then goods run out."""
 SEEDS = range(12)
 
 
@@ -49,7 +37,7 @@ def test_with_any_settings_and_any_faults_it_keeps_every_promise(seed: int) -> N
 
 
 def busy(seed: int, **fixed: Any) -> World:
-    return draw_world(seed, **{**BUSY, **fixed})
+    return draw_world(seed, **{**SHARED, **fixed})
 
 
 def test_many_orders_are_promised_from_it() -> None:
