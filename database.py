@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bazaar.core.cache import POLICIES
 from bazaar.core.routing.router import Terms
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.entries import AnyEntry, DepositEntry, Sale
@@ -20,6 +21,7 @@ from bazaar.protocol.plan import Plan, load
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place
+from bazaar.runtime.cache_client import CACHE_URI
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.key import read_key
@@ -135,6 +137,8 @@ def main() -> int:
         here, clock = place(plan.settings.host), clock_of(run_folder)
         terms = Terms.of(plan)
         host = Host(warehouse, store, history, clock, here, directory, key, plan.members, terms, papers=papers)
+        if POLICIES[plan.settings.cache].remote:
+            host.share_cache(os.environ[CACHE_URI])
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
         host.run()
     except UsageError as error:

@@ -16,6 +16,7 @@ fi
 requirements=requirements.txt
 for word in "$@"; do [[ $word != --tls ]] || requirements=requirements-tls.txt; done
 for word in "$@"; do [[ $word != --hosts && $word != --hosts=* ]] || requirements=requirements-cluster.txt; done
+[[ " $* " != *" --cache shared "* && " $* " != *" --cache=shared "* ]] || requirements=requirements-cache.txt
 [[ ${1:-} != cluster ]] || requirements=requirements-cluster.txt
 prepare_environment $requirements
 exec "$PYTHON" "$ROOT/create_bazaar.py" "$@"  # in the caller's folder: a path in --out is relative to it

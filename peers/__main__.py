@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+from bazaar.core.cache import POLICIES
 from bazaar.core.routing.router import Terms
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Recovered
@@ -12,6 +14,7 @@ from bazaar.protocol.plan import load
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place
+from bazaar.runtime.cache_client import CACHE_URI
 from bazaar.runtime.far_clock import FarClock
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
@@ -50,6 +53,8 @@ def main() -> int:
         host = Host(
             peer, journal, history, far_clock or clock, here, directory, key, known, Terms.of(plan), journal_of, papers
         )
+        if POLICIES[plan.settings.cache].remote:
+            host.share_cache(os.environ[CACHE_URI])
         host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
         if far_clock is not None:
             far_clock.keep(host.note)

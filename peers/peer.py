@@ -11,6 +11,7 @@ from typing import Any
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
+from bazaar.protocol.cache_server import Call, Result, Take
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import Item, Seat, is_seller
 from bazaar.protocol.journal_lines import Recovered
@@ -139,6 +140,12 @@ class Peer:
         turn.unprompted()
         if self._trader is not None:
             self._trader.inherit(turn, seat, found)
+
+    def cached(self, turn: Turn, call: Call, result: Result) -> None:
+        """Passes what came of asking the cache server to the trader that asked."""
+        turn.unprompted()
+        if self._trader is not None and isinstance(call, Take):
+            self._trader.cached(turn, call, result)
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         """Gives the message to the role that handles it."""

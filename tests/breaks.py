@@ -27,6 +27,19 @@ IMPATIENT: dict[str, Any] = {**LONG, "cache": "none", "answer_timeout_s": 0.02}
 """Nearly every order is repeated with another trader."""
 GRANTED: dict[str, Any] = {"cache": "escrow", "restock_count": 10, "requests": 200, "think_s": 0.02}
 """Most orders are promised under a lease."""
+SHARED: dict[str, Any] = {
+    "cache": "shared",
+    "peers": 8,
+    "buyers": 5,
+    "traders": 3,
+    "window": 5,
+    "units": "1",
+    "restock_count": 20,
+    "restock_every_s": 0.2,
+    "think_s": 0.001,
+    "requests": 600,
+}
+"""Many orders are promised from the shared cache, and now and then goods run out, which ends an epoch."""
 BY_LOAD: dict[str, Any] = {
     "peers": 7,
     "buyers": 4,
@@ -310,5 +323,31 @@ BREAKS = (
         "seat = next(filter(None, self.ledger.seats.bench.seats))\n",
         ("tests/simulated/test_scaling.py",),
         BY_LOAD,
+    ),
+    Break(
+        "what is promised from the shared cache is filled in anew",
+        "bazaar/core/epochs.py",
+        "if self._ending is None or self._ledger.seats.orphans or not seats <= self._ended:",
+        "if self._ending is None:",
+        ("tests/unit/test_shared_cache.py", "tests/simulated/test_shared.py"),
+        SHARED,
+    ),
+    Break(
+        "units of an epoch that has ended are promised",
+        "peers/trader/takes.py",
+        "if take.epoch == self._epoch:\n                    return order, lot",
+        "if take.epoch >= 0:\n                    return order, lot",
+        ("tests/unit/test_shared_cache.py",),
+        SHARED,
+    ),
+    Break(
+        "what the shared cache lacks is called unavailable",
+        "peers/trader/takes.py",
+        "        self._waiting.put(turn, events.SoughtInVain, order)",
+        "        from bazaar.protocol.messages import Unavailable\n\n"
+        "        turn.send(order.buyer, Unavailable(order.order_id, order.item, order.units))\n"
+        "        self._waiting.put(turn, events.SoughtInVain, order)",
+        ("tests/unit/test_shared_cache.py",),
+        SHARED,
     ),
 )

@@ -13,7 +13,7 @@ from bazaar.control.machine_faults import inflict_on_machines
 from bazaar.control.mongod import Mongod
 from bazaar.protocol import events
 from bazaar.protocol.faults import MONGOD, Fault, check_machines, parse_fault
-from bazaar.protocol.goods import EMBASSY, WAREHOUSE
+from bazaar.protocol.goods import CACHE, EMBASSY, WAREHOUSE
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime.history import HistoryFile, by_time, only
@@ -175,7 +175,7 @@ class Injector:
         """The peer that was last given the seat `traderI`; any other name is returned as it is."""
         if name == EMBASSY and self._run.plan.embassy is not None:
             return self._run.plan.embassy
-        if name in (WAREHOUSE, MONGOD, *self._run.plan.names):
+        if name in (WAREHOUSE, MONGOD, CACHE, *self._run.plan.names):
             return name
         histories = [HistoryFile(self._run.out / peer) for peer in self._run.plan.names]
         elected = by_time(only(history, events.Elected) for history in histories)

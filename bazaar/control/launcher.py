@@ -34,12 +34,14 @@ from bazaar.control.machines import Machines
 from bazaar.control.mongod import START_PATIENCE_S, Mongod, database_of
 from bazaar.control.planning import draw_plan
 from bazaar.control.progress import Progress
+from bazaar.core.cache import POLICIES
 from bazaar.protocol import events
 from bazaar.protocol.faults import MONGOD
-from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE
+from bazaar.protocol.goods import CACHE, NAME_SERVER, WAREHOUSE
 from bazaar.protocol.settings import Settings, UsageError
-from bazaar.runtime import run_folder
+from bazaar.runtime import cache_client, cache_process, run_folder
 from bazaar.runtime.address import environment_of
+from bazaar.runtime.key import read_key
 from bazaar.runtime.process import CANNOT_WRITE, ROOT, Process
 from bazaar.runtime.treaty import Treaty
 
@@ -80,6 +82,7 @@ class Bazaar:
         self._watch = watch
         self._judging = Judging(self.out, tells=pictures, draws=pictures, reports=pictures)
         self._treaties = treaties
+        self._cache_uri = ""  # of the cache server, if the traders share one
         self._lock: int | None = None
         self._logbook: Logbook | None = None
         self._machines: Machines | None = None
@@ -138,6 +141,8 @@ class Bazaar:
             self.phase = "starting MongoDB"
             self.wait_until(lambda: self.mongod.ready)  # `look` reports if it takes too long
             self._mongo_uri = self.mongod.uri()
+        if POLICIES[self.settings.cache].remote:
+            self._start_cache_server()
         self.phase = "opening the warehouse"
         self._start_warehouse()
         self._await_ready([WAREHOUSE])
@@ -153,8 +158,9 @@ class Bazaar:
         self._judging.prepare()
 
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
-        mongo = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
-        environment = {} if name in self.plan.placed else environment_of(self.settings) | mongo
+        servers = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
+        servers |= {cache_client.CACHE_URI: self._cache_uri} if self._cache_uri else {}
+        environment = {} if name in self.plan.placed else environment_of(self.settings) | servers
         if self._logbook is not None:
             self._logbook.started(name)
         lock = () if self._lock is None else (self._lock,)
@@ -164,6 +170,21 @@ class Bazaar:
         if self._finishing:
             self._tell_to_finish([process])
         return process
+
+    def _start_cache_server(self) -> None:
+        """Starts a cache server, unless one is given, which is tried then. Raises `UsageError`."""
+        self.phase = "starting the cache server"
+        if (given := os.environ.get(cache_client.CACHE_URI)) is not None:
+            cache_client.check(given)
+            self._cache_uri = given
+            return
+        cache_process.server_program()
+        self._start_cache(port=0)
+        self._await_ready([CACHE])
+        self._cache_uri = cache_process.uri(read_key(self.out / "key"), self.processes[CACHE].said.port)
+
+    def _start_cache(self, port: int) -> None:
+        self._start(CACHE, ["-m", "bazaar.runtime.cache_process", str(port), str(self.out / "key")])
 
     def _start_warehouse(self) -> None:
         known = ["known"] if self.mongod.ready or WAREHOUSE in self.progress.killed else []
@@ -249,6 +270,8 @@ class Bazaar:
             self._start_warehouse()
         elif name == self.plan.embassy:
             self._start_embassy()
+        elif name == CACHE:
+            self._start_cache(process.said.port)
         elif not self._begun:
             self._start_peer(name)
         elif not self.peers and not self.injector.waiting:
@@ -324,7 +347,7 @@ class Bazaar:
 
     @property
     def _market(self) -> list[Process]:
-        return [process for name, process in self.processes.items() if name != NAME_SERVER]
+        return [process for name, process in self.processes.items() if name not in (NAME_SERVER, CACHE)]
 
     def _tell_to_finish(self, processes: Iterable[Process]) -> None:
         for process in processes:
@@ -334,7 +357,7 @@ class Bazaar:
         self._ends_expected = True
         self._wake()
         # The peers end first, then the processes that they need, so that the peers' last deliveries still arrive.
-        for names in (self.plan.members, (WAREHOUSE,), (NAME_SERVER,)):
+        for names in (self.plan.members, (WAREHOUSE,), (CACHE,), (NAME_SERVER,)):
             self._crew.stop(names)
 
     def close(self) -> None:

@@ -30,6 +30,10 @@ def draw_plan(settings: Settings) -> Plan:
             f"--cache can be {', '.join(POLICIES)}; you asked for {reprlib.repr(settings.cache)}"
             f"{did_you_mean(settings.cache, POLICIES)}"
         )
+    if policy.remote and settings.hosts is not None:
+        raise UsageError(
+            f"--cache {settings.cache} does not go with --hosts: its server can be reached on this machine only"
+        )
     rng = random.Random(settings.seed)
     names = _draw_names(settings, rng)
     goods: dict[str, Item] = {name: rng.choice(ITEMS) for name in names}

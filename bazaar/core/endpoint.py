@@ -18,6 +18,7 @@ from bazaar.core.routing.link import Link
 from bazaar.core.routing.router import Router, Terms
 from bazaar.core.turn import NEVER, Actor, Noted, Turn
 from bazaar.protocol.admission import admits
+from bazaar.protocol.cache_server import Call, Fill, Take
 from bazaar.protocol.events import Born
 from bazaar.protocol.former_life import FormerLife
 from bazaar.protocol.frames import Bundle
@@ -67,6 +68,12 @@ class Note(NamedTuple):
     noted: Sequence[Noted]
 
 
+class Consult(NamedTuple):
+    """The driver makes these calls to the cache server. `Actor.cached` later gets each result, or `Unreached`."""
+
+    calls: Sequence[Call]
+
+
 class Send(NamedTuple):
     """The driver sends what `outlet.delivery` returns, as far as that is possible without blocking."""
 
@@ -85,7 +92,7 @@ class Close(NamedTuple):
     link: Link
 
 
-Effect = Read | Persist | Note | Send | Silent | Close
+Effect = Read | Persist | Note | Consult | Send | Silent | Close
 
 
 class Endpoint:
@@ -208,11 +215,16 @@ class Endpoint:
     def _effects(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
         for seat in turn.reads:  # before `Persist`, which creates the actor's own journal if there is none
             yield Read(seat)
+        # Nothing has to be durable before a take: should the process end, its units wait for the end of the epoch.
+        if takes := [call for call in turn.calls if isinstance(call, Take)]:
+            yield Consult(takes)
         kept = [*self._afterwards.due(), *turn.kept]
         if kept:
             yield Persist(kept)
         if turn.events:
             yield Note(turn.events)
+        if fills := [call for call in turn.calls if isinstance(call, Fill)]:
+            yield Consult(fills)
         now = clock()
         self._put(turn, now)
         if self._router is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
+from bazaar.protocol.cache_server import Call, Result
 from bazaar.protocol.events import Event
 from bazaar.protocol.goods import Seat
 from bazaar.protocol.journal_lines import Recovered
@@ -36,6 +37,7 @@ class Turn:
         "_clock",
         "_leave_before",
         "_source",
+        "calls",
         "events",
         "kept",
         "kept_afterwards",
@@ -51,6 +53,7 @@ class Turn:
         self.kept: list[Any] = []
         self.kept_afterwards: list[Any] = []
         self.reads: list[Seat] = []
+        self.calls: list[Call] = []
         self.events: list[Noted] = []
         self._leave_before: dict[int, float] = {}
         self._clock = clock
@@ -91,6 +94,10 @@ class Turn:
     def read(self, seat: Seat) -> None:
         """Asks for the journal of a tenure. The readable part of it comes back through `Actor.inherit`."""
         self.reads.append(seat)
+
+    def call(self, call: Call) -> None:
+        """Asks the cache server. The result comes back through `Actor.cached`, each one once."""
+        self.calls.append(call)
 
     def note(self, event: Event) -> None:
         """Writes an event into the history of this process."""
@@ -136,6 +143,9 @@ class Actor(Protocol):
 
     def inherit(self, turn: Turn, seat: Seat, found: Recovered) -> None:
         """Here is the readable part of a journal that was asked for, of the tenure `seat`."""
+
+    def cached(self, turn: Turn, call: Call, result: Result) -> None:
+        """This came of a call to the cache server."""
 
     def tick(self, turn: Turn) -> None:
         """Do what is due. Called after all letters that are here were received, or when the deadline has passed."""

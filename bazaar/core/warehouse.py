@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from bazaar.core.cache import POLICIES
 from bazaar.core.clock import LamportClock
+from bazaar.core.epochs import Epochs
 from bazaar.core.ledger import Ledger
-from bazaar.core.ledger.stock import nowhere
+from bazaar.core.ledger.stock import POOL, nowhere
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
+from bazaar.protocol.cache_server import Call, Fill, Result
 from bazaar.protocol.entries import AnyEntry, Denial, DeposeEntry, Sale
-from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Seat
+from bazaar.protocol.goods import CACHE, ITEMS, WAREHOUSE, Item, Seat
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.messages import Answer as AnswerMessage
 from bazaar.protocol.messages import (
@@ -26,6 +29,7 @@ from bazaar.protocol.messages import (
     Claim,
     Depose,
     Deposed,
+    EpochLost,
     Freed,
     Recall,
     Reopened,
@@ -38,7 +42,9 @@ from bazaar.protocol.requests import (
     Adopt,
     Adopted,
     Denied,
+    EpochEnded,
     GiveBack,
+    Heeded,
     Read,
     Reply,
     Request,
@@ -76,6 +82,8 @@ class Warehouse:
         )
         for entry in entries:
             self.ledger.apply(entry)
+        self._remote = POLICIES[settings.cache].remote
+        self._epochs = Epochs(self.ledger, self._append)
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
@@ -101,6 +109,7 @@ class Warehouse:
         turn.note(events.Connected(self.ledger.position))
         for trader in self.ledger.seats.bench.traders:
             turn.send(trader, Reopened())
+        self._epochs.begin(turn)
         self._pass_on(turn, None)
 
     def finish(self, turn: Turn) -> None:
@@ -140,6 +149,7 @@ class Warehouse:
     def _who_trades(self, turn: Turn, source: str, body: WhoTrades) -> None:
         turn.send(source, BenchIs(self.ledger.seats.bench))
         self._pass_on(turn, source)
+        self._epochs.remind(turn, source)
 
     def _claim(self, turn: Turn, source: str, body: Claim) -> None:
         appoint = self.ledger.seats.decide_seat(source, body.round, body.seat)
@@ -200,8 +210,13 @@ class Warehouse:
         return {**again, **self.ledger.seats.orphans}
 
     def _over_at(self, seat: Seat) -> float:
-        """When a tenure's lease has run out. A lease from a former life of the warehouse counts from this one's beginning."""
-        return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.stock.holds(seat) else 0.0
+        """When a tenure's lease has run out. A lease from a former life of the warehouse counts from this one's beginning.
+
+        A tenure that holds nothing can promise nothing, unless all take from a cache server.
+        """
+        if not (self._remote or self.ledger.stock.holds(seat)):
+            return 0.0
+        return self._leases.get(seat, self._began_at + self._lease_s)
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
         if not self.ledger.seats.is_trader(source):  # it lost its seat, and does not know that yet
@@ -215,9 +230,11 @@ class Warehouse:
         replies = tuple(self._reply(turn, source, request) for request in body.requests)
         written = self.ledger.position > before
         seat = self.ledger.seats.bench.seat_of(source)
-        if written and seat is not None and self.ledger.stock.holds(seat):
+        if written and seat is not None and (self._remote or self.ledger.stock.holds(seat)):
             self._leases[seat] = turn.now + self._lease_s
-        turn.send(source, AnswerMessage(body.number, replies, written, self.ledger.position))
+        self._epochs.settle(turn)
+        epoch = -1 if self._epochs.open is None else self._epochs.open
+        turn.send(source, AnswerMessage(body.number, replies, written, self.ledger.position, epoch))
         self._relieve(turn)
 
     def _reply(self, turn: Turn, trader: str, request: Request) -> Reply:
@@ -239,6 +256,12 @@ class Warehouse:
                 return Adopted()
             case Read(items):
                 return self.ledger.stock.shelves(items)
+            case EpochEnded(before):
+                self._epochs.ended(trader, before)
+                return Heeded()
+            case Acquire(item, count) if self._remote:
+                self._fill(turn, trader, item, count)
+                return Shelves((item,), ())
             case Acquire(item, count):
                 return self._grant(turn, trader, item, count)
             case GiveBack(item):
@@ -259,6 +282,23 @@ class Warehouse:
             wanted -= grant.count
         return Shelves((item,), self.ledger.stock.holdings(trader, item))
 
+    def _fill(self, turn: Turn, trader: str, item: Item, count: int) -> None:
+        """Fills the shared cache up to `count` for each trader, with half of the free units at most, and never the last."""
+        holds = sum(lot.count for lot in self.ledger.stock.holdings(CACHE, item))
+        share = self.ledger.stock.free(item) // 2
+        if share >= LEAST_SHARE and self._waiting[item].keys() <= {trader}:
+            self._epochs.fill(turn, item, min(count * len(self.ledger.seats.bench.traders) - holds, share))
+
+    def cached(self, turn: Turn, call: Call, result: Result) -> None:
+        """This came of filling the cache server."""
+        turn.unprompted()
+        if isinstance(call, Fill):
+            self._epochs.filled(turn, call, result)
+            self._relieve(turn)
+
+    def _lost(self, turn: Turn, source: str, body: EpochLost) -> None:
+        self._epochs.lost(turn, body.epoch)
+
     def _relieve(self, turn: Turn) -> None:
         """Tells the traders that wait for an item to ask again, if enough units are free or none are granted. Else recalls."""
         for item, waiting in self._waiting.items():
@@ -272,7 +312,9 @@ class Warehouse:
                 self._waiting[item] = dict.fromkeys(waiting, 0)
             else:
                 for seat in holders:
-                    if seat in self.ledger.seats.bench.seats:
+                    if seat == POOL:
+                        self._epochs.end(turn, "scarce")
+                    elif seat in self.ledger.seats.bench.seats:
                         turn.send(seat.peer, Recall(item))
 
     def _ship(self, turn: Turn, trader: str, request: Ship) -> Reply:
@@ -309,4 +351,5 @@ class Warehouse:
         Depose: _depose,
         Resize: _resize,
         Ask: _ask,
+        EpochLost: _lost,
     }

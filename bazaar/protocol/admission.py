@@ -42,6 +42,8 @@ from bazaar.protocol.messages import (
     Deposited,
     Echo,
     Election,
+    EndEpoch,
+    EpochLost,
     Freed,
     Heartbeat,
     MarketOpen,
@@ -65,6 +67,8 @@ from bazaar.protocol.requests import (
     Adopt,
     Adopted,
     Denied,
+    EpochEnded,
+    Heeded,
     Reply,
     Request,
     Scarce,
@@ -208,6 +212,8 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     TraderDead: (_peer, _peer, lambda body, of: body.peer in of.peers and _bench(body.bench, of.peers)),
     TakeOver: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers),
     Recall: (_warehouse, _peer, _nothing_more),
+    EndEpoch: (_warehouse, _peer, _nothing_more),
+    EpochLost: (_peer, _warehouse, _nothing_more),
     Freed: (_warehouse, _peer, _nothing_more),
     Reopened: (_warehouse, _peer, _nothing_more),
     AskAgain: (_peer, _buyer, lambda body, of: _is_of(body.order_id, of.target)),
@@ -281,7 +287,7 @@ def _replies_to(request: Request, reply: Reply) -> bool:
             return deposit_id is None
         case Stock(lot), Stocked(deposit_id):
             return lot.deposit_id == deposit_id
-        case (Ship(), Denied()) | (Adopt(), Adopted()):
+        case (Ship(), Denied()) | (Adopt(), Adopted()) | (EpochEnded(), Heeded()):
             return True
         case _, Shelves(items):
             return items == getattr(request, "items", (getattr(request, "item", None),))

@@ -452,11 +452,19 @@ class Requeued(Waiting, frozen=True):
     """A trader puts an order back because all units of its item are granted to other traders."""
 
 
+class SoughtInVain(Waiting, frozen=True):
+    """The shared cache could not give the units of an order, so the order waits for the warehouse."""
+
+
 class TurnedAway(Event, frozen=True):
     """A trader whose queue is full did not take in an order; the buyer repeats it."""
 
     order_id: str
     buyer: str
+
+
+class Sought(OfOrder, frozen=True):
+    """A trader took an order out of its queue, and asks the shared cache for its units."""
 
 
 class Taken(OfOrder, frozen=True):
@@ -627,6 +635,22 @@ class Returned(Event, frozen=True):
     item: Item
     count: int
     trader: str
+
+
+class EpochBegun(Event, frozen=True):
+    """The shared cache is filled anew; from now on traders may promise what they take from it."""
+
+    epoch: int
+    """The ledger position of the first grant of the epoch."""
+
+
+class EpochEnding(Event, frozen=True):
+    """The warehouse wants back all units in the shared cache that nobody has promised."""
+
+    before: int
+    """It ends all epochs before this ledger position."""
+    why: Literal["lost", "scarce", "restarted"]
+    """`lost`: the server does not have what it should. `scarce`: the units are needed. `restarted`: the warehouse was."""
 
 
 # --------------------------------------------------------------------------------------- the launcher

@@ -4,7 +4,7 @@
 seconds. `restart:NAME@AT` starts a killed process again; the warehouse and mongod are always restarted at once, by
 themselves. `resign:trader0@5` asks a trader to give up its seat. `random:N` stands for N faults, drawn from the run's seed.
 NAME is a peer, `traderI` (the peer that was given that seat last), `warehouse` or `mongod`; in a bazaar with a name, also
-`embassy`, which is restarted at once, too.
+`embassy`, and with a shared cache `cache`, its server, which are restarted at once, too.
 
 With `--hosts` machines can suffer, too: `kill-host:10.0.0.2@5`, `slow:10.0.0.2@5+8`, and links between two of them,
 `cut:10.0.0.1|10.0.0.2@5+8`, or with `>` in one direction. The launcher's machine is called `launcher`.
@@ -19,12 +19,13 @@ from typing import Literal
 
 import msgspec
 
-from bazaar.protocol.goods import EMBASSY
+from bazaar.protocol.goods import CACHE, EMBASSY
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.settings import UsageError
 
 MONGOD = "mongod"
 LAUNCHER = "launcher"
+SHARED = "shared"  # the policy whose traders use a cache server
 Kind = Literal["kill", "pause", "restart", "resign", "kill-host", "cut", "slow"]
 SECONDS = r"[0-9]{1,6}(?:\.[0-9]{1,9})?"
 FORM = "kill:NAME@AT, pause:NAME@AT+FOR, restart:NAME@AT, resign:NAME@AT or random:N"
@@ -85,15 +86,15 @@ def parse_fault(text: str, plan: Plan) -> Fault:
         raise UsageError(
             f"--fault {text}: there will be {settings.traders} traders, trader0 to trader{settings.traders - 1}"
         )
-    embassies = () if plan.embassy is None else (EMBASSY,)
-    if not seat and name not in (*plan.names, "warehouse", MONGOD, *embassies):
+    others = (*(() if plan.embassy is None else (EMBASSY,)), *((CACHE,) if plan.settings.cache == SHARED else ()))
+    if not seat and name not in (*plan.names, "warehouse", MONGOD, *others):
         raise UsageError(
             f"--fault {text}: there is no {name}; there are "
-            f"{', '.join((*plan.names, 'traderI', 'warehouse', MONGOD, *embassies))}"
+            f"{', '.join((*plan.names, 'traderI', 'warehouse', MONGOD, *others))}"
         )
     if (kind == "pause") != bool(for_s):
         raise UsageError(f"--fault {text}: a pause, and only a pause, has a length: pause:{name}@{at_s:g}+SECONDS")
-    if kind in ("restart", "resign") and name in ("warehouse", MONGOD, EMBASSY):
+    if kind in ("restart", "resign") and name in ("warehouse", MONGOD, EMBASSY, CACHE):
         raise UsageError(f"--fault {text}: {name} cannot {kind}; after a kill it is restarted by itself")
     if kind == "restart" and seat:
         raise UsageError(f"--fault {text}: who was {name} is known only by its own name then; give that")

@@ -37,6 +37,8 @@ MANY = Meta(max_length=100_000)
 WAREHOUSE = "warehouse"
 NAME_SERVER = "nameserver"
 EMBASSY = "embassy"
+CACHE = "cache"
+"""The shared cache: who holds, in the ledger, the units in it."""
 SELLER_SHARE_PERCENT = 80  # the trader keeps the rest (requirement C5)
 
 

@@ -145,6 +145,21 @@ class Recall(Message, frozen=True):
     item: Item
 
 
+class EndEpoch(Message, frozen=True):
+    """From the warehouse to a trader: promise nothing more from the shared cache of epochs before this, and say so.
+
+    (`EpochEnded`, in the question that has the last of these promises, or in a later one.)
+    """
+
+    before: Number
+
+
+class EpochLost(Message, frozen=True):
+    """From a trader to the warehouse: the cache server does not know this epoch, so it has lost what it was filled with."""
+
+    epoch: Number
+
+
 class Freed(Message, frozen=True):
     """From the warehouse to a trader that was told `Scarce`: ask again. The other traders have given back their units."""
 
@@ -278,6 +293,8 @@ class Answer(Message, frozen=True):
     replies: Annotated[tuple[Reply, ...], MANY]
     written: bool
     position: Number = -1
+    epoch: Number = -1
+    """The epoch of the shared cache from which the trader may promise; -1: none."""
 
 
 # ---------------------------------------------------------------------------------------- other bazaars
@@ -331,6 +348,8 @@ AnyMessage = (
     | TraderDead
     | TakeOver
     | Recall
+    | EndEpoch
+    | EpochLost
     | Freed
     | Reopened
     | AskAgain

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from bazaar.protocol.goods import ITEMS, MANY, Count, Item, Lot, Name, Order, Record, Seat, Units
+from bazaar.protocol.goods import ITEMS, MANY, Count, Item, Lot, Name, Number, Order, Record, Seat, Units
 
 
 # -------------------------------------------------------------------------------------------- requests
@@ -48,7 +48,13 @@ class GiveBack(Record, frozen=True, tag="give_back"):
     item: Item
 
 
-Request = Ship | Stock | Adopt | Read | Acquire | GiveBack
+class EpochEnded(Record, frozen=True, tag="epoch_ended"):
+    """All that I have promised from the shared cache is with you now, and I promise nothing more of an epoch before this."""
+
+    before: Number
+
+
+Request = Ship | Stock | Adopt | Read | Acquire | GiveBack | EpochEnded
 
 
 # --------------------------------------------------------------------------------------------- replies
@@ -104,4 +110,8 @@ class Adopted(Record, frozen=True, tag="adopted"):
     """The succession is in the ledger."""
 
 
-Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves
+class Heeded(Record, frozen=True, tag="heeded"):
+    """The warehouse knows (`EpochEnded`)."""
+
+
+Reply = Shipped | Denied | Stocked | Adopted | Scarce | Shelves | Heeded

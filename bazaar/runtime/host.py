@@ -13,6 +13,7 @@ status changes.
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-from bazaar.core.endpoint import Close, Endpoint, Note, Outlet, Persist, Read, Send, Silent
+from bazaar.core.endpoint import Close, Consult, Endpoint, Note, Outlet, Persist, Read, Send, Silent
 from bazaar.core.routing.router import Terms
 from bazaar.core.turn import NEVER, Actor, Turn
 from bazaar.protocol import events
@@ -30,6 +31,7 @@ from bazaar.protocol.goods import Seat, is_embassy
 from bazaar.protocol.journal_lines import Recovered
 from bazaar.protocol.wire import encode
 from bazaar.runtime.address import Place
+from bazaar.runtime.cache_client import CacheClient
 from bazaar.runtime.door import Door
 from bazaar.runtime.history import History
 from bazaar.runtime.naming import Directory
@@ -111,6 +113,7 @@ class Host:
         """Has the loop do what the clients at the door ask for."""
         self._door: Door | None = None
         self._abroad: Foreign | None = None
+        self._cache: CacheClient | None = None
         self._place = place
         self._stopping = False
         self._finishes = 0  # how many `finish` came: one more whenever another process is lost
@@ -130,6 +133,27 @@ class Host:
         """Lets Pyro4's own clients call `face`, which reaches the actor only through `visits`."""
         self._door = open_door(self._place, self._actor.name, face, self._key, self.count_refused, self._papers)
         self._directory.announce(self._actor.name, self._door.uri)
+
+    def share_cache(self, uri: str) -> None:
+        """Lets the actor ask the cache server at this URI."""
+        self._cache = CacheClient(uri, self._key, self)
+
+    def listen(self, connection: socket.socket, readable: Callable[[], None]) -> None:
+        """See `cache_client.Loop`."""
+        self._mailbox.listen(connection, readable)
+
+    def forget(self, connection: socket.socket) -> None:
+        """See `cache_client.Loop`."""
+        self._mailbox.forget(connection)
+
+    def apart(self, act: Callable[[], Callable[[], None]]) -> None:
+        """See `cache_client.Loop`."""
+
+        def and_then() -> None:
+            done = act()
+            self._do(lambda turn: done())
+
+        self._pool.submit(and_then)
 
     def trade_abroad(self, abroad: Foreign) -> None:
         """Lets the actor, an embassy, write to other embassies, and hear from them."""
@@ -156,6 +180,9 @@ class Host:
                 self._refused += self._endpoint.take(turn, data, by)
             while self._to_do:
                 self._to_do.popleft()(turn)
+            if self._cache is not None:
+                for call, result in self._cache.results():
+                    self._actor.cached(turn, call, result)
             self._perform(turn)
             self.visits.tell()
             self._report(ready=True)
@@ -210,6 +237,8 @@ class Host:
     def _patience_s(self) -> float | None:
         """How long the loop can wait unless something arrives; None: for ever."""
         until = self._endpoint.deadline
+        if self._cache is not None:
+            until = min(until, self._cache.deadline)
         if self._unreported:
             until = min(until, self._report_at)
         if self._to_do:
@@ -226,6 +255,9 @@ class Host:
                     self._history.write(self._clock.now(), noted)
                 case Persist(records):
                     self._store.write(records)
+                case Consult(calls):
+                    assert self._cache is not None, "only a policy that is remote asks the cache server"
+                    self._cache.call(calls)
                 case Read(seat):
                     self._to_do.append(partial(self._inherit, seat, self._journal_of(seat)))
                 case Silent(channel):

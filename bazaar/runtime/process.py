@@ -58,9 +58,15 @@ def end_with_launcher() -> None:
     that started the process: so `Bazaar` must be started in a thread that lives as long as the run.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         if os.environ.get(LAUNCHER) not in (None, str(os.getppid())):  # the launcher ended before the call
             os._exit(1)
+
+
+def end_with_parent() -> None:
+    """On Linux: the calling process is killed when the thread that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -197,7 +203,7 @@ class LocalProcess(Process):
 
     def signal(self, number: int) -> None:
         if self.popen.poll() is None:
-            self.popen.send_signal(number)
+            os.killpg(self.pid, number)  # and to what it has started, such as a cache server
 
     def close_input(self) -> None:
         """Ends its standard input, and so lets it stop."""

@@ -133,11 +133,19 @@ class Mailbox:
 
     def watch(self, sender: Sender, broken: Callable[[], None]) -> None:
         """Calls `broken` when the other side ends this connection. Input means just that: the other side never sends."""
-        self._selector.register(sender.socket, selectors.EVENT_READ, broken)
+        self.listen(sender.socket, broken)
 
     def unwatch(self, sender: Sender) -> None:
         """Undoes `watch`."""
-        self._selector.unregister(sender.socket)
+        self.forget(sender.socket)
+
+    def listen(self, connection: socket.socket, readable: Callable[[], None]) -> None:
+        """Calls `readable` when this connection has input."""
+        self._selector.register(connection, selectors.EVENT_READ, readable)
+
+    def forget(self, connection: socket.socket) -> None:
+        """Undoes `listen`."""
+        self._selector.unregister(connection)
 
     def close(self) -> None:
         """Takes no deliveries any more."""

@@ -26,6 +26,7 @@ import msgspec
 from bazaar.core.clock import LamportClock
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
+from bazaar.protocol.cache_server import Call, Result
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Item, Seat, buyer_of, embassy_of, home_of, is_embassy
 from bazaar.protocol.journal_lines import Recovered
@@ -102,6 +103,9 @@ class Embassy:
     def finish(self, turn: Turn) -> None:
         """Takes no further order of another bazaar."""
         self._finished = True
+
+    def cached(self, turn: Turn, call: Call, result: Result) -> None:
+        """Nothing: an embassy asks no cache."""
 
     def tied(self, neighbours: tuple[str, ...]) -> None:
         """Nothing: an embassy is nobody's neighbour."""

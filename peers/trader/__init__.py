@@ -12,6 +12,7 @@ for goods that other traders hold (escrow) waits in the queue.
 opening.py    when it opens                         questions.py    its questions to the warehouse
 promises.py   its cache's promises to buyers        succession.py   the queues of former tenures
 waiting.py    the orders that wait                  beliefs.py      the counts in its cache
+takes.py      what it takes from the shared cache
 others.py     its messages to the other traders     outcomes.py     the outcome of an order
 """
 
@@ -22,6 +23,7 @@ from typing import ClassVar
 from bazaar.core.cache import POLICIES
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
+from bazaar.protocol.cache_server import Result, Take
 from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
@@ -31,6 +33,7 @@ from bazaar.protocol.messages import (
     CacheUpdate,
     Deposit,
     Deposited,
+    EndEpoch,
     Freed,
     MarketOpen,
     Purchased,
@@ -45,7 +48,9 @@ from bazaar.protocol.requests import (
     Adopt,
     Adopted,
     Denied,
+    EpochEnded,
     GiveBack,
+    Heeded,
     Read,
     Request,
     Scarce,
@@ -64,6 +69,7 @@ from peers.trader.outcomes import Outcomes
 from peers.trader.promises import Promises
 from peers.trader.questions import Questions
 from peers.trader.succession import Succession, still_open
+from peers.trader.takes import Takes
 from peers.trader.waiting import Waiting
 
 MOST_IN_ASK = 500
@@ -93,6 +99,7 @@ class Trader(Trading):
         self._deposits: list[Stock] = []
         self._lease_until = 0.0  # until then the trader may promise what the cache offers
         self._waiting = Waiting()
+        self._takes = Takes(self._cache, self._waiting)
         self._promises = Promises(self._cache.leased)
         self._outcomes = Outcomes(self._cache, self._waiting, self._promises)
         self._succession = Succession(seat)
@@ -164,7 +171,16 @@ class Trader(Trading):
 
     @property
     def idle(self) -> bool:
-        return not any((self._waiting, self._deposits, self._promises, self._succession, self._questions))
+        busy = (
+            self._waiting,
+            self._takes,
+            self._takes.to_say,
+            self._deposits,
+            self._promises,
+            self._succession,
+            self._questions,
+        )
+        return not any(busy)
 
     @property
     def deadline(self) -> float:
@@ -212,13 +228,17 @@ class Trader(Trading):
         free = self._may_ask
         misses: list[Ship] = []
         missed: list[Item] = []
-        while len(self._promises) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
-            taken = self._waiting.next(lambda lane, order: free or self._offer(turn, lane, order) is not None)
+        while len(self._promises) + len(self._takes) < MOST_PROMISED and len(misses) < MOST_IN_ASK:
+            taken = self._waiting.next(
+                lambda lane, order: free or self._may_take(turn, lane) or self._offer(turn, lane, order) is not None
+            )
             if taken is None:
                 break
             lane, order = taken
             lot = self._offer(turn, lane, order)
-            if lot is not None:
+            if self._may_take(turn, lane):
+                self._takes.take(turn, order)
+            elif lot is not None:
                 self._promise(turn, order, lot)
             else:
                 turn.note(events.Taken(order.order_id, order.item, to="warehouse", units=order.units))
@@ -229,9 +249,22 @@ class Trader(Trading):
 
     def _offer(self, turn: Turn, lane: str, order: Order) -> Lot | None:
         """The lot from which this order, in this lane, may be promised."""
-        if lane not in ITEMS or (self._cache.leased and turn.now >= self._lease_until):
+        if lane not in ITEMS or not self._may_promise(turn):
             return None
         return self._cache.offer(lane, order.units)
+
+    def _may_promise(self, turn: Turn) -> bool:
+        return not self._cache.leased or turn.now < self._lease_until
+
+    def _may_take(self, turn: Turn, lane: str) -> bool:
+        """Whether the shared cache may be asked for the units of an order in this lane."""
+        return self._takes.possible and lane in ITEMS and self._may_promise(turn)
+
+    def cached(self, turn: Turn, take: Take, result: Result) -> None:
+        """This came of asking the shared cache. The buyer is told before the lease ends, or not at all (`_promise`)."""
+        given = self._takes.taken(turn, take, result)
+        if given is not None:
+            self._promise(turn, *given)
 
     def _promise(self, turn: Turn, order: Order, lot: Lot) -> None:
         turn.note(events.Taken(order.order_id, order.item, "cache", lot.deposit_id, lot.count, units=order.units))
@@ -252,12 +285,14 @@ class Trader(Trading):
         wanted = self._cache.wants(missed, turn.now)
         adoptions = [adopt for adopt in self._succession.adoptions.values() if not self._questions.under_way(adopt)]
         urgent: list[Request] = [*misses, *wanted]
+        urgent += self._takes.to_say
         if not (adoptions or self._deposits or urgent or turn.now >= self._promises.settle_at):
             return
         # All promises go into the question, so that no promised unit is given back.
         requests = (*adoptions, *self._deposits, *self._promises.untold, *urgent)
         self._deposits.clear()
         self._promises.told()
+        self._takes.said()
         if Read(ITEMS) in wanted:
             turn.note(events.Pulled())
         self._questions.ask(turn, requests)
@@ -269,6 +304,7 @@ class Trader(Trading):
         requests, asked_at = answered
         if body.written:
             self._lease_until = asked_at + self._settings.lease_s
+        self._takes.begin(body.epoch)
         before = counts_of(self._cache.lots())
         for request, reply in zip(requests, body.replies, strict=True):
             match request, reply:
@@ -281,6 +317,8 @@ class Trader(Trading):
                     self._others.on_sale(turn, lot.seller)
                 case ((Read() | Acquire() | GiveBack()), Shelves(items, lots)):
                     self._cache.learn(items, lots)
+                case EpochEnded(), Heeded():
+                    pass
                 case Adopt(seat), Adopted():
                     self._succession.adoptions.pop(seat, None)
                 case _:
@@ -312,6 +350,9 @@ class Trader(Trading):
     def on_recall(self, turn: Turn, source: str, body: Recall) -> None:
         self._cache.recalled(body.item)
 
+    def on_end_epoch(self, turn: Turn, source: str, body: EndEpoch) -> None:
+        self._takes.end(body.before)
+
     def on_freed(self, turn: Turn, source: str, body: Freed) -> None:
         self._waiting.freed(turn, body.item)
 
@@ -333,6 +374,7 @@ class Trader(Trading):
         Deposit: on_deposit,
         TakeOver: on_take_over,
         Recall: on_recall,
+        EndEpoch: on_end_epoch,
         Freed: on_freed,
         Reopened: on_reopened,
         Registered: on_registered,

@@ -14,11 +14,12 @@ import msgspec
 
 from bazaar.control.planning import draw_plan
 from bazaar.core.clock import LamportClock
-from bazaar.core.endpoint import Close, Effect, Endpoint, Note, Outlet, Persist, Read, Send, Silent
+from bazaar.core.endpoint import Close, Consult, Effect, Endpoint, Note, Outlet, Persist, Read, Send, Silent
 from bazaar.core.routing.router import Terms
 from bazaar.core.turn import Actor, Noted, Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol import events
+from bazaar.protocol.cache_server import Call, Result
 from bazaar.protocol.entries import AnyEntry, Denial, Sale
 from bazaar.protocol.goods import WAREHOUSE, Seat, embassy_of
 from bazaar.protocol.plan import Plan
@@ -27,6 +28,7 @@ from bazaar.protocol.wire import encode
 from bazaar.runtime.history import Recorded, recall, recorded
 from peers.embassy import Embassy
 from peers.peer import Peer
+from tests.simulation.cache_server import CacheLinks
 from tests.simulation.disk import Disk
 from tests.simulation.network import TICK_S, Links, Network
 
@@ -76,6 +78,8 @@ class Driver:
         """How far the machine's wall clock was set ahead. Nothing may depend on the wall clock."""
         self._treaties = treaties
         self._links = Links(seed, network)
+        self.cache = CacheLinks(seed, network, self._at, lambda: self.now)
+        """The shared cache server, which runs whether anybody uses it or not."""
         self._machine = machine
         self._rng = random.Random(f"driver/{seed}")
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -226,6 +230,8 @@ class Driver:
                     self._keep(name, records)
                 case Read(seat):
                     self._read(name, seat)
+                case Consult(calls):
+                    self._consult(name, calls)
                 case Silent(channel):
                     channel.again()
                 case Close():
@@ -277,6 +283,18 @@ class Driver:
                 self._turn(name, lambda turn: actor.inherit(turn, seat, found))
 
         self._at(JOURNAL_READ_S, inherit)
+
+    def _consult(self, name: str, calls: Sequence[Call]) -> None:
+        """Asks the cache server. A process that has died by then learns nothing."""
+        life, actor = self._lives[name], self.actors[name]
+
+        def tell(call: Call, result: Result) -> None:
+            if self._lives[name] == life:
+                self.hits[f"cache: {type(result).__name__}"] += 1
+                self._turn(name, lambda turn: actor.cached(turn, call, result))
+
+        for call in calls:
+            self.cache.call(name, call, partial(tell, call))
 
     def _postponed(self, name: str, act: Callable[[], None]) -> bool:
         """Whether the process is stopped. If so, `act` is postponed until it goes on."""

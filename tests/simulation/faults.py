@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from bazaar.protocol.cache_server import PATIENCE_S
 from bazaar.protocol.entries import Appoint
 from bazaar.protocol.goods import WAREHOUSE
 from tests.simulation.driver import Failure
@@ -287,6 +288,26 @@ def _edge(draft: Draft) -> None:
     draft.lasts(at + for_s)
 
 
+def _cache(draft: Draft) -> None:
+    """The cache server dies and returns, is emptied, hangs, or is slow; maybe several times."""
+    world, at = draft.world, draft.moment()
+    for _ in range(draft.rng.choice([1, 2, 4])):
+        for_s = draft.rng.choice([0.05, 0.5, 3.0, draft.while_s()])
+        match draft.rng.choice(["kill", "empty", "hang", "slow"]):
+            case "kill":
+                world.at(at, world.kill_cache)
+                world.at(at + for_s, world.restart_cache)
+            case "empty":
+                world.at(at, world.empty_cache)
+            case "hang":
+                world.at(at, partial(world.hang_cache, for_s))
+            case "slow":
+                world.at(at, partial(world.slow_cache, draft.rng.choice([0.05, PATIENCE_S, 2 * PATIENCE_S])))
+                world.at(at + for_s, partial(world.slow_cache, 0.0))
+        draft.lasts(at + for_s)
+        at += for_s + draft.rng.choice([0.001, 0.1, 1.0])
+
+
 FAULTS: dict[str, Callable[[Draft], None]] = {
     "kill": _kill,
     "lives": _lives,
@@ -305,6 +326,7 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
     "behind its back": _behind_its_back,
 }
 LIVES = ("lives", "two at once", "in its election", "owing")
+OF_THE_CACHE: dict[str, Callable[[Draft], None]] = {"cache": _cache}
 OF_THE_GRAPH: dict[str, Callable[[Draft], None]] = {"neighbourhood": _neighbourhood, "edge": _edge}
 OF_MACHINES: dict[str, Callable[[Draft], None]] = {"machine lost": _machine_lost, "part": _part, "one way": _one_way}
 
@@ -314,7 +336,7 @@ def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS
     draft = Draft(world, random.Random(f"any faults/{seed}"))
     drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
     for kind in drawn:
-        (FAULTS | OF_THE_GRAPH | OF_MACHINES)[kind](draft)
+        (FAULTS | OF_THE_GRAPH | OF_MACHINES | OF_THE_CACHE)[kind](draft)
     return drawn
 
 

@@ -12,7 +12,15 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults
+from tests.simulation.faults import (
+    FAULTS,
+    LIVES,
+    OF_MACHINES,
+    OF_THE_CACHE,
+    OF_THE_GRAPH,
+    draw_any_faults,
+    draw_faults,
+)
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
@@ -80,6 +88,17 @@ def _by_load(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _shared(seed: int, **fixed: Any) -> World:
+    rng = random.Random(f"shared/{seed}")
+    drawn: dict[str, Any] = {"cache": "shared", "restock_count": rng.choice([10, 20, 50])}
+    if rng.random() < 0.7:  # at a speed at which much is in the cache
+        drawn |= {"think_s": rng.choice([0.01, 0.1]), "requests": rng.choice([100, 200]), "duration_s": None}
+    world = draw_any_world(seed, **{**drawn, **fixed})
+    if rng.random() < 0.8:
+        draw_any_faults(world, seed, (*FAULTS, *len(FAULTS) * tuple(OF_THE_CACHE)))
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -92,12 +111,14 @@ KINDS: dict[str, Callable[..., World]] = {
     "edges": _edges,
     "machines": _machines,
     "by-load": _by_load,
+    "shared": _shared,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
 kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `machines`: with machines that
-are cut off, or lost for good with their journals. `by-load`: with faults, and traders by load. `brisk`: from `draw_world`."""
+are cut off, or lost for good with their journals. `by-load`: with faults, and traders by load. `shared`: with a shared cache,
+and faults of its server, too. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:

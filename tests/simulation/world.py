@@ -212,6 +212,30 @@ class World(Driver):
         """Makes this peer's journals unreadable for a while, counted from the first attempt to read."""
         self.disk.hide(name, for_s)
 
+    def kill_cache(self) -> None:
+        """Kills the cache server, with all that is in it."""
+        self.hits["cache killed"] += 1
+        self.cache.kill()
+
+    def restart_cache(self) -> None:
+        """Starts the cache server that was killed, empty."""
+        self.cache.restart()
+
+    def empty_cache(self) -> None:
+        """Makes the cache server forget everything, without a connection ending."""
+        self.hits["cache emptied"] += 1
+        self.cache.server.forget()
+
+    def hang_cache(self, for_s: float) -> None:
+        """Makes the cache server do nothing for a while. Then it does all that was asked meanwhile."""
+        self.hits["cache hangs"] += 1
+        self.cache.stopped_until = max(self.cache.stopped_until, self.now + for_s)
+
+    def slow_cache(self, by_s: float) -> None:
+        """Makes each way to the cache server and back slower by so much."""
+        self.hits["cache slow"] += 1
+        self.cache.slower_s = by_s
+
     def resign(self, name: str) -> None:
         """Asks a peer to give up its seat."""
         if name in self.actors:

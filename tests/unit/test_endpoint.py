@@ -12,6 +12,7 @@ from bazaar.core.clock import LamportClock
 from bazaar.core.endpoint import FURTHER_LIFE, Afterwards, Effect, Endpoint, Note, Persist, Read, Send, Silent
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol.admission import FURTHEST_AHEAD
+from bazaar.protocol.cache_server import Call, Result
 from bazaar.protocol.events import Born, Fell
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import WAREHOUSE, Seat
@@ -50,6 +51,9 @@ class Puppet:
 
     def receive(self, turn: Turn, source: str, letter: Letter) -> None:
         self.received.append((source, letter))
+
+    def cached(self, turn: Turn, call: Call, result: Result) -> None:
+        raise AssertionError("it asks no cache")
 
     def tick(self, turn: Turn) -> None:
         self.when_all_is_received(turn)

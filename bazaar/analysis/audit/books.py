@@ -31,6 +31,7 @@ from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders
 
 ITEMS = ("fish", "salt", "boar")  # requirement A4
 DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # requirement C1
+CACHE = "cache"  # who holds what any trader may take from the shared cache
 Key = tuple[int, int, str]
 
 
@@ -201,7 +202,11 @@ class Books:
         granted = self._granted[entry.trader] if entry.cached else self._free
         if not entry.cached:
             self._lowest_first(entry, entry.item, part.deposit_id, entry.order_id)
-        pool = granted if granted[part.deposit_id] > 0 else self._free  # a trader without a grant promises free units
+        pool = self._free  # a trader without a grant promises free units
+        for held in (granted, self._granted[CACHE] if entry.cached else granted):
+            if held[part.deposit_id] > 0:
+                pool = held
+                break
         pool[part.deposit_id] -= part.units
         if pool[part.deposit_id] < 0 and lot is not None:
             what = f"{part.units} to {entry.buyer} ({entry.order_id})"
@@ -210,7 +215,7 @@ class Books:
         self._count(entry, part.seller, entry.item, -part.units)
 
     def _grant(self, entry: Grant) -> None:
-        self._by_a_trader(entry, entry.trader)
+        self._by_a_holder(entry)
         self._of_its_lot(entry)
         self._lowest_first(entry, entry.item, entry.deposit_id, f"a grant to {entry.trader}")
         self._free[entry.deposit_id] -= entry.count
@@ -219,7 +224,7 @@ class Books:
             self._none_left(entry, entry.item, f"{entry.count} are granted to {entry.trader}")
 
     def _return(self, entry: Return) -> None:
-        self._by_a_trader(entry, entry.trader)
+        self._by_a_holder(entry)
         self._of_its_lot(entry)
         self._put_on_shelf(entry.item, entry.deposit_id)
         self._free[entry.deposit_id] += entry.count
@@ -300,6 +305,10 @@ class Books:
     def _by_a_trader(self, entry: AnyEntry, trader: str) -> None:
         if trader not in self._seated:
             self._tell("only_traders_trade", entry, f"is by {trader}, who held no seat then ({self._bench()})")
+
+    def _by_a_holder(self, entry: Grant | Return) -> None:
+        if entry.trader != CACHE:
+            self._by_a_trader(entry, entry.trader)
 
     def _bench(self) -> str:
         return ", ".join(f"trader{t.seat} {peer}" for peer, t in self._seated.items()) or "nobody did"

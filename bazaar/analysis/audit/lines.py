@@ -103,6 +103,10 @@ class Taken(msgspec.Struct, gc=False):
     to: Literal["cache", "warehouse"]
 
 
+class Sought(msgspec.Struct, gc=False):
+    order: str
+
+
 class Traded(msgspec.Struct, gc=False):
     order: str
     item: str
@@ -203,6 +207,8 @@ FACTS: dict[str, type[msgspec.Struct]] = {
     "queued": Waiting,
     "inherited": Waiting,
     "requeued": Waiting,
+    "sought_in_vain": Waiting,
+    "sought": Sought,
     "taken": Taken,
     "scarce": OfItem,
     "freed": OfItem,
@@ -266,6 +272,8 @@ KINDS = FACTS.keys() | {
     "adopted",
     "fenced",
     "granted",
+    "epoch_begun",
+    "epoch_ending",
     "returned",
     "drawn",
     "closing",

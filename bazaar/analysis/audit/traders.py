@@ -7,7 +7,18 @@ from collections import defaultdict
 
 from bazaar.analysis.audit.books import Key, rank
 from bazaar.analysis.audit.evidence import Case, Handler
-from bazaar.analysis.audit.lines import Line, OfItem, Placed, Seated, Taken, TookOver, Traded, Unreadable, Waiting
+from bazaar.analysis.audit.lines import (
+    Line,
+    OfItem,
+    Placed,
+    Seated,
+    Sought,
+    Taken,
+    TookOver,
+    Traded,
+    Unreadable,
+    Waiting,
+)
 from bazaar.analysis.audit.orders import KEPT, SOLD
 
 SURE = "sure "  # prefix of a lane of orders that only the warehouse may answer
@@ -31,6 +42,8 @@ class Trader:
             "queued": self._put,
             "inherited": self._put,
             "requeued": self._put,
+            "sought_in_vain": self._put,
+            "sought": self._seek,
             "taken": self._take,
             "scarce": self._scarce_now,
             "freed": self._freed,
@@ -79,12 +92,18 @@ class Trader:
 
         Orders of a lane that waits for returned units (from `scarce` to `freed`) cannot be taken, so they may be passed over.
         """
-        order = facts.order
-        self._taken.add(order)
+        self._taken.add(facts.order)
+        self._leave(line, facts.order, facts.to == "cache")
+
+    def _seek(self, line: Line, facts: Sought) -> None:
+        """An order leaves its lane when the shared cache is asked. What the cache gives is judged when it is promised."""
+        self._leave(line, facts.order, of_its_lane=True)
+
+    def _leave(self, line: Line, order: str, of_its_lane: bool) -> None:
         own = self._waiting.pop(order, None)
         first = own[0] if own is not None else None
         for lane, heap in self._heaps.items():
-            if (own is None or lane != own[1]) and (facts.to == "cache" or lane in self._scarce):
+            if (own is None or lane != own[1]) and (of_its_lane or lane in self._scarce):
                 continue
             while heap and self._waiting.get(heap[0][2]) != (heap[0], lane):
                 heapq.heappop(heap)  # this order was taken, or waits in another lane by now

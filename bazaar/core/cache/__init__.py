@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bazaar.core.cache.escrow import EscrowCache
 from bazaar.core.cache.policy import Cache
+from bazaar.core.cache.shared import SharedCache
 from bazaar.core.cache.weak import WeakCache
 
-__all__ = ["POLICIES", "Cache", "EscrowCache", "WeakCache"]
+__all__ = ["POLICIES", "Cache", "EscrowCache", "SharedCache", "WeakCache"]
 
-POLICIES: dict[str, type[Cache]] = {"none": Cache, "weak": WeakCache, "escrow": EscrowCache}
+POLICIES: dict[str, type[Cache]] = {"none": Cache, "weak": WeakCache, "escrow": EscrowCache, "shared": SharedCache}

@@ -23,6 +23,9 @@ class Cache:
     leased: ClassVar[bool] = False
     """Whether the offered units are this trader's own, for as long as its lease lasts, so that no promise is taken back."""
 
+    remote: ClassVar[bool] = False
+    """Whether the units are in the cache server that all traders share, so that the trader has to ask there."""
+
     @classmethod
     def of(cls, settings: Settings) -> Cache:
         """The cache of a trader in a run with these settings."""
@@ -55,6 +58,9 @@ class Cache:
 
     def recalled(self, item: Item) -> None:
         """The warehouse recalls the granted units of the item that are not promised."""
+
+    def left(self, item: Item, units: int) -> None:
+        """So many units of the item are left in the cache server."""
 
     def inherited(self) -> None:
         """The units granted to a dead trader belong to this trader now."""

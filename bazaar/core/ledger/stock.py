@@ -25,9 +25,11 @@ from bazaar.protocol.entries import (
     Return,
     Sale,
 )
-from bazaar.protocol.goods import ITEMS, Item, Lot, Order, Seat
+from bazaar.protocol.goods import CACHE, ITEMS, Item, Lot, Order, Seat
 from bazaar.protocol.requests import Denied, Shelves, Shipped
 
+POOL = Seat(CACHE, -1)
+"""Who holds the units in the shared cache: no tenure, and nobody takes it over."""
 MOST_ANSWERS = 50_000  # those of some seconds at full load; a buyer asks again sooner
 
 
@@ -47,7 +49,7 @@ class Stock:
         """See `Ledger`."""
         self.position = 0
         """The position of the next entry."""
-        self._tenures: dict[str, Seat] = {}  # of the current traders
+        self._tenures: dict[str, Seat] = {CACHE: POOL}  # of the current traders, and the shared cache
         self._shelves = {item: Shelf() for item in ITEMS}  # what is free
         self._granted: dict[Seat, dict[Item, Shelf]] = {}  # by tenure
         self._left: Counter[tuple[str, Item]] = Counter()
@@ -185,10 +187,16 @@ class Stock:
             self._answers.popitem(last=False)
 
     def _pool(self, trader: str, item: Item, deposit_id: str) -> Shelf:
-        """The shelf for a promise: the trader's granted units of the lot or else, with a weak cache, the free units."""
-        seat = self._tenures.get(trader)
-        held = self._granted.get(seat, {}).get(item) if seat is not None else None
-        return held if held is not None and held.get(deposit_id) is not None else self._shelves[item]
+        """The shelf for a promise: the trader's granted units of the lot, or those in the shared cache.
+
+        With a weak cache, which holds nothing, the free units.
+        """
+        for holder in (trader, CACHE):
+            seat = self._tenures.get(holder)
+            held = self._granted.get(seat, {}).get(item) if seat is not None else None
+            if held is not None and held.get(deposit_id) is not None:
+                return held
+        return self._shelves[item]
 
     def _held(self, trader: str, item: Item) -> Shelf:
         seat = self._tenures.get(trader)
