@@ -202,15 +202,15 @@ class Endpoint:
             self._receive_arrived(self._router, turn)
             self._router.tick(turn)
             self._actor.tied(self._router.peers)
+        turn.kept[:0] = self._afterwards.due()
         self._actor.tick(turn)
         return self._effects(turn, clock)
 
     def _effects(self, turn: Turn, clock: Callable[[], float]) -> Iterator[Effect]:
         for seat in turn.reads:  # before `Persist`, which creates the actor's own journal if there is none
             yield Read(seat)
-        kept = [*self._afterwards.due(), *turn.kept]
-        if kept:
-            yield Persist(kept)
+        if turn.kept:
+            yield Persist(turn.kept)
         if turn.events:
             yield Note(turn.events)
         now = clock()

@@ -27,6 +27,8 @@ from bazaar.protocol.messages import (
     Depose,
     Deposed,
     Freed,
+    KeeperIs,
+    NameKeeper,
     Recall,
     Reopened,
     Resize,
@@ -76,6 +78,7 @@ class Warehouse:
         )
         for entry in entries:
             self.ledger.apply(entry)
+        self._keeper = settings.keeper
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
@@ -107,9 +110,10 @@ class Warehouse:
         """Has the queues that were taken over read once more.
 
         A trader that is cut off promises from its cache until it hears that it was deposed. Then it tells its buyers to ask
-        again. But if it is killed before that, its last promises are in its journal alone.
+        again. But if it is killed before that, its last promises are in its journal alone. (With `--keeper` none are: no
+        promise leaves once an heir has read.)
         """
-        self._read_again = dict(self.ledger.seats.adopted)
+        self._read_again = {} if self._keeper else dict(self.ledger.seats.adopted)
         self._pass_on(turn, None)
 
     def tied(self, neighbours: tuple[str, ...]) -> None:
@@ -188,7 +192,7 @@ class Warehouse:
             if trader is None or heir not in (None, trader):
                 continue
             if self._over_at(seat) <= turn.now:
-                turn.send(trader, TakeOver(seat))
+                turn.send(trader, TakeOver(seat, self.ledger.seats.copies.get(seat)))
             else:
                 self._held_up.add(seat)
 
@@ -202,6 +206,14 @@ class Warehouse:
     def _over_at(self, seat: Seat) -> float:
         """When a tenure's lease has run out. A lease from a former life of the warehouse counts from this one's beginning."""
         return self._leases.get(seat, self._began_at + self._lease_s) if self.ledger.stock.holds(seat) else 0.0
+
+    def _name_keeper(self, turn: Turn, source: str, body: NameKeeper) -> None:
+        entry = self.ledger.seats.decide_keeper(body.copy)
+        if entry is not None:
+            self._append(turn, entry)
+            turn.note(events.KeeperNamed(entry.peer, entry.keeper))
+        named = self.ledger.seats.copies.get(body.copy.seat) == body.copy
+        turn.send(source, KeeperIs(body.copy) if named else BenchIs(self.ledger.seats.bench))
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
         if not self.ledger.seats.is_trader(source):  # it lost its seat, and does not know that yet
@@ -308,5 +320,6 @@ class Warehouse:
         Claim: _claim,
         Depose: _depose,
         Resize: _resize,
+        NameKeeper: _name_keeper,
         Ask: _ask,
     }

@@ -44,6 +44,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         """Who writes to peers and to the warehouse: all peers, and the embassy."""
         return self.names if self.embassy is None else (*self.names, self.embassy)
 
+    def elsewhere(self, name: str) -> tuple[str, ...]:
+        """The peers on other machines than this one's, beginning with the next one after it."""
+        at = self.names.index(name)
+        others = (*self.names[at:], *self.names[:at])
+        return tuple(other for other in others if self.placed.get(other) != self.placed.get(name))
+
     def random_for(self, name: str) -> random.Random:
         """The only source of randomness for this peer: same seed, same choices."""
         return random.Random(f"{self.settings.seed}/{name}")

@@ -1,12 +1,16 @@
-"""The simulated disk: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and their possible faults."""
+"""The simulated disks: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and their possible faults.
+
+With `--keeper` there are no journals, but what keepers have (`bazaar/runtime/copies.py`), each on the disk of its machine.
+"""
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from bazaar.protocol.goods import Seat
-from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Recovered
+from bazaar.protocol.journal_lines import Closed, Copied, Fenced, JournalLine, KeeperRecord, Opened, Recovered
 
 
 class Disk:
@@ -14,21 +18,35 @@ class Disk:
 
     def __init__(self) -> None:
         self.journals: dict[Seat, list[JournalLine]] = {}
+        self.copies: defaultdict[str, list[KeeperRecord]] = defaultdict(list)
+        """What each keeper has for traders elsewhere."""
         self._tenures: dict[str, Seat] = {}
         self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal: these are not synced at once
         self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
         self._unreadable: dict[str, float] = {}  # by peer: the end of the time
 
-    def append(self, name: str, records: Sequence[JournalLine]) -> None:
+    def append(self, name: str, records: Sequence[JournalLine | KeeperRecord]) -> None:
         """Appends lines. They are durable when this returns, except closing lines at the end."""
         for record in records:
-            if isinstance(record, Opened):
+            if isinstance(record, (Copied, Fenced)):
+                self.copies[name].append(record)
+            elif isinstance(record, Opened):
                 self._tenures[name] = Seat(name, record.since)
                 self.journals.setdefault(self._tenures[name], [])
             else:
                 seat = self._tenures[name]
                 self.journals[seat].append(record)
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
+
+    def kept_for(self, trader: str) -> list[str]:
+        """The keepers on whose disk something of this trader is open."""
+        return [name for name, records in self.copies.items() if _is_open(records, trader)]
+
+    def lose(self, name: str) -> None:
+        """The disk is gone, with all that this peer had on it."""
+        self.copies.pop(name, None)
+        for seat in [seat for seat in self.journals if seat.peer == name]:
+            del self.journals[seat]
 
     def owes(self, name: str) -> bool:
         """Whether this peer's newest journal ends with a line that begins something."""
@@ -60,3 +78,10 @@ class Disk:
         if seat not in self.journals:
             return Recovered(None, (f"queue-{seat.since} of {seat.peer}: No such file or directory",))
         return Recovered(list(self.journals[seat]))
+
+
+def _is_open(records: Sequence[KeeperRecord], trader: str) -> bool:
+    """Whether the newest line of this trader here begins something."""
+    of_it = [line for record in records if isinstance(record, Copied) and record.copy.seat.peer == trader
+             for line in record.lines]
+    return bool(of_it) and not isinstance(of_it[-1], Closed)

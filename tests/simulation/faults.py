@@ -27,6 +27,8 @@ class Draft:
         self._opening_s = self._election_s + max(settings.opening_delay_s, settings.registration_delay_s)
         orders = (settings.requests or 30) / (settings.window * 2)
         self._trading_s = 0.3 + min(30.0, orders * settings.think_s)
+        self.gone: set[str] = set()
+        """The peers whose machine will be lost."""
         self.losses = max(0, settings.peers - settings.traders - 2)
         """The number of peers that may be lost for good, so that all traders, a buyer and a seller can remain."""
 
@@ -266,6 +268,39 @@ def _edge(draft: Draft) -> None:
     draft.lasts(at + for_s)
 
 
+def _lost_machine(draft: Draft) -> None:
+    """A trader's machine is lost for good, mostly while its keeper has something open of it. The keeper may die as well, and
+    return."""
+    world, rng = draft.world, draft.rng
+    name, at, away_s = draft.trader(), draft.moment(), draft.while_s()
+    machine = world.plan.placed[name]
+    there = [peer for peer, where in world.plan.placed.items() if where == machine]
+    left = [peer for peer, where in world.plan.placed.items() if where != machine and peer not in draft.gone]
+    civil = {peer[:5] for peer in world.plan.names[: len(world.plan.names) - world.plan.settings.traders]}
+    remain = {peer[:5] for peer in left[: len(left) - world.plan.settings.traders]}
+    if draft.losses < len(there) or len({world.plan.placed[peer] for peer in left}) < 2 or not civil <= remain:
+        _owing(draft)
+        return
+    draft.losses -= len(there)
+    draft.gone |= {*there}
+    is_slow, with_keeper = rng.random() < 0.5, rng.random() < 0.5
+    ends_at = at + away_s
+
+    def lose() -> None:
+        keepers = world.disk.kept_for(name)
+        world.hits["lost and kept"] += bool(keepers)
+        if with_keeper and keepers:
+            keeper = rng.choice(keepers)
+            world.kill(keeper)
+            world.at(world.now + away_s * rng.random(), partial(world.restart, keeper))
+        world.at(world.now + rng.choice([0.0, 0.001, 0.01]), partial(world.lose, machine))
+
+    if is_slow:
+        world.at(at, partial(world.slow, WAREHOUSE, name, world.plan.settings.suspect_after_s / 4, away_s))
+    world.at(at, lambda: world.once(lambda: bool(world.disk.kept_for(name)) or world.now >= ends_at, lose))
+    draft.lasts(ends_at + away_s)
+
+
 FAULTS: dict[str, Callable[[Draft], None]] = {
     "kill": _kill,
     "lives": _lives,
@@ -284,6 +319,7 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
     "behind its back": _behind_its_back,
 }
 LIVES = ("lives", "two at once", "in its election", "owing")
+OF_MACHINES: dict[str, Callable[[Draft], None]] = {"lost machine": _lost_machine}
 OF_THE_GRAPH: dict[str, Callable[[Draft], None]] = {"neighbourhood": _neighbourhood, "edge": _edge}
 
 
@@ -292,7 +328,7 @@ def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS
     draft = Draft(world, random.Random(f"any faults/{seed}"))
     drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
     for kind in drawn:
-        (FAULTS | OF_THE_GRAPH)[kind](draft)
+        (FAULTS | OF_THE_GRAPH | OF_MACHINES)[kind](draft)
     return drawn
 
 

@@ -12,12 +12,13 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import FAULTS, LIVES, OF_THE_GRAPH, draw_any_faults, draw_faults
+from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
 MOST_PEERS_OF_EDGES = 14
 MOST_PEERS_BY_LOAD = 10
+MOST_PEERS_KEPT = 12
 
 
 def _brisk(seed: int, **fixed: Any) -> World:
@@ -74,6 +75,12 @@ def _by_load(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _kept(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, MOST_PEERS_KEPT, **{"keeper": True, **fixed})
+    draw_any_faults(world, seed, (*FAULTS, *10 * tuple(OF_MACHINES)))
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -85,12 +92,13 @@ KINDS: dict[str, Callable[..., World]] = {
     "lives": _lives,
     "edges": _edges,
     "by-load": _by_load,
+    "kept": _kept,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
 kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `by-load`: with faults, and
-traders by load. `brisk`: from `draw_world`."""
+traders by load. `kept`: with faults, several machines, and keepers of the journals. `brisk`: from `draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:
