@@ -20,6 +20,7 @@ class Disk:
         self.journals: dict[Seat, list[JournalLine]] = {}
         self.copies: defaultdict[str, list[KeeperRecord]] = defaultdict(list)
         """What each keeper has for traders elsewhere."""
+        self._open: defaultdict[str, dict[str, bool]] = defaultdict(dict)  # by trader, then by keeper
         self._tenures: dict[str, Seat] = {}
         self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal: these are not synced at once
         self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
@@ -30,6 +31,8 @@ class Disk:
         for record in records:
             if isinstance(record, (Copied, Fenced)):
                 self.copies[name].append(record)
+                if isinstance(record, Copied) and record.lines:
+                    self._open[record.copy.seat.peer][name] = not isinstance(record.lines[-1], Closed)
             elif isinstance(record, Opened):
                 self._tenures[name] = Seat(name, record.since)
                 self.journals.setdefault(self._tenures[name], [])
@@ -39,8 +42,8 @@ class Disk:
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
 
     def kept_for(self, trader: str) -> list[str]:
-        """The keepers on whose disk something of this trader is open."""
-        return [name for name, records in self.copies.items() if _is_open(records, trader)]
+        """The keepers where the newest line of this trader begins something."""
+        return [name for name, is_open in self._open[trader].items() if is_open]
 
     def lose(self, name: str) -> None:
         """The disk is gone, with all that this peer had on it."""
@@ -79,9 +82,3 @@ class Disk:
             return Recovered(None, (f"queue-{seat.since} of {seat.peer}: No such file or directory",))
         return Recovered(list(self.journals[seat]))
 
-
-def _is_open(records: Sequence[KeeperRecord], trader: str) -> bool:
-    """Whether the newest line of this trader here begins something."""
-    of_it = [line for record in records if isinstance(record, Copied) and record.copy.seat.peer == trader
-             for line in record.lines]
-    return bool(of_it) and not isinstance(of_it[-1], Closed)
