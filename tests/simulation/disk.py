@@ -20,7 +20,7 @@ class Disk:
         self.journals: dict[Seat, list[JournalLine]] = {}
         self.copies: defaultdict[str, list[KeeperRecord]] = defaultdict(list)
         """What each keeper has for traders elsewhere."""
-        self._open: defaultdict[str, dict[str, bool]] = defaultdict(dict)  # by trader, then by keeper
+        self._open: dict[str, bool] = {}  # by trader: whether its newest line at a keeper begins something
         self._tenures: dict[str, Seat] = {}
         self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal: these are not synced at once
         self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
@@ -32,7 +32,7 @@ class Disk:
             if isinstance(record, (Copied, Fenced)):
                 self.copies[name].append(record)
                 if isinstance(record, Copied) and record.lines:
-                    self._open[record.copy.seat.peer][name] = not isinstance(record.lines[-1], Closed)
+                    self._open[record.copy.seat.peer] = not isinstance(record.lines[-1], Closed)
             elif isinstance(record, Opened):
                 self._tenures[name] = Seat(name, record.since)
                 self.journals.setdefault(self._tenures[name], [])
@@ -41,9 +41,9 @@ class Disk:
                 self.journals[seat].append(record)
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
 
-    def kept_for(self, trader: str) -> list[str]:
-        """The keepers where the newest line of this trader begins something."""
-        return [name for name, is_open in self._open[trader].items() if is_open]
+    def is_open(self, trader: str) -> bool:
+        """Whether the newest line of this trader at a keeper begins something."""
+        return self._open.get(trader, False)
 
     def lose(self, name: str) -> None:
         """The disk is gone, with all that this peer had on it."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from bazaar.protocol.entries import Appoint
-from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.entries import Appoint, KeeperEntry
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from tests.simulation.driver import Failure
 from tests.simulation.world import World
 
@@ -269,36 +269,53 @@ def _edge(draft: Draft) -> None:
 
 
 def _lost_machine(draft: Draft) -> None:
-    """A trader's machine is lost for good, mostly while its keeper has something open of it. The keeper may die as well, and
-    return."""
-    world, rng = draft.world, draft.rng
+    """A trader's machine is lost for good, mostly while its keeper has something open of it.
+
+    The way to the warehouse is slow, so more is begun and unfinished. The way to the keeper may be slow, too. The keeper may die
+    at the same time, and return.
+    """
+    world, rng, slower_s = draft.world, draft.rng, draft.world.plan.settings.suspect_after_s / 4
     name, at, away_s = draft.trader(), draft.moment(), draft.while_s()
-    machine = world.plan.placed[name]
-    there = [peer for peer, where in world.plan.placed.items() if where == machine]
-    left = [peer for peer, where in world.plan.placed.items() if where != machine and peer not in draft.gone]
-    civil = {peer[:5] for peer in world.plan.names[: len(world.plan.names) - world.plan.settings.traders]}
-    remain = {peer[:5] for peer in left[: len(left) - world.plan.settings.traders]}
-    if draft.losses < len(there) or len({world.plan.placed[peer] for peer in left}) < 2 or not civil <= remain:
+    if not _can_be_lost(draft, machine := world.plan.placed[name]):
         _owing(draft)
         return
-    draft.losses -= len(there)
-    draft.gone |= {*there}
-    is_slow, with_keeper = rng.random() < 0.5, rng.random() < 0.5
+    befalls_keeper = rng.choice(["nothing", "slow", "slow", "death", "death"])
     ends_at = at + away_s
 
-    def lose() -> None:
-        keepers = world.disk.kept_for(name)
-        world.hits["lost and kept"] += bool(keepers)
-        if with_keeper and keepers:
-            keeper = rng.choice(keepers)
-            world.kill(keeper)
-            world.at(world.now + away_s * rng.random(), partial(world.restart, keeper))
-        world.at(world.now + rng.choice([0.0, 0.001, 0.01]), partial(world.lose, machine))
+    def slow() -> None:
+        world.slow(WAREHOUSE, name, slower_s, away_s)
+        if befalls_keeper == "slow":
+            world.slow(name, keepers()[-1], slower_s, away_s)
+        world.at(world.now + rng.random() * slower_s, lambda: world.once(open_or_late, lose))
 
-    if is_slow:
-        world.at(at, partial(world.slow, WAREHOUSE, name, world.plan.settings.suspect_after_s / 4, away_s))
-    world.at(at, lambda: world.once(lambda: bool(world.disk.kept_for(name)) or world.now >= ends_at, lose))
+    def keepers() -> list[str]:
+        return [entry.keeper for entry in world.entries if isinstance(entry, KeeperEntry) and entry.peer == name]
+
+    def open_or_late() -> bool:
+        return world.disk.is_open(name) or world.now >= ends_at
+
+    def lose() -> None:
+        world.hits["lost and kept"] += world.disk.is_open(name)
+        if befalls_keeper == "death" and keepers():
+            world.kill(keepers()[-1])
+            world.at(world.now + away_s * rng.random(), partial(world.restart, keepers()[-1]))
+        world.at(world.now + rng.choice([0.0, 0.01, slower_s]), partial(world.lose, machine))
+
+    world.at(at, lambda: world.once(lambda: bool(keepers()), slow))
     draft.lasts(ends_at + away_s)
+
+
+def _can_be_lost(draft: Draft, machine: str) -> bool:
+    """Whether enough peers on two machines remain without this one: all traders, a buyer and a seller. If so, counts it."""
+    placed, settings = draft.world.plan.placed, draft.world.plan.settings
+    there = {name for name, where in placed.items() if where == machine}
+    left = [name for name in placed if name not in there | draft.gone]
+    remain = {is_seller(name) for name in left[: len(left) - settings.traders]}
+    if draft.losses < len(there) or len({placed[name] for name in left}) < 2 or len(remain) < 2:
+        return False
+    draft.losses -= len(there)
+    draft.gone |= there
+    return True
 
 
 FAULTS: dict[str, Callable[[Draft], None]] = {

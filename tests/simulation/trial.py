@@ -81,6 +81,13 @@ def _kept(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _brisk_kept(seed: int, **fixed: Any) -> World:
+    brisk = {"keeper": True, "think_s": 0.02, "requests": 150, "restock_count": 10, "window": 5}
+    world = draw_world(seed, **{**brisk, **fixed})
+    draw_any_faults(world, seed, tuple(OF_MACHINES))
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -93,6 +100,7 @@ KINDS: dict[str, Callable[..., World]] = {
     "edges": _edges,
     "by-load": _by_load,
     "kept": _kept,
+    "brisk-kept": _brisk_kept,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
