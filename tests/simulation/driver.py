@@ -50,11 +50,11 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def placed(plan: Plan, seed: int) -> Plan:
-    """The plan on two or more machines, if journals are to be kept on another machine."""
+    """The plan on three or more machines, if journals are to be kept on another machine."""
     if not plan.settings.keeper:
         return plan
     rng = random.Random(f"placed/{seed}")
-    machines = rng.randint(2, len(plan.names))
+    machines = rng.randint(3, len(plan.names))
     where = {name: f"machine{number % machines}" for number, name in enumerate(plan.names)}
     return msgspec.structs.replace(plan, placed=where)
 

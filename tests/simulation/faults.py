@@ -274,13 +274,29 @@ def _lost_machine(draft: Draft) -> None:
     The way to the warehouse is slow, so more is begun and unfinished. The way to the keeper may be slow, too. The keeper may die
     at the same time, and return.
     """
-    world, rng, slower_s = draft.world, draft.rng, draft.world.plan.settings.suspect_after_s / 4
-    name, at, away_s = draft.trader(), draft.moment(), draft.while_s()
-    if not _can_be_lost(draft, machine := world.plan.placed[name]):
+    at = draft.moment()
+    if not _lose_trader(draft, lambda begin: draft.world.at(at, begin), ends_at=at + draft.while_s()):
         _owing(draft)
-        return
+
+
+def lose_a_trader(world: World, seed: int) -> None:
+    """Schedules the loss of a trader's machine in a brisk market, some time after it has opened."""
+    draft = Draft(world, random.Random(f"lose a trader/{seed}"))
+    after_s = draft.rng.uniform(0.3, 2.5)
+
+    def later(begin: Callable[[], None]) -> None:
+        world.once(lambda: world.opened, lambda: world.at(world.now + after_s, begin))
+
+    _lose_trader(draft, later, ends_at=10.0)
+
+
+def _lose_trader(draft: Draft, when: Callable[[Callable[[], None]], None], ends_at: float) -> bool:
+    """`when` schedules its beginning. False if no machine can be lost."""
+    world, rng, slower_s = draft.world, draft.rng, draft.world.plan.settings.suspect_after_s / 4
+    name, away_s = draft.trader(), draft.while_s()
+    if not _can_be_lost(draft, machine := world.plan.placed[name]):
+        return False
     befalls_keeper = rng.choice(["nothing", "slow", "slow", "death", "death"])
-    ends_at = at + away_s
 
     def slow() -> None:
         world.slow(WAREHOUSE, name, slower_s, away_s)
@@ -301,8 +317,9 @@ def _lost_machine(draft: Draft) -> None:
             world.at(world.now + away_s * rng.random(), partial(world.restart, keepers()[-1]))
         world.at(world.now + rng.choice([0.0, 0.01, slower_s]), partial(world.lose, machine))
 
-    world.at(at, lambda: world.once(lambda: bool(keepers()), slow))
+    when(lambda: world.once(lambda: bool(keepers()), slow))
     draft.lasts(ends_at + away_s)
+    return True
 
 
 def _can_be_lost(draft: Draft, machine: str) -> bool:

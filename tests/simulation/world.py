@@ -77,6 +77,11 @@ class World(Driver):
         return self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer"))
 
     @property
+    def opened(self) -> bool:
+        """Whether the market is open."""
+        return self._opened_at < float("inf")
+
+    @property
     def next_at(self) -> float:
         """The time of the next event."""
         return self._agenda[0][0] if self._agenda else self.now
