@@ -290,6 +290,28 @@ def lose_a_trader(world: World, seed: int) -> None:
     _lose_trader(draft, later, ends_at=10.0)
 
 
+def cut_off_a_trader(world: World, seed: int) -> None:
+    """A trader and some buyers are cut off from all others, but not from its keeper. The trader is deposed behind its back,
+    and goes on promising. Then its machine is lost, before anybody can tell it."""
+    rng = random.Random(f"cut off a trader/{seed}")
+    settings, name = world.plan.settings, world.plan.names[-1]
+    dies_after_s = settings.suspect_after_s + rng.uniform(0.2, 2.0)
+
+    def named() -> list[str]:
+        return [entry.keeper for entry in world.entries if isinstance(entry, KeeperEntry) and entry.peer == name]
+
+    def begin() -> None:
+        buyers = [peer for peer in world.plan.names if peer.startswith("buyer") and peer not in (name, *named())]
+        island = frozenset({name, *buyers[::2]})
+        others = frozenset({WAREHOUSE, *world.plan.names}) - island - {*named()}
+        for ways in ((island, others), (others, island)):
+            world.cut(*ways, dies_after_s + 2.0)
+        world.at(world.now + dies_after_s, partial(world.lose, world.plan.placed[name]))
+
+    world.once(lambda: world.opened and bool(named()), lambda: world.at(world.now + rng.uniform(0.5, 1.0), begin))
+    world.quiet_after_s = 10.0
+
+
 def _lose_trader(draft: Draft, when: Callable[[Callable[[], None]], None], ends_at: float) -> bool:
     """`when` schedules its beginning. False if no machine can be lost."""
     world, rng, slower_s = draft.world, draft.rng, draft.world.plan.settings.suspect_after_s / 4

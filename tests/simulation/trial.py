@@ -12,7 +12,7 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults, lose_a_trader
+from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults, lose_a_trader, cut_off_a_trader
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
@@ -90,6 +90,14 @@ def _brisk_kept(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _kept_behind(seed: int, **fixed: Any) -> World:
+    brisk = {"keeper": True, "peers": 9, "traders": 2, "cache": "weak", "pull_every": 0, "window": 3}
+    brisk |= {"think_s": 0.4, "requests": 150, "restock_count": 50, "units": "1", "election": "simultaneous"}
+    world = draw_world(seed, **{**brisk, **fixed})
+    cut_off_a_trader(world, seed)
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -103,6 +111,7 @@ KINDS: dict[str, Callable[..., World]] = {
     "by-load": _by_load,
     "kept": _kept,
     "brisk-kept": _brisk_kept,
+    "kept-behind": _kept_behind,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
