@@ -37,6 +37,7 @@ from bazaar.control.progress import Progress
 from bazaar.protocol import events
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import NAME_SERVER, WAREHOUSE
+from bazaar.protocol.plan import check_keepers
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import run_folder
 from bazaar.runtime.address import environment_of
@@ -120,6 +121,7 @@ class Bazaar:
             self._crew.engine = self._machines = Machines(self.settings.hosts, self.out.name)
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
             self.phase = "starting"
+        check_keepers(self.plan)
         self._lock = furnish(self.out, self.plan, self._treaties)
         self._logbook = Logbook(self.out, self._disk_full)
         if self._machines is not None:

@@ -4,8 +4,8 @@ What follows from a line of the journal is held until the keeper *that the ledge
 promise to a buyer, and a question to the warehouse; all else that a trader says follows from an answer to such a question.
 
 A keeper that is silent is replaced: the next peer gets a new copy of all that is open. When it has every line from which
-something has left, the warehouse is asked to name it. From then until the answer the ledger may name either of the two, so both
-must have what a held message follows from. As long as no keeper is named nothing leaves, and an heir finds nothing to do.
+something has left, the warehouse is asked to name it. From then until the answer the ledger may name either of the two, so
+both must have what a held message follows from. As long as no keeper is named nothing leaves, and an heir finds nothing to do.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from bazaar.core.open_lines import OpenLines
 from bazaar.core.turn import Turn
 from bazaar.protocol.goods import Copy, Seat
-from bazaar.protocol.journal_lines import Copied, Fenced, KeeperRecord
+from bazaar.protocol.journal_lines import Copied, Fenced, KeeperRecord, Snapshot
 from bazaar.protocol.messages import Fetch, Fetched, Keep, Kept
 
 MOST_FETCHED = 1_000  # lines in one answer
+COMPACT_ABOVE = 20_000  # lines
 
 
 class Keeper:
@@ -26,6 +27,7 @@ class Keeper:
         self._open: dict[Copy, OpenLines] = {}
         self._messages: dict[Copy, int] = {}
         self._fenced: set[Seat] = set()
+        self._lines = 0  # in its records
         for record in records:
             self._apply(record)
 
@@ -54,11 +56,22 @@ class Keeper:
     def _record(self, turn: Turn, record: KeeperRecord) -> None:
         turn.keep(record)
         self._apply(record)
+        if self._lines > COMPACT_ABOVE:
+            records = self._records()
+            lines = sum(len(record.lines) for record in records if isinstance(record, Copied))
+            if self._lines > 4 * lines:
+                turn.keep(Snapshot(records))
+                self._lines = lines
+
+    def _records(self) -> tuple[KeeperRecord, ...]:
+        copies = [Copied(copy, self._messages[copy] - 1, tuple(lines.lines)) for copy, lines in self._open.items()]
+        return (*copies, *(Fenced(seat) for seat in sorted(self._fenced, key=lambda seat: seat.since)))
 
     def _apply(self, record: KeeperRecord) -> None:
         match record:
             case Copied(copy, number, lines):
                 self._messages[copy] = number + 1
+                self._lines += len(lines)
                 open_lines = self._open.setdefault(copy, OpenLines())
                 for line in lines:
                     open_lines.add(line)

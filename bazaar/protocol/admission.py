@@ -270,9 +270,7 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Fetched: (
         _peer,
         _peer,
-        lambda body, of: (
-            body.copy.keeper == of.source and _copy(body.copy, of.peers) and _lines(body.lines, of.peers)
-        ),
+        lambda body, of: body.copy.keeper == of.source and _copy(body.copy, of.peers) and _lines(body.lines, of.peers),
     ),
     Recall: (_warehouse, _peer, _nothing_more),
     Freed: (_warehouse, _peer, _nothing_more),

@@ -55,6 +55,12 @@ class Fenced(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 KeeperRecord = Copied | Fenced
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """At a keeper: these records are as good as all that it has kept so far, and take their place."""
+
+    records: tuple[KeeperRecord, ...]
+
+
 class Recovered(NamedTuple):
     """What could be read of the journal of a tenure."""
 

@@ -198,7 +198,7 @@ class KeeperIs(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """From an heir to a keeper: what is open in this copy, from that line on? The keeper takes no further line of the tenure."""
+    """From an heir to a keeper: what is open in this copy, from that line on? No further line of the tenure is taken."""
 
     copy: Copy
     first: Count = 0

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from bazaar.protocol.goods import Seat
-from bazaar.protocol.journal_lines import Closed, Copied, Fenced, JournalLine, KeeperRecord, Opened, Recovered
+from bazaar.protocol.journal_lines import Closed, Copied, Fenced, JournalLine, KeeperRecord, Opened, Recovered, Snapshot
 
 
 class Disk:
@@ -26,10 +26,12 @@ class Disk:
         self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
         self._unreadable: dict[str, float] = {}  # by peer: the end of the time
 
-    def append(self, name: str, records: Sequence[JournalLine | KeeperRecord]) -> None:
+    def append(self, name: str, records: Sequence[JournalLine | KeeperRecord | Snapshot]) -> None:
         """Appends lines. They are durable when this returns, except closing lines at the end."""
         for record in records:
-            if isinstance(record, (Copied, Fenced)):
+            if isinstance(record, Snapshot):
+                self.copies[name] = [*record.records]
+            elif isinstance(record, (Copied, Fenced)):
                 self.copies[name].append(record)
                 if isinstance(record, Copied) and record.lines:
                     self._open[record.copy.seat.peer] = not isinstance(record.lines[-1], Closed)
@@ -81,4 +83,3 @@ class Disk:
         if seat not in self.journals:
             return Recovered(None, (f"queue-{seat.since} of {seat.peer}: No such file or directory",))
         return Recovered(list(self.journals[seat]))
-

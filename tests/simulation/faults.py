@@ -271,8 +271,8 @@ def _edge(draft: Draft) -> None:
 def _lost_machine(draft: Draft) -> None:
     """A trader's machine is lost for good, mostly while its keeper has something open of it.
 
-    The way to the warehouse is slow, so more is begun and unfinished. The way to the keeper may be slow, too. The keeper may die
-    at the same time, and return.
+    The way to the warehouse is slow, so more is begun and unfinished. The way to the keeper may be slow, too. The keeper may
+    die at the same time, and return.
     """
     at = draft.moment()
     if not _lose_trader(draft, lambda begin: draft.world.at(at, begin), ends_at=at + draft.while_s()):
@@ -336,7 +336,8 @@ def _lose_trader(draft: Draft, when: Callable[[Callable[[], None]], None], ends_
         world.hits["lost and kept"] += world.disk.is_open(name)
         if befalls_keeper == "death" and keepers():
             world.kill(keepers()[-1])
-            world.at(world.now + away_s * rng.random(), partial(world.restart, keepers()[-1]))
+            back_s = min(away_s, 4 * world.plan.settings.suspect_after_s) * rng.random()
+            world.at(world.now + back_s, partial(world.restart, keepers()[-1]))
         world.at(world.now + rng.choice([0.0, 0.01, slower_s]), partial(world.lose, machine))
 
     when(lambda: world.once(lambda: bool(keepers()), slow))

@@ -12,7 +12,16 @@ from bazaar.analysis.audit import Evidence, Report, judge
 from bazaar.control.options import text_of
 from bazaar.runtime.history import encode_line
 from tests.simulation.draw import draw_any_world, draw_world
-from tests.simulation.faults import FAULTS, LIVES, OF_MACHINES, OF_THE_GRAPH, draw_any_faults, draw_faults, lose_a_trader, cut_off_a_trader
+from tests.simulation.faults import (
+    FAULTS,
+    LIVES,
+    OF_MACHINES,
+    OF_THE_GRAPH,
+    cut_off_a_trader,
+    draw_any_faults,
+    draw_faults,
+    lose_a_trader,
+)
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
@@ -83,7 +92,12 @@ def _kept(seed: int, **fixed: Any) -> World:
 
 def _brisk_kept(seed: int, **fixed: Any) -> World:
     rng = random.Random(f"brisk kept/{seed}")
-    brisk = {"keeper": True, "peers": rng.randint(6, 9), "traders": rng.randint(1, 2), "cache": rng.choice(["weak", "escrow"])}
+    brisk = {
+        "keeper": True,
+        "peers": rng.randint(6, 9),
+        "traders": rng.randint(1, 2),
+        "cache": rng.choice(["weak", "escrow"]),
+    }
     brisk |= {"think_s": 0.3, "requests": 200, "restock_count": 10, "window": 3}
     world = draw_world(seed, **{**brisk, **fixed})
     lose_a_trader(world, seed)

@@ -19,7 +19,7 @@ class Seats:
         self.adopted: dict[Seat, str] = {}
         """Ended tenures whose queue was taken over, each with the trader that did so."""
         self.copies: dict[Seat, Copy] = {}
-        """Tenures whose queue nobody has taken over, each with the copy of its journal that an heir is to read (`--keeper`)."""
+        """Tenures whose queue nobody has taken over, each with the copy of its journal for an heir to read (`--keeper`)."""
         self._names = names
         self._seats = seats
         self._most = seats if most is None else most
