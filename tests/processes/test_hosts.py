@@ -315,35 +315,43 @@ def test_a_queue_on_another_machine_cannot_be_read_and_is_not_empty(
 
 
 @pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
-def test_with_a_keeper_the_queue_of_a_lost_trader_is_taken_over(
+def test_with_a_keeper_the_queue_of_a_dead_trader_is_taken_over(
     cache: str, cluster: Cluster, tmp_path: Path, mongo_uri: str
 ) -> None:
     out = tmp_path / "run"
-    words = cluster.words("--keeper", "--cache", cache, "--restock-count", 1000, "--window", 4, "--out", out)
-    with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
-        wait_until(lambda: sales(out) > 200, PATIENCE_S)
-        trader, machine = a_trader(out, cluster)
-        shutil.rmtree(next(machine.disk.glob(f"*/{trader}")))  # nobody can read what it had on its disk
-        (pid,) = (pid for pid in machine.pids if f"\0{trader}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: entries(out, "adopt"), PATIENCE_S)
-        before = sales(out)
-        wait_until(lambda: sales(out) > before + 100, PATIENCE_S)
-        command.send_signal(signal.SIGINT)
-        status, said, complaint = ended(command)
-    audit = audit_of(out)
-    assert (audit["violations"], complaint) == ({}, ""), said
-    assert not [told for told in audit["unknown"] if "could not read the queue" in told]
+    words = cluster.words("--keeper", "--cache", cache, "--duration", 5, "--fault", "kill:trader0@1")
+    more = ("--restock-count", 1000, "--window", 4, "--out", out)
+    status, said, complaint = run(tmp_path, mongo_uri, *words, *more, **cluster.environment)
+    assert (status, complaint, audit_of(out)["verdict"]) == (0, "", "held"), said
     placed = json.loads((out / "bazaar.json").read_bytes())["placed"]
     assert all(placed[entry["peer"]] != placed[entry["keeper"]] for entry in entries(out, "keeper"))
-    assert [entry["peer"] for entry in entries(out, "adopt")] == [trader]
+    (dead,) = (entry["peer"] for entry in entries(out, "depose"))
+    assert [entry["peer"] for entry in entries(out, "adopt")] == [dead]
+    assert not [path for name in placed for path in (out / name).glob("queue-*.jsonl")]  # nobody has it on its own disk
 
 
-def a_trader(out: Path, cluster: Cluster) -> tuple[str, Machine]:
-    """One of those that trade now, and its machine."""
-    name = entries(out, "keeper")[-1]["peer"]
-    (machine,) = (machine for machine in cluster.machines if name in placed_on(out, machine))
-    return name, machine
+def test_with_a_keeper_the_queues_of_a_lost_machine_are_taken_over(
+    cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out, victim = tmp_path / "run", cluster.machines[1]
+    words = cluster.words("--keeper", "--restock-count", 1000, "--window", 4, "--out", out)
+    with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
+        try:
+            wait_until(lambda: sales(out) > 200, PATIENCE_S)
+            victim.die()
+            lost = placed_on(out, victim)
+            traders = {entry["peer"] for entry in entries(out, "keeper")} & {*lost}
+            wait_until(lambda: {entry["peer"] for entry in entries(out, "adopt")} >= traders, PATIENCE_S)
+            before = sales(out)
+            wait_until(lambda: sales(out) > before + 100, PATIENCE_S)
+            command.send_signal(signal.SIGINT)
+            _, said, complaint = ended(command)
+        finally:
+            cluster.start_worker(victim)
+    audit = audit_of(out)
+    assert (audit["violations"], complaint) == ({}, ""), said
+    assert traders
+    assert not [told for told in audit["unknown"] if "could not read the queue" in told]
 
 
 def entries(out: Path, kind: str) -> list[Any]:
