@@ -15,6 +15,7 @@ from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place
 from bazaar.runtime.cache_client import CACHE_URI
+from bazaar.runtime.copies import Copies
 from bazaar.runtime.far_clock import FarClock
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
@@ -34,9 +35,7 @@ def main() -> int:
     plan = load(run_folder / "bazaar.json")
     key = read_key(run_folder / "key")
     folder = Path.cwd()
-    journal = Journal(folder)
     history = History(folder, name)
-    peer = Peer(name, plan, history.former_life)
 
     def journal_of(seat: Seat) -> Recovered:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
@@ -44,6 +43,8 @@ def main() -> int:
     known = (WAREHOUSE, *plan.members)
     clock = clock_of(run_folder)
     try:
+        copies = Copies(folder) if plan.settings.keeper else None
+        peer = Peer(name, plan, history.former_life, () if copies is None else copies.records)
         here = place(plan.settings.host)
         papers = papers_in(run_folder, name) if plan.settings.tls else None
         directory = Directory(plan.settings.host, port, key, papers)
@@ -51,7 +52,17 @@ def main() -> int:
         if clock.ticks_at != this_clock():  # it asks over a connection of its own, so that nobody else waits for it
             far_clock = FarClock(clock, Directory(plan.settings.host, port, key, papers).steady_clock)
         host = Host(
-            peer, journal, history, far_clock or clock, here, directory, key, known, Terms.of(plan), journal_of, papers
+            peer,
+            copies or Journal(folder),
+            history,
+            far_clock or clock,
+            here,
+            directory,
+            key,
+            known,
+            Terms.of(plan),
+            journal_of,
+            papers,
         )
         if POLICIES[plan.settings.cache].remote:
             host.share_cache(os.environ[CACHE_URI])

@@ -178,9 +178,10 @@ class Membership(Role):
         if source == WAREHOUSE and self._told_first is None:
             self._told_first = body.bench.position
             turn.note(events.Informed())
-            self._ask_at = NEVER
             self._plan_start(turn)
             self._new_round(turn)
+        if source == WAREHOUSE:
+            self._ask_at = NEVER
         if body.bench.further and body.bench.position > self.bench.position and source == WAREHOUSE:
             self._tell_everybody(turn, body)
         tree = self._tree.tree  # of the round that may be over now
@@ -189,6 +190,9 @@ class Membership(Role):
                 self._pass_on(turn, Won(self.bench, self._me), tree)
             else:
                 self._tell_everybody(turn, Won(self.bench))
+        if source == WAREHOUSE and self._settings.keeper and self.seat is not None and not self.elected:
+            turn.send(WAREHOUSE, Depose(self.seat))  # its queue is with its keeper, for an heir
+            self._ask_at = turn.now + self._settings.election_timeout_s
 
     def on_won(self, turn: Turn, source: str, body: Won) -> None:
         if body.peer is not None:

@@ -6,6 +6,7 @@ a trader or ends that, according to its membership view.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bazaar.core.clock import LamportClock
@@ -14,10 +15,11 @@ from bazaar.protocol import events
 from bazaar.protocol.cache_server import Call, Result, Take
 from bazaar.protocol.former_life import FIRST_LIFE, FormerLife
 from bazaar.protocol.goods import Item, Seat, is_seller
-from bazaar.protocol.journal_lines import Recovered
+from bazaar.protocol.journal_lines import KeeperRecord, Recovered
 from bazaar.protocol.plan import Plan
 from bazaar.protocol.wire import Letter
 from peers.buyer import Buyer, ByHand
+from peers.keeping import Keeping
 from peers.membership import NOBODY, Membership
 from peers.role import Role, Trading
 from peers.seller import Seller
@@ -29,8 +31,10 @@ MOST_AWAITING_SEAT = 1_000
 class Peer:
     """One participant."""
 
-    def __init__(self, name: str, plan: Plan, former: FormerLife = FIRST_LIFE) -> None:
-        """`former`: what it knows of its former lives, if it is started again."""
+    def __init__(
+        self, name: str, plan: Plan, former: FormerLife = FIRST_LIFE, records: Iterable[KeeperRecord] = ()
+    ) -> None:
+        """`former`: what it knows of its former lives, if it is started again. `records`: what it has kept for others."""
         self.name = name
         self.clock = LamportClock()
         self.membership = Membership(name, plan.names, plan.settings, self._waits)
@@ -42,6 +46,9 @@ class Peer:
         else:
             self._civil = Buyer(name, plan.goods[name], plan.settings, _quota(name, plan), rng, former)
         self._trader: Trader | None = None
+        self._keeping: Keeping | None = None
+        if plan.settings.keeper:
+            self._keeping = Keeping(plan.elsewhere(name), plan.settings, lambda: self.membership.bench, records)
         self._seated = former.seated  # the tenures that have begun
         self._position = NOBODY
         self._awaiting_seat: list[
@@ -53,6 +60,12 @@ class Peer:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles of this peer now. A trader's civil role only finishes what it had begun."""
+        if self._keeping is not None:
+            return (*self._played, self._keeping)
+        return self._played
+
+    @property
+    def _played(self) -> tuple[Role, ...]:
         if self._trader is None:
             return (self.membership, self._civil)
         return (self.membership, self._trader, self._civil)
@@ -170,9 +183,13 @@ class Peer:
     def tick(self, turn: Turn) -> None:
         """Does what is due."""
         turn.unprompted()
+        if self._keeping is not None and self._trader is not None:
+            self._keeping.hand_over(turn, self._trader)
         for role in self.roles:
             role.tick(turn)
         self._follow(turn)
+        if self._keeping is not None:
+            self._keeping.end_turn(turn, {} if self._trader is None else self._trader.copies)
 
     def _hand_over_awaiting_seat(self, turn: Turn) -> None:
         """Handles the letters for a trader that had to wait, once this peer knows whether it is a trader."""
@@ -193,16 +210,22 @@ class Peer:
         if self._trader is not None and self._trader.seat != seat:
             self._trader.step_down(turn)
             self._trader = None
-        if seat is not None and self._trader is None:
+            if self._keeping is not None:
+                self._keeping.leave_seat(turn)
+        if seat is not None and self._trader is None and (self._keeping is None or self.membership.elected):
+            if self._keeping is not None:
+                self._keeping.take_seat(seat)
             begun = seat.since in self._seated
             self._seated |= {seat.since}
             self._trader = Trader(seat, self._plan.names, self._plan.settings, self.clock.time, begun)
             self._trader.start(turn, elected=self.membership.elected)
-        self._civil.retired = self._trader is not None
+        self._civil.retired = seat is not None
         traders = bench.traders if self.membership.trading else ()
         self._civil.traders_changed(turn, traders)
         if self._trader is not None:
             self._trader.traders_changed(turn, traders)
+        if self._keeping is not None and traders:
+            self._keeping.trading_begins()
 
 
 def _quota(name: str, plan: Plan) -> float:

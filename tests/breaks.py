@@ -218,9 +218,10 @@ BREAKS = (
     Break(
         "letters leave before what they depend on is durable",
         "bazaar/core/endpoint.py",
-        "        kept = [*self._afterwards.due(), *turn.kept]\n        if kept:",
-        "        kept = [*self._afterwards.due(), *turn.kept]\n        self._put(turn, clock())\n"
-        "        yield from map(Send, [*self._touched])\n        turn.sends, turn.kept_afterwards = [], []\n        if kept:",
+        "        if turn.kept:",
+        "        self._put(turn, clock())\n"
+        "        yield from map(Send, [*self._touched])\n        turn.sends, turn.kept_afterwards = [], []\n"
+        "        if turn.kept:",
         ("tests/unit/test_endpoint.py",),
         {**LONG, "cache": "none"},
     ),

@@ -38,6 +38,7 @@ from bazaar.core.cache import POLICIES
 from bazaar.protocol import events
 from bazaar.protocol.faults import MONGOD
 from bazaar.protocol.goods import CACHE, NAME_SERVER, WAREHOUSE
+from bazaar.protocol.plan import check_keepers
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.runtime import cache_client, cache_process, run_folder
 from bazaar.runtime.address import environment_of
@@ -124,6 +125,7 @@ class Bazaar:
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
             self.injector.check(self.plan.placed)
             self.phase = "starting"
+        check_keepers(self.plan)
         self._lock = furnish(self.out, self.plan, self._treaties)
         self._logbook = Logbook(self.out, self._disk_full)
         if self._machines is not None:

@@ -209,6 +209,7 @@ class Endpoint:
             self._receive_arrived(self._router, turn)
             self._router.tick(turn)
             self._actor.tied(self._router.peers)
+        turn.kept[:0] = self._afterwards.due()
         self._actor.tick(turn)
         return self._effects(turn, clock)
 
@@ -218,9 +219,8 @@ class Endpoint:
         # Nothing has to be durable before a take: should the process end, its units wait for the end of the epoch.
         if takes := [call for call in turn.calls if isinstance(call, Take)]:
             yield Consult(takes)
-        kept = [*self._afterwards.due(), *turn.kept]
-        if kept:
-            yield Persist(kept)
+        if turn.kept:
+            yield Persist(turn.kept)
         if turn.events:
             yield Note(turn.events)
         if fills := [call for call in turn.calls if isinstance(call, Fill)]:

@@ -7,6 +7,7 @@ any message is sent.** Messages to one destination are sent in their order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from bazaar.core.clock import LamportClock
@@ -28,6 +29,14 @@ class Noted(NamedTuple):
     event: Event
     source: str | None = None
     sent: int = 0
+
+
+class Withheld(NamedTuple):
+    """A message that was taken out of its turn, to be sent in a later one. `before`: as in `Turn.send`."""
+
+    to: str
+    body: AnyMessage
+    before: float | None
 
 
 class Turn:
@@ -82,6 +91,20 @@ class Turn:
         if all(now < before for before in self._leave_before.values()):
             return self.sends
         return [send for number, send in enumerate(self.sends) if now < self._leave_before.get(number, NEVER)]
+
+    def withhold(self, chosen: Callable[[AnyMessage], bool]) -> list[Withheld]:
+        """Takes the messages that are `chosen` out of this turn."""
+        sends, leave_before, self.sends, self._leave_before = self.sends, self._leave_before, [], {}
+        withheld = []
+        for number, (to, letter) in enumerate(sends):
+            before = leave_before.get(number)
+            if chosen(letter.body):
+                withheld.append(Withheld(to, letter.body, before))
+                continue
+            if before is not None:
+                self._leave_before[len(self.sends)] = before
+            self.sends.append((to, letter))
+        return withheld
 
     def keep(self, record: Any) -> None:
         """Makes `record` durable in the actor's store: a peer's journal, the warehouse's ledger."""

@@ -31,6 +31,8 @@ from bazaar.protocol.messages import (
     Deposed,
     EpochLost,
     Freed,
+    KeeperIs,
+    NameKeeper,
     Recall,
     Reopened,
     Resize,
@@ -84,6 +86,7 @@ class Warehouse:
             self.ledger.apply(entry)
         self._remote = POLICIES[settings.cache].remote
         self._epochs = Epochs(self.ledger, self._append)
+        self._keeper = settings.keeper
         self._lease_s = settings.lease_s * LEASE_MARGIN
         self._leases: dict[Seat, float] = {}  # until when a tenure may sell what it was granted
         self._held_up: set[Seat] = set()  # queues that wait for the end of a lease
@@ -116,9 +119,10 @@ class Warehouse:
         """Has the queues that were taken over read once more.
 
         A trader that is cut off promises from its cache until it hears that it was deposed. Then it tells its buyers to ask
-        again. But if it is killed before that, its last promises are in its journal alone.
+        again. But if it is killed before that, its last promises are in its journal alone. (With `--keeper` none are: no
+        promise leaves once an heir has read.)
         """
-        self._read_again = dict(self.ledger.seats.adopted)
+        self._read_again = {} if self._keeper else dict(self.ledger.seats.adopted)
         self._pass_on(turn, None)
 
     def tied(self, neighbours: tuple[str, ...]) -> None:
@@ -198,7 +202,7 @@ class Warehouse:
             if trader is None or heir not in (None, trader):
                 continue
             if self._over_at(seat) <= turn.now:
-                turn.send(trader, TakeOver(seat))
+                turn.send(trader, TakeOver(seat, self.ledger.seats.copies.get(seat)))
             else:
                 self._held_up.add(seat)
 
@@ -217,6 +221,14 @@ class Warehouse:
         if not (self._remote or self.ledger.stock.holds(seat)):
             return 0.0
         return self._leases.get(seat, self._began_at + self._lease_s)
+
+    def _name_keeper(self, turn: Turn, source: str, body: NameKeeper) -> None:
+        entry = self.ledger.seats.decide_keeper(body.copy)
+        if entry is not None:
+            self._append(turn, entry)
+            turn.note(events.KeeperNamed(entry.peer, entry.keeper))
+        named = self.ledger.seats.copies.get(body.copy.seat) == body.copy
+        turn.send(source, KeeperIs(body.copy) if named else BenchIs(self.ledger.seats.bench))
 
     def _ask(self, turn: Turn, source: str, body: Ask) -> None:
         if not self.ledger.seats.is_trader(source):  # it lost its seat, and does not know that yet
@@ -350,6 +362,7 @@ class Warehouse:
         Claim: _claim,
         Depose: _depose,
         Resize: _resize,
+        NameKeeper: _name_keeper,
         Ask: _ask,
         EpochLost: _lost,
     }

@@ -15,6 +15,7 @@ from bazaar.protocol.goods import (
     DEAREST,
     WAREHOUSE,
     Bench,
+    Copy,
     Lot,
     Order,
     buyer_of,
@@ -23,6 +24,7 @@ from bazaar.protocol.goods import (
     is_embassy,
     is_seller,
 )
+from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Promised, Queued
 from bazaar.protocol.messages import (
     Answer,
     AnyMessage,
@@ -44,9 +46,15 @@ from bazaar.protocol.messages import (
     Election,
     EndEpoch,
     EpochLost,
+    Fetch,
+    Fetched,
     Freed,
     Heartbeat,
+    Keep,
+    KeeperIs,
+    Kept,
     MarketOpen,
+    NameKeeper,
     Ok,
     OutOfStock,
     Oversold,
@@ -160,6 +168,26 @@ def _order(order: Order, peers: Collection[str]) -> bool:
     return order.buyer in peers and _client(order.buyer) and _is_by(order.order_id, order.buyer)
 
 
+def _copy(copy: Copy, peers: Collection[str]) -> bool:
+    return copy.seat.peer in peers and copy.keeper in peers and copy.keeper != copy.seat.peer
+
+
+def _lines(lines: Iterable[JournalLine], peers: Collection[str]) -> bool:
+    return all(_line(line, peers) for line in lines)
+
+
+def _line(line: JournalLine, peers: Collection[str]) -> bool:
+    match line:
+        case Queued(order):
+            return _order(order, peers)
+        case Promised(order, lot):
+            return _order(order, peers) and _lots([lot], peers) and lot.item == order.item
+        case Closed():
+            return True
+        case Opened():
+            return False
+
+
 def _request(request: Request, peers: Collection[str]) -> bool:
     match request:
         case Ship(order):
@@ -210,7 +238,44 @@ RULES: dict[type[AnyMessage], tuple[Kind, Kind, Callable[[Any, Parties], bool]]]
     Depose: (_peer, _warehouse, lambda body, of: body.seat.peer in of.peers),
     Deposed: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers and _bench(body.bench, of.peers)),
     TraderDead: (_peer, _peer, lambda body, of: body.peer in of.peers and _bench(body.bench, of.peers)),
-    TakeOver: (_warehouse, _peer, lambda body, of: body.seat.peer in of.peers),
+    TakeOver: (
+        _warehouse,
+        _peer,
+        lambda body, of: (
+            body.seat.peer in of.peers
+            and (body.copy is None or (body.copy.seat == body.seat and _copy(body.copy, of.peers)))
+        ),
+    ),
+    Keep: (
+        _peer,
+        _peer,
+        lambda body, of: (
+            (body.copy.seat.peer, body.copy.keeper) == (of.source, of.target)
+            and _copy(body.copy, of.peers)
+            and _lines(body.lines, of.peers)
+        ),
+    ),
+    Kept: (
+        _peer,
+        _peer,
+        lambda body, of: (body.copy.keeper, body.copy.seat.peer) == (of.source, of.target),
+    ),
+    NameKeeper: (
+        _peer,
+        _warehouse,
+        lambda body, of: body.copy.seat.peer == of.source and _copy(body.copy, of.peers),
+    ),
+    KeeperIs: (
+        _warehouse,
+        _peer,
+        lambda body, of: body.copy.seat.peer == of.target and _copy(body.copy, of.peers),
+    ),
+    Fetch: (_peer, _peer, lambda body, of: body.copy.keeper == of.target and _copy(body.copy, of.peers)),
+    Fetched: (
+        _peer,
+        _peer,
+        lambda body, of: body.copy.keeper == of.source and _copy(body.copy, of.peers) and _lines(body.lines, of.peers),
+    ),
     Recall: (_warehouse, _peer, _nothing_more),
     EndEpoch: (_warehouse, _peer, _nothing_more),
     EpochLost: (_peer, _warehouse, _nothing_more),

@@ -117,6 +117,19 @@ class AdoptEntry(Entry, frozen=True, tag="adopt"):
     trader: str
 
 
+class KeeperEntry(Entry, frozen=True, tag="keeper"):
+    """Whoever takes over the queue of this tenure is to read this copy of its journal (`--keeper`)."""
+
+    peer: str
+    """The peer whose tenure it is."""
+    since: int
+    """The position of that tenure's appointment."""
+    keeper: str
+    """The peer that has the copy, on another machine."""
+    copy: int
+    """Which of the copies of this tenure: 1 for the first."""
+
+
 class Grant(Entry, frozen=True):
     """Units of a deposit that only this trader may sell from now on (escrow)."""
 
@@ -135,7 +148,7 @@ class Return(Entry, frozen=True):
     trader: str
 
 
-AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | SeatsEntry | AdoptEntry | Grant | Return
+AnyEntry = DepositEntry | Sale | Denial | Appoint | DeposeEntry | SeatsEntry | AdoptEntry | KeeperEntry | Grant | Return
 
 
 def entry_to_document(entry: AnyEntry) -> dict[str, Any]:

@@ -591,6 +591,14 @@ class Adopted(Event, frozen=True):
     """The trader that has taken the queue over (the heir)."""
 
 
+class KeeperNamed(Event, frozen=True):
+    """The warehouse wrote into the ledger which peer keeps a trader's journal, for an heir to read (`--keeper`)."""
+
+    peer: str
+    """The trader."""
+    keeper: str
+
+
 class Fenced(Event, frozen=True):
     """The warehouse carried out no request of a question, because the peer that asked is no trader any more."""
 

@@ -104,6 +104,14 @@ class Seat(Record, frozen=True):
     since: Number
 
 
+class Copy(Record, frozen=True):
+    """A copy of the journal of a tenure: who keeps it, and which of all copies of this tenure it is."""
+
+    seat: Seat
+    keeper: Name
+    number: Count
+
+
 class Bench(Record, frozen=True):
     """Who trades. `position` is the ledger position of the newest change: a bench with a higher position is newer."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bazaar.protocol.goods import Lot, Order
+from bazaar.protocol.goods import Copy, Lot, Order, Seat
 
 
 class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="opened"):
@@ -36,6 +36,29 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 JournalLine = Opened | Queued | Promised | Closed
+
+
+class Copied(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="copied"):
+    """At a keeper: these lines of another peer's journal were copied, in message `number` of the copy."""
+
+    copy: Copy
+    number: int
+    lines: tuple[JournalLine, ...]
+
+
+class Fenced(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="fenced"):
+    """At a keeper: an heir has read this tenure's journal, so no further line of it is taken."""
+
+    seat: Seat
+
+
+KeeperRecord = Copied | Fenced
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """At a keeper: these records are as good as all that it has kept so far, and take their place."""
+
+    records: tuple[KeeperRecord, ...]
 
 
 class Recovered(NamedTuple):

@@ -9,6 +9,7 @@ import msgspec
 from bazaar.protocol.goods import (
     MANY,
     Bench,
+    Copy,
     Count,
     Item,
     Lot,
@@ -21,6 +22,7 @@ from bazaar.protocol.goods import (
     Units,
     Wave,
 )
+from bazaar.protocol.journal_lines import JournalLine
 from bazaar.protocol.requests import Reply, Request
 
 
@@ -134,9 +136,13 @@ class TraderDead(Message, frozen=True):
 
 
 class TakeOver(Message, frozen=True):
-    """From the warehouse to a trader: the queue of this former tenure is yours to carry out."""
+    """From the warehouse to a trader: the queue of this former tenure is yours to carry out.
+
+    `copy`: with `--keeper`, which copy of its journal to read; None: no keeper was named, so nothing had left that tenure.
+    """
 
     seat: Seat
+    copy: Copy | None = None
 
 
 class Recall(Message, frozen=True):
@@ -176,6 +182,53 @@ class AskAgain(Message, frozen=True):
     order_id: Name
     item: Item
     units: Units = 1
+
+
+# ----------------------------------------------------------------------- copies of journals (`--keeper`)
+class Keep(Message, frozen=True):
+    """From a trader to its keeper: message `number` of this copy, with these lines. Without lines: are you there?"""
+
+    copy: Copy
+    number: Count
+    lines: Annotated[tuple[JournalLine, ...], MANY] = ()
+
+
+class Kept(Message, frozen=True):
+    """From a keeper to a trader: the messages of this copy below `upto` are on my disk."""
+
+    copy: Copy
+    upto: Count
+
+
+class NameKeeper(Message, frozen=True):
+    """From a trader to the warehouse: let the ledger say that this is the copy of my journal for an heir to read."""
+
+    copy: Copy
+
+
+class KeeperIs(Message, frozen=True):
+    """From the warehouse to a trader: the ledger says so."""
+
+    copy: Copy
+
+
+class Fetch(Message, frozen=True):
+    """From an heir to a keeper: what is open in this copy, from that line on? No further line of the tenure is taken."""
+
+    copy: Copy
+    first: Count = 0
+
+
+class Fetched(Message, frozen=True):
+    """From a keeper to an heir: these lines are open, of `total` lines. `total` is None if there is no such copy here.
+
+    No copy is not an empty one: the heir does not know then what the tenure owes.
+    """
+
+    copy: Copy
+    first: Count
+    lines: Annotated[tuple[JournalLine, ...], MANY]
+    total: Count | None
 
 
 # --------------------------------------------------------------------------------------------- trading
@@ -347,6 +400,12 @@ AnyMessage = (
     | Deposed
     | TraderDead
     | TakeOver
+    | Keep
+    | Kept
+    | NameKeeper
+    | KeeperIs
+    | Fetch
+    | Fetched
     | Recall
     | EndEpoch
     | EpochLost

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from bazaar.protocol.goods import Item, embassy_of
-from bazaar.protocol.settings import Settings
+from bazaar.protocol.settings import Settings, UsageError
 
 Promise = Literal["strong", "weak"]
 MOST_NEIGHBOURS = 3
@@ -44,9 +44,25 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         """Who writes to peers and to the warehouse: all peers, and the embassy."""
         return self.names if self.embassy is None else (*self.names, self.embassy)
 
+    def elsewhere(self, name: str) -> tuple[str, ...]:
+        """The peers on other machines than this one's, beginning with the next one after it."""
+        at = self.names.index(name)
+        others = (*self.names[at:], *self.names[:at])
+        return tuple(other for other in others if self.placed.get(other) != self.placed.get(name))
+
     def random_for(self, name: str) -> random.Random:
         """The only source of randomness for this peer: same seed, same choices."""
         return random.Random(f"{self.settings.seed}/{name}")
+
+
+def check_keepers(plan: Plan) -> None:
+    """Refuses `keeper` on too few machines. Raises `UsageError`."""
+    machines = len({plan.placed.get(name) for name in plan.names})
+    if plan.settings.keeper and machines < 2:
+        raise UsageError(
+            "--keeper needs peers on two machines or more, since a trader's journal is kept on another machine than its own; "
+            f"these are on {machines}: add --hosts with more machines, or leave out --keeper"
+        )
 
 
 def save(plan: Plan, path: Path) -> None:

@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hosts: Annotated[str | None, Option("--hosts", "FILE|dask://HOST:PORT")] = None
     """The scheduler of a Dask cluster, on whose machines the peers are placed, with `tls`; or a file that names it, and who is
     to be where. Without it all are here. Needs `requirements-cluster.txt`."""
+    keeper: Annotated[bool, Option("--keeper")] = False
+    """Whether a trader's journal is kept by a peer on another machine, so that its queue can be taken over when its machine is
+    lost; needs `hosts` with two machines or more."""
     leash_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """A peer on another machine ends when it has heard nothing of the launcher for so long."""
     peers: Annotated[int, Meta(ge=LEAST_PEERS, le=MOST_PEERS), Option("peers")] = 8

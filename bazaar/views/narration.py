@@ -73,6 +73,7 @@ SENTENCES: dict[Told, tuple[str, ...]] = {
         "{Me} aka {me} takes over the queue of {peer}: {orders} order(s) that its journal does not call closed, "
         "though some may be decided",
     ),
+    events.KeeperNamed: ("{keeper} keeps the queue of {Label[peer]} aka {peer} for an heir",),
     events.Unreadable: ("{Me} aka {me} cannot read the queue of {peer}: {reason}",),
     events.Revoked: ("{me} does not get {item} after all",),
     events.AskedAbroad: ("{me} asks for {item} abroad",),

@@ -24,7 +24,7 @@ from bazaar.core.cache import POLICIES
 from bazaar.core.turn import NEVER, Turn
 from bazaar.protocol import events
 from bazaar.protocol.cache_server import Result, Take
-from bazaar.protocol.goods import ITEMS, WAREHOUSE, Item, Lot, Order, Seat, is_seller
+from bazaar.protocol.goods import ITEMS, WAREHOUSE, Copy, Item, Lot, Order, Seat, is_seller
 from bazaar.protocol.journal_lines import Closed, Opened, Promised, Queued, Recovered
 from bazaar.protocol.messages import (
     Answer,
@@ -104,6 +104,8 @@ class Trader(Trading):
         self._outcomes = Outcomes(self._cache, self._waiting, self._promises)
         self._succession = Succession(seat)
         self._questions = Questions(first_number, settings.answer_timeout_s)
+        self.copies: dict[Seat, Copy | None] = {}
+        """With `--keeper`: which copy of the journal of a former tenure is to be read."""
 
     def start(self, turn: Turn, elected: bool) -> None:
         """Begins the tenure. The trader goes on with its own journal, which is empty if it was `elected` in this life."""
@@ -345,6 +347,7 @@ class Trader(Trading):
         self._deposits.append(Stock(lot))
 
     def on_take_over(self, turn: Turn, source: str, body: TakeOver) -> None:
+        self.copies[body.seat] = body.copy
         self._succession.take_over(turn, body.seat)
 
     def on_recall(self, turn: Turn, source: str, body: Recall) -> None:

@@ -367,6 +367,53 @@ def test_a_queue_on_another_machine_cannot_be_read_and_is_not_empty(
     assert any(re.search(r"could not read the queue of .*No such file", told) for told in audit["unknown"])
 
 
+@pytest.mark.parametrize("cache", ["none", "weak", "escrow"])
+def test_with_a_keeper_the_queue_of_a_dead_trader_is_taken_over(
+    cache: str, cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out = tmp_path / "run"
+    words = cluster.words("--keeper", "--cache", cache, "--duration", 5, "--fault", "kill:trader0@1")
+    more = ("--restock-count", 1000, "--window", 4, "--out", out)
+    status, said, complaint = run(tmp_path, mongo_uri, *words, *more, **cluster.environment)
+    assert (status, complaint, audit_of(out)["verdict"]) == (0, "", "held"), said
+    placed = json.loads((out / "bazaar.json").read_bytes())["placed"]
+    assert all(placed[entry["peer"]] != placed[entry["keeper"]] for entry in entries(out, "keeper"))
+    (dead,) = (entry["peer"] for entry in entries(out, "depose"))
+    assert [entry["peer"] for entry in entries(out, "adopt")] == [dead]
+    assert not [path for name in placed for path in (out / name).glob("queue-*.jsonl")]  # nobody has it on its own disk
+
+
+def test_with_a_keeper_the_queues_of_a_lost_machine_are_taken_over(
+    cluster: Cluster, tmp_path: Path, mongo_uri: str
+) -> None:
+    out, victim = tmp_path / "run", cluster.machines[1]
+    words = cluster.words("--keeper", "--restock-count", 1000, "--window", 4, "--out", out)
+    with launched(tmp_path, mongo_uri, *words, **cluster.environment) as command:
+        try:
+            wait_until(lambda: sales(out) > 200, PATIENCE_S)
+            victim.die()
+            lost = placed_on(out, victim)
+            traders = {entry["peer"] for entry in entries(out, "keeper")} & {*lost}
+            wait_until(lambda: {entry["peer"] for entry in entries(out, "adopt")} >= traders, PATIENCE_S)
+            before = sales(out)
+            wait_until(lambda: sales(out) > before + 100, PATIENCE_S)
+            command.send_signal(signal.SIGINT)
+            _, said, complaint = ended(command)
+        finally:
+            cluster.start_worker(victim)
+    audit = audit_of(out)
+    assert (audit["violations"], complaint) == ({}, ""), said
+    assert traders
+    assert not [told for told in audit["unknown"] if "could not read the queue" in told]
+
+
+def entries(out: Path, kind: str) -> list[Any]:
+    """Those of one kind in the ledger so far."""
+    lines = (out / LEDGER_FILE).read_bytes().splitlines(keepends=True)
+    found = [json.loads(line) for line in lines if line.endswith(b"\n") and f'"kind":"{kind}"'.encode() in line]
+    return [entry for entry in found if entry["kind"] == kind]
+
+
 @pytest.mark.parametrize(
     ("hosts", "said"),
     [

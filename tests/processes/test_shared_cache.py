@@ -107,9 +107,11 @@ def test_the_scripts_do_what_the_simulated_server_does(seed: int, uri: str) -> N
                 epoch += rng.randint(0, 2)
                 call = Fill(epoch, True, tuple(of_lot.setdefault(lot.deposit_id, lot) for lot in lots(rng)))
             case "old":
-                call = rng.choice(
-                    [Take(epoch - 1, "buyer0-0", "fish", 1), Fill(epoch - 1, rng.random() < 0.5, lots(rng))]
-                )
+                old: list[Call] = [
+                    Take(epoch - 1, "buyer0-0", "fish", 1),
+                    Fill(epoch - 1, rng.random() < 0.5, lots(rng)),
+                ]
+                call = rng.choice(old)
             case _:
                 if rng.random() < 0.3:
                     real.flush()

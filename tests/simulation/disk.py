@@ -1,12 +1,16 @@
-"""The simulated disk: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and their possible faults."""
+"""The simulated disks: the journals of all peers, as `bazaar/runtime/journal.py` keeps them, and their possible faults.
+
+With `--keeper` there are no journals, but what keepers have (`bazaar/runtime/copies.py`), each on the disk of its machine.
+"""
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from bazaar.protocol.goods import Seat
-from bazaar.protocol.journal_lines import Closed, JournalLine, Opened, Recovered
+from bazaar.protocol.journal_lines import Closed, Copied, Fenced, JournalLine, KeeperRecord, Opened, Recovered, Snapshot
 
 
 class Disk:
@@ -14,21 +18,40 @@ class Disk:
 
     def __init__(self) -> None:
         self.journals: dict[Seat, list[JournalLine]] = {}
+        self.copies: defaultdict[str, list[KeeperRecord]] = defaultdict(list)
+        """What each keeper has for traders elsewhere."""
+        self._open: dict[str, bool] = {}  # by trader: whether its newest line at a keeper begins something
         self._tenures: dict[str, Seat] = {}
         self._unsynced: dict[Seat, int] = {}  # closing lines at the end of a journal: these are not synced at once
         self._hidden: dict[str, float] = {}  # how long, from the first attempt to read
         self._unreadable: dict[str, float] = {}  # by peer: the end of the time
 
-    def append(self, name: str, records: Sequence[JournalLine]) -> None:
+    def append(self, name: str, records: Sequence[JournalLine | KeeperRecord | Snapshot]) -> None:
         """Appends lines. They are durable when this returns, except closing lines at the end."""
         for record in records:
-            if isinstance(record, Opened):
+            if isinstance(record, Snapshot):
+                self.copies[name] = [*record.records]
+            elif isinstance(record, (Copied, Fenced)):
+                self.copies[name].append(record)
+                if isinstance(record, Copied) and record.lines:
+                    self._open[record.copy.seat.peer] = not isinstance(record.lines[-1], Closed)
+            elif isinstance(record, Opened):
                 self._tenures[name] = Seat(name, record.since)
                 self.journals.setdefault(self._tenures[name], [])
             else:
                 seat = self._tenures[name]
                 self.journals[seat].append(record)
                 self._unsynced[seat] = self._unsynced.get(seat, 0) + 1 if isinstance(record, Closed) else 0
+
+    def is_open(self, trader: str) -> bool:
+        """Whether the newest line of this trader at a keeper begins something."""
+        return self._open.get(trader, False)
+
+    def lose(self, name: str) -> None:
+        """The disk is gone, with all that this peer had on it."""
+        self.copies.pop(name, None)
+        for seat in [seat for seat in self.journals if seat.peer == name]:
+            del self.journals[seat]
 
     def owes(self, name: str) -> bool:
         """Whether this peer's newest journal ends with a line that begins something."""

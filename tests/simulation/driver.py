@@ -51,6 +51,16 @@ class Machine(msgspec.Struct, frozen=True):
     """Whether a crash loses unsynced lines, and leaves a part of the lines being written."""
 
 
+def placed(plan: Plan, seed: int) -> Plan:
+    """The plan on three or more machines, if journals are to be kept on another machine."""
+    if not plan.settings.keeper:
+        return plan
+    rng = random.Random(f"placed/{seed}")
+    machines = rng.randint(3, len(plan.names))
+    where = {name: f"machine{number % machines}" for number, name in enumerate(plan.names)}
+    return msgspec.structs.replace(plan, placed=where)
+
+
 class Driver:
     """Runs the actors: their lives, their turns, and the deliveries between them."""
 
@@ -59,7 +69,7 @@ class Driver:
     ) -> None:
         """`treaties`: the bazaars that this one joins."""
         self.now = 0.0
-        self.plan: Plan = draw_plan(settings)
+        self.plan: Plan = placed(draw_plan(settings), seed)
         self.entries: list[AnyEntry] = []
         self.histories: dict[str, list[Recorded[events.Event]]]
         self.histories = {name: [] for name in (LAUNCHER, WAREHOUSE, *self.plan.members)}
@@ -121,7 +131,7 @@ class Driver:
         elif name == self.plan.embassy:
             self.actors[name] = Embassy(self.plan, self._treaties, former)
         else:
-            self.actors[name] = Peer(name, self.plan, former)
+            self.actors[name] = Peer(name, self.plan, former, self.disk.copies[name])
         known = (WAREHOUSE, *self.plan.members, *map(embassy_of, self._treaties), *map(embassy_of, former.met))
         self.endpoints[name] = Endpoint(
             self.actors[name], known, former, self._links.network.repeat_after_s, Terms.of(self.plan)
@@ -275,6 +285,8 @@ class Driver:
 
     def _read(self, name: str, seat: Seat) -> None:
         """Reads the journal now. The actor gets it later."""
+        if self.plan.settings.keeper:
+            raise RuntimeError(f"{name} reads a journal of {seat.peer} as if both were on one machine")
         life, actor = self._lives[name], self.actors[name]
         found = self.disk.read(seat, self.now, lambda: self.hits.update(("unreadable",)))
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from bazaar.protocol.cache_server import PATIENCE_S
-from bazaar.protocol.entries import Appoint
-from bazaar.protocol.goods import WAREHOUSE
+from bazaar.protocol.entries import Appoint, KeeperEntry
+from bazaar.protocol.goods import WAREHOUSE, is_seller
 from tests.simulation.driver import Failure
 from tests.simulation.world import World
 
@@ -28,6 +28,8 @@ class Draft:
         self._opening_s = self._election_s + max(settings.opening_delay_s, settings.registration_delay_s)
         orders = (settings.requests or 30) / (settings.window * 2)
         self._trading_s = 0.3 + min(30.0, orders * settings.think_s)
+        self.gone: set[str] = set()
+        """The peers whose machine will be lost."""
         self.losses = max(0, settings.peers - settings.traders - 2)
         """The number of peers that may be lost for good, so that all traders, a buyer and a seller can remain."""
 
@@ -308,6 +310,96 @@ def _cache(draft: Draft) -> None:
         at += for_s + draft.rng.choice([0.001, 0.1, 1.0])
 
 
+def _lost_machine(draft: Draft) -> None:
+    """A trader's machine is lost for good, mostly while its keeper has something open of it.
+
+    The way to the warehouse is slow, so more is begun and unfinished. The way to the keeper may be slow, too. The keeper may
+    die at the same time, and return.
+    """
+    at = draft.moment()
+    if not _lose_trader(draft, lambda begin: draft.world.at(at, begin), ends_at=at + draft.while_s()):
+        _owing(draft)
+
+
+def lose_a_trader(world: World, seed: int) -> None:
+    """Schedules the loss of a trader's machine in a brisk market, some time after it has opened."""
+    draft = Draft(world, random.Random(f"lose a trader/{seed}"))
+    after_s = draft.rng.uniform(0.3, 2.5)
+
+    def later(begin: Callable[[], None]) -> None:
+        world.once(lambda: world.opened, lambda: world.at(world.now + after_s, begin))
+
+    _lose_trader(draft, later, ends_at=10.0)
+
+
+def cut_off_a_trader(world: World, seed: int) -> None:
+    """A trader and some buyers are cut off from all others, but not from its keeper. The trader is deposed behind its back,
+    and goes on promising. Then its machine is lost, before anybody can tell it."""
+    rng = random.Random(f"cut off a trader/{seed}")
+    settings, name = world.plan.settings, world.plan.names[-1]
+    dies_after_s = settings.suspect_after_s + rng.uniform(0.2, 2.0)
+
+    def named() -> list[str]:
+        return [entry.keeper for entry in world.entries if isinstance(entry, KeeperEntry) and entry.peer == name]
+
+    def begin() -> None:
+        buyers = [peer for peer in world.plan.names if peer.startswith("buyer") and peer not in (name, *named())]
+        island = frozenset({name, *buyers[::2]})
+        others = frozenset({WAREHOUSE, *world.plan.names}) - island - {*named()}
+        for ways in ((island, others), (others, island)):
+            world.cut(*ways, dies_after_s + 2.0)
+        world.at(world.now + dies_after_s, partial(world.lose, world.plan.placed[name]))
+
+    world.once(lambda: world.opened and bool(named()), lambda: world.at(world.now + rng.uniform(0.5, 1.0), begin))
+    world.quiet_after_s = 10.0
+
+
+def _lose_trader(draft: Draft, when: Callable[[Callable[[], None]], None], ends_at: float) -> bool:
+    """`when` schedules its beginning. False if no machine can be lost."""
+    world, rng, slower_s = draft.world, draft.rng, draft.world.plan.settings.suspect_after_s / 4
+    name, away_s = draft.trader(), draft.while_s()
+    if not _can_be_lost(draft, machine := world.plan.placed[name]):
+        return False
+    befalls_keeper = rng.choice(["nothing", "slow", "slow", "death", "death"])
+
+    def slow() -> None:
+        world.slow(WAREHOUSE, name, slower_s, away_s)
+        if befalls_keeper == "slow":
+            world.slow(name, keepers()[-1], slower_s, away_s)
+        world.at(world.now + rng.random() * slower_s, lambda: world.once(open_or_late, lose))
+
+    def keepers() -> list[str]:
+        return [entry.keeper for entry in world.entries if isinstance(entry, KeeperEntry) and entry.peer == name]
+
+    def open_or_late() -> bool:
+        return world.disk.is_open(name) or world.now >= ends_at
+
+    def lose() -> None:
+        world.hits["lost and kept"] += world.disk.is_open(name)
+        if befalls_keeper == "death" and keepers():
+            world.kill(keepers()[-1])
+            back_s = min(away_s, 4 * world.plan.settings.suspect_after_s) * rng.random()
+            world.at(world.now + back_s, partial(world.restart, keepers()[-1]))
+        world.at(world.now + rng.choice([0.0, 0.01, slower_s]), partial(world.lose, machine))
+
+    when(lambda: world.once(lambda: bool(keepers()), slow))
+    draft.lasts(ends_at + away_s)
+    return True
+
+
+def _can_be_lost(draft: Draft, machine: str) -> bool:
+    """Whether enough peers on two machines remain without this one: all traders, a buyer and a seller. If so, counts it."""
+    placed, settings = draft.world.plan.placed, draft.world.plan.settings
+    there = {name for name, where in placed.items() if where == machine}
+    left = [name for name in placed if name not in there | draft.gone]
+    remain = {is_seller(name) for name in left[: len(left) - settings.traders]}
+    if draft.losses < len(there) or len({placed[name] for name in left}) < 2 or len(remain) < 2:
+        return False
+    draft.losses -= len(there)
+    draft.gone |= there
+    return True
+
+
 FAULTS: dict[str, Callable[[Draft], None]] = {
     "kill": _kill,
     "lives": _lives,
@@ -327,6 +419,7 @@ FAULTS: dict[str, Callable[[Draft], None]] = {
 }
 LIVES = ("lives", "two at once", "in its election", "owing")
 OF_THE_CACHE: dict[str, Callable[[Draft], None]] = {"cache": _cache}
+OF_KEEPERS: dict[str, Callable[[Draft], None]] = {"lost machine": _lost_machine}
 OF_THE_GRAPH: dict[str, Callable[[Draft], None]] = {"neighbourhood": _neighbourhood, "edge": _edge}
 OF_MACHINES: dict[str, Callable[[Draft], None]] = {"machine lost": _machine_lost, "part": _part, "one way": _one_way}
 
@@ -336,7 +429,7 @@ def draw_any_faults(world: World, seed: int, kinds: Sequence[str] = tuple(FAULTS
     draft = Draft(world, random.Random(f"any faults/{seed}"))
     drawn = [draft.rng.choice(kinds) for _ in range(draft.rng.choice([1, 1, 2, 3]))]
     for kind in drawn:
-        (FAULTS | OF_THE_GRAPH | OF_MACHINES | OF_THE_CACHE)[kind](draft)
+        (FAULTS | OF_THE_GRAPH | OF_MACHINES | OF_KEEPERS | OF_THE_CACHE)[kind](draft)
     return drawn
 
 

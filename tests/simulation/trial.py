@@ -15,17 +15,21 @@ from tests.simulation.draw import draw_any_world, draw_world
 from tests.simulation.faults import (
     FAULTS,
     LIVES,
+    OF_KEEPERS,
     OF_MACHINES,
     OF_THE_CACHE,
     OF_THE_GRAPH,
+    cut_off_a_trader,
     draw_any_faults,
     draw_faults,
+    lose_a_trader,
 )
 from tests.simulation.world import World
 
 MOST_PEERS_OF_LIVES = 8
 MOST_PEERS_OF_EDGES = 14
 MOST_PEERS_BY_LOAD = 10
+MOST_PEERS_KEPT = 12
 
 
 def _brisk(seed: int, **fixed: Any) -> World:
@@ -99,6 +103,34 @@ def _shared(seed: int, **fixed: Any) -> World:
     return world
 
 
+def _kept(seed: int, **fixed: Any) -> World:
+    world = draw_any_world(seed, MOST_PEERS_KEPT, **{"keeper": True, **fixed})
+    draw_any_faults(world, seed, (*FAULTS, *10 * tuple(OF_KEEPERS)))
+    return world
+
+
+def _brisk_kept(seed: int, **fixed: Any) -> World:
+    rng = random.Random(f"brisk kept/{seed}")
+    brisk = {
+        "keeper": True,
+        "peers": rng.randint(6, 9),
+        "traders": rng.randint(1, 2),
+        "cache": rng.choice(["weak", "escrow"]),
+    }
+    brisk |= {"think_s": 0.3, "requests": 200, "restock_count": 10, "window": 3}
+    world = draw_world(seed, **{**brisk, **fixed})
+    lose_a_trader(world, seed)
+    return world
+
+
+def _kept_behind(seed: int, **fixed: Any) -> World:
+    brisk = {"keeper": True, "peers": 9, "traders": 2, "cache": "weak", "pull_every": 0, "window": 3}
+    brisk |= {"think_s": 0.4, "requests": 150, "restock_count": 50, "units": "1", "election": "simultaneous"}
+    world = draw_world(seed, **{**brisk, **fixed})
+    cut_off_a_trader(world, seed)
+    return world
+
+
 def _any(seed: int, **fixed: Any) -> World:
     return (_faults if seed % 2 else _plain)(seed, **fixed)
 
@@ -112,13 +144,17 @@ KINDS: dict[str, Callable[..., World]] = {
     "machines": _machines,
     "by-load": _by_load,
     "shared": _shared,
+    "kept": _kept,
+    "brisk-kept": _brisk_kept,
+    "kept-behind": _kept_behind,
     "brisk": _brisk,
     "brisk-faults": _brisk_faults,
 }
 """`any`: all settings, every second world with faults. `plain`: without faults. `faults`: all with faults. `lives`: with
 kills and restarts only. `edges`: with faults, and peers that speak with their neighbours only. `machines`: with machines that
 are cut off, or lost for good with their journals. `by-load`: with faults, and traders by load. `shared`: with a shared cache,
-and faults of its server, too. `brisk`: from `draw_world`."""
+and faults of its server, too. `kept`: with faults, several machines, and keepers of the journals. `brisk`: from
+`draw_world`."""
 
 
 def run(kind: str, seed: int, **fixed: Any) -> tuple[World, Evidence, Report]:

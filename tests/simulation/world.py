@@ -33,6 +33,8 @@ class World(Driver):
         self.quiet_after_s = 0.0
         """The time when the last of the scheduled faults is over."""
         self.longest_s = LONGEST_S
+        self.lost: set[str] = set()
+        """The peers whose machine is lost."""
         self.ended = False
         """Whether the run came to its end by itself."""
         self.may_close: Callable[[], bool] = lambda: True
@@ -73,6 +75,11 @@ class World(Driver):
     def answered(self) -> bool:
         """Whether no fault is to come, and no buyer waits or has anything more to order."""
         return self.now > self.quiet_after_s and all(buyer.idle for buyer in self._living("buyer"))
+
+    @property
+    def opened(self) -> bool:
+        """Whether the market is open."""
+        return self._opened_at < float("inf")
 
     @property
     def next_at(self) -> float:
@@ -155,8 +162,21 @@ class World(Driver):
             self.suffers("kill", name)
             self._die(name)
 
+    def lose(self, machine: str) -> None:
+        """A machine is lost for good: its peers are dead, and nobody can read its disk."""
+        self.hits["lost machine"] += 1
+        for name in [name for name, where in self.plan.placed.items() if where == machine]:
+            self.lost.add(name)
+            self.disk.lose(name)
+            self._doomed.discard(name)
+            if name in self.actors:
+                self.suffers("kill", name)
+                self._die(name)
+
     def restart(self, name: str) -> None:
-        """Restarts a killed process on its own files."""
+        """Restarts a killed process on its own files, unless its machine is lost."""
+        if name in self.lost:
+            return
         if name in self._doomed:  # the process was to die in its next turn, and had none
             self._doomed.discard(name)
             self._die(name)

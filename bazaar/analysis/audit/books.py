@@ -22,6 +22,7 @@ from bazaar.analysis.audit.lines import (
     Depose,
     Deposit,
     Grant,
+    Keeper,
     Part,
     Return,
     Sale,
@@ -89,6 +90,7 @@ class Books:
             Depose: self._depose,
             Seats: self._seats,
             Adopt: self._adopt,
+            Keeper: self._keeper,
             Grant: self._grant,
             Return: self._return,
         }
@@ -339,6 +341,11 @@ class Books:
 
     def _seats(self, entry: Seats) -> None:
         """Nothing: `scaling.py` judges how many there are."""
+
+    def _keeper(self, entry: Keeper) -> None:
+        tenure = self._seated.get(entry.peer)
+        if tenure is None or tenure.since != entry.since:
+            self._tell("only_traders_trade", entry, f"names a keeper for {entry.peer}, who held no such seat then")
 
     def _adopt(self, entry: Adopt) -> None:
         self._by_a_trader(entry, entry.trader)

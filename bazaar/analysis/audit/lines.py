@@ -270,6 +270,7 @@ KINDS = FACTS.keys() | {
     "connected",
     "appointed",
     "adopted",
+    "keeper_named",
     "fenced",
     "granted",
     "epoch_begun",
@@ -356,6 +357,13 @@ class Adopt(Entry):
     trader: str
 
 
+class Keeper(Entry):
+    peer: str
+    since: Number
+    keeper: str
+    copy: Number
+
+
 class Grant(Entry):
     deposit_id: str
     item: str
@@ -370,7 +378,7 @@ class Return(Entry):
     trader: str
 
 
-AnyEntry = Deposit | Sale | Denial | Appoint | Depose | Seats | Adopt | Grant | Return
+AnyEntry = Deposit | Sale | Denial | Appoint | Depose | Seats | Adopt | Keeper | Grant | Return
 
 decode_line = msgspec.json.Decoder(Line).decode
 decode_entry = msgspec.json.Decoder(AnyEntry).decode

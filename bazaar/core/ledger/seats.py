@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, SeatsEntry
-from bazaar.protocol.goods import Bench, Seat, is_seller
+from bazaar.protocol.entries import AdoptEntry, AnyEntry, Appoint, DeposeEntry, KeeperEntry, SeatsEntry
+from bazaar.protocol.goods import Bench, Copy, Seat, is_seller
 
 
 class Seats:
@@ -18,6 +18,8 @@ class Seats:
         """Ended tenures whose queue nobody has taken over yet, each with the trader that has to do so (None: nobody yet)."""
         self.adopted: dict[Seat, str] = {}
         """Ended tenures whose queue was taken over, each with the trader that did so."""
+        self.copies: dict[Seat, Copy] = {}
+        """Tenures whose queue nobody has taken over, each with the copy of its journal for an heir to read (`--keeper`)."""
         self._names = names
         self._seats = seats
         self._most = seats if most is None else most
@@ -56,6 +58,13 @@ class Seats:
             return None
         return AdoptEntry(self.position, seat.peer, seat.since, trader)
 
+    def decide_keeper(self, copy: Copy) -> KeeperEntry | None:
+        """The entry that names this copy. None if the tenure is over, or this copy or a later one is named already."""
+        named = self.copies.get(copy.seat)
+        if copy.seat not in self.bench.seats or (named is not None and copy.number <= named.number):
+            return None
+        return KeeperEntry(self.position, copy.seat.peer, copy.seat.since, copy.keeper, copy.number)
+
     def apply(self, entry: AnyEntry) -> None:
         """Folds in the next entry."""
         match entry:
@@ -76,6 +85,10 @@ class Seats:
             case AdoptEntry():
                 del self.orphans[Seat(entry.peer, entry.since)]
                 self.adopted[Seat(entry.peer, entry.since)] = entry.trader
+                self.copies.pop(Seat(entry.peer, entry.since), None)
+            case KeeperEntry():
+                seat = Seat(entry.peer, entry.since)
+                self.copies[seat] = Copy(seat, entry.keeper, entry.copy)
         self.position += 1
 
     def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
