@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bazaar.analysis.audit import judge
@@ -196,6 +197,23 @@ def test_what_befell_others_or_long_ago_is_no_cause(no_cause: Lie) -> None:
     report = judge(all_of(SUSPECTED, no_cause)(a_market()))
     assert set(report.violations) == {"the_living_keep_their_seats"}
     assert report.exercised["deposed_alive"] == 1
+
+
+@pytest.mark.parametrize(
+    ("placed", "verdict"),
+    [
+        ({TRADER: "10.0.0.1", "buyer3": "10.0.0.2"}, "unknown"),
+        ({TRADER: "10.0.0.1"}, "unknown"),
+        ({TRADER: "10.0.0.1", "buyer3": "10.0.0.1"}, "violated"),
+    ],
+)
+def test_of_a_link_between_two_machines_nobody_knows_whether_it_was_cut(placed: dict[str, str], verdict: str) -> None:
+    evidence = SUSPECTED(a_market())
+    report = judge(changed(evidence, plan=msgspec.structs.replace(evidence.plan, placed=placed)))
+    assert report.verdict == verdict
+    assert ("nobody saw whether the link between their machines was up" in str(report.unknown)) == (
+        verdict == "unknown"
+    )
 
 
 @pytest.mark.parametrize("who", [TRADER, "buyer3"])

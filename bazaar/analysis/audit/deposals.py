@@ -104,6 +104,10 @@ class Deposals:
             if tenure.by != tenure.peer:
                 self._look_at(tenure, deposed_at)
 
+    def _apart(self, *names: str) -> bool:
+        """Whether these are on different machines: no process can tell a cut link from one that is silent."""
+        return len({self._case.charter.placed.get(name) for name in names}) > 1
+
     def _look_at(self, tenure: Tenure, deposed_at: float) -> None:
         findings, accuser = self._case.findings, tenure.by
         who = f"{tenure.peer} (trader{tenure.seat} since {tenure.since}) was deposed by {accuser}, ledger entry {tenure.until}"
@@ -123,7 +127,10 @@ class Deposals:
             for hindrance in self._hindrances[name]
             if hindrance.since <= until and hindrance.until >= since
         ]
-        if not causes:
+        if not causes and self._apart(*(self._case.charter.names if routed else (tenure.peer, accuser))):
+            findings.exercised["deposed_alive"] += 1
+            findings.unknown.tell(f"{who}, and nobody saw whether the link between their machines was up")
+        elif not causes:
             findings.exercised["deposed_alive"] += 1
             findings.violated(
                 "the_living_keep_their_seats",

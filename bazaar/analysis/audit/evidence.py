@@ -58,6 +58,8 @@ class Charter(msgspec.Struct):
     settings: Terms
     names: tuple[str, ...]
     promises: Literal["strong", "weak"]
+    placed: dict[str, str] = {}
+    """The machine of each process that is not beside the launcher."""
 
     @property
     def embassy(self) -> str | None:
