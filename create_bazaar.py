@@ -66,7 +66,7 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str 
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="repeatable: trade with the bazaar NAME; FILE is the treaty.json of its run",
+        help="repeatable: trade with the bazaar NAME; FILE is what its run wrote for this one (--partners)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the run's files go (default runs/<time>-seed<X>)"
@@ -100,7 +100,9 @@ def _treaties(federate: list[str], own: str | None) -> list[Treaty]:
     for text in federate:
         name, _, path = text.partition("=")
         if not name or not path:
-            raise UsageError(f"--federate {reprlib.repr(text)}: give NAME=FILE, such as north=runs/latest/treaty.json")
+            raise UsageError(
+                f"--federate {reprlib.repr(text)}: give NAME=FILE, such as south=runs/south/treaty-north.json"
+            )
         if name in treaties:
             raise UsageError(f"--federate {text}: {name} is given already; give it once")
         treaties[name] = join(name, _from_here(Path(path)), own)

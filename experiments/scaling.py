@@ -237,12 +237,11 @@ def _back_text(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Plots waits, goods and traders over time: a row of panels for each of them and each load, a column for each cache."""
-    loads, caches = kinds(rows, "load"), kinds(rows, "cache")
-    shown = [(load, name, cache) for load in loads for name in OVER_TIME for cache in caches]
-    with picture(path, panels=len(shown), rows=len(shown) // len(caches), height=2.6) as made:
-        for panel, (load, name, cache) in zip(made, shown, strict=True):
-            some = [row for row in rows if (row.labels["load"], row.labels["cache"]) == (load, cache)]
+    """Plots waits, goods and traders over time, side by side: a row of panels for each load and cache."""
+    markets = list(groups(rows, "load", "cache"))
+    shown = [(*market, name) for market in markets for name in OVER_TIME]
+    with picture(path, panels=len(shown), rows=len(markets), height=2.6) as made:
+        for panel, ((load, cache), some, name) in zip(made, shown, strict=True):
             for look, traders in enumerate(kinds(rows, "traders")):
                 part = [row for row in some if row.labels["traders"] == traders]
                 if part and (name != "traders" or traders == BY_LOAD):
@@ -325,9 +324,8 @@ REASONS = (
     "it is a further process that wants a core, and a further question to the warehouse for the same orders, of which "
     "fewer then travel together. So it can shorten the wait only where a trader's own work is what orders wait for and a "
     "core is free for the next one: on a machine with more cores, with traders on machines of their own, or with a trader "
-    "that is slow. On a machine that others use, too, a further process gets a further share of the cores from them, which "
-    "looks like a gain. The rule cannot know what is the bound, and goes up to its limit all the same. When the load is gone "
-    "the waits are short again with any number of traders, and those that are not needed resign, one after the other."
+    "that is slow. Where no process is busy all the time and orders wait all the same, they wait for cores that others "
+    "use. The rule cannot know what is the bound, and goes up to its limit all the same."
 )
 
 

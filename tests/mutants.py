@@ -29,7 +29,7 @@ from rich.progress import track
 
 from tests.breaks import BREAKS, Break
 from tests.simulation import replay_command, simulate, simulate_faults
-from tests.simulation.federation import draw_federation
+from tests.simulation.federation import FEDERATED, draw_federation
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "mutants.md"
@@ -97,27 +97,38 @@ def first_violation(copy: Path, mutant: Break) -> tuple[str, str]:
     if violated is None:
         return "", ""
     check, seed = violated[1], int(violated[2])
-    faults, violations = _judged(seed, fixed)
+    violations = _violations(seed, fixed)
     if violations:
-        raise SystemExit(f"{replay_command(seed, faults, **fixed)}: violated though nothing is broken ({violations})")
-    return check, replay_command(seed, faults, **fixed)
+        raise SystemExit(f"{replay_of(seed, fixed)}: violated though nothing is broken ({violations})")
+    return check, replay_of(seed, fixed)
 
 
 def judge_worlds(fixed: dict[str, Any]) -> None:
     """Judges worlds until one is violated. Runs in the copy. A world that raises an exception shows nothing."""
     for seed in range(WORLDS):
         with contextlib.suppress(Exception):
-            for check in _judged(seed, fixed)[1]:
+            for check in _violations(seed, fixed):
                 print(f"violated {check.partition(' ')[0]} {seed}", flush=True)
                 return
 
 
-def _judged(seed: int, fixed: dict[str, Any]) -> tuple[bool, dict[str, list[str]]]:
-    """Whether this world has faults, and its violations."""
-    faults = seed % 2 == 1
-    if "name" in fixed:  # bazaars that trade with each other
-        return faults, draw_federation(seed, faults).run().violations
-    return faults, (simulate_faults if faults else simulate)(seed, **fixed)[1].violations
+def _violations(seed: int, fixed: dict[str, Any]) -> dict[str, list[str]]:
+    """The violations of this world."""
+    if is_federated(fixed):
+        return draw_federation(seed).run().violations
+    return (simulate_faults if seed % 2 else simulate)(seed, **fixed)[1].violations
+
+
+def replay_of(seed: int, fixed: dict[str, Any]) -> str:
+    """The command that runs this world again."""
+    if is_federated(fixed):
+        return replay_command(seed, kind=FEDERATED)
+    return replay_command(seed, faults=bool(seed % 2), **fixed)
+
+
+def is_federated(fixed: dict[str, Any]) -> bool:
+    """Whether the world is of bazaars that trade with each other. All their settings are drawn."""
+    return "name" in fixed
 
 
 def _run(command: Sequence[str], folder: Path) -> str:

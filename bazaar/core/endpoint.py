@@ -153,16 +153,11 @@ class Endpoint:
     def _is_abroad(self, name: str) -> bool:
         return is_embassy(name) and is_embassy(self._actor.name)
 
-    def take_from_abroad(self, turn: Turn, data: bytes) -> int:
-        """Like `take`, for what came with a treaty's key. Its sender must be an embassy, which is known from then on."""
-        try:
-            source = decode(data).source
-        except MalformedMessage:
-            return 1
-        if not is_embassy(source) or source == self._actor.name:
-            return 1
-        self._known |= {source}
-        return self._receive(turn, data)
+    def take_from_abroad(self, turn: Turn, data: bytes, embassy: str) -> int:
+        """Like `take`, for what came with the key of a pair. It must be of the other embassy, which is known from then on."""
+        if is_embassy(embassy) and embassy != self._actor.name:
+            self._known |= {embassy}
+        return self._receive(turn, data, embassy)
 
     def take(self, turn: Turn, data: bytes, by: str | None = None) -> int:
         """Gives the actor the new letters that are in this data. Returns how many of them were refused, because no honest

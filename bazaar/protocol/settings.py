@@ -100,7 +100,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     units: Annotated[str, Option("--units", "N|A-B")] = "1"
     """Units of the good in one order, or the range from which a buyer draws them; all or nothing."""
     name: Annotated[str | None, Option("--name", "NAME")] = None
-    """The name of this bazaar, under which it trades with others; it then writes `treaty.json`, the file for `--federate`."""
+    """The name of this bazaar, under which it trades with others."""
+    partners: Annotated[str | None, Option("--partners", "NAMES")] = None
+    """The bazaars that may join this one, with commas between the names. For each it writes a file for `--federate`, such as
+    `treaty-north.json`."""
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Option("--seed", "X", "drawn")] = 0
     """Same seed: same graph, roles, goods, prices and choices."""
 
@@ -134,6 +137,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A trader that is silent for so long is taken for dead."""
     answer_timeout_s: Seconds = 10.0
     """An order, a deposit or a question that is unanswered for so long is repeated under the same name."""
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The bazaars to which this one offers a treaty."""
+        return tuple(self.partners.split(",")) if self.partners is not None else ()
 
     @property
     def fewest_and_most_units(self) -> tuple[int, int]:
@@ -241,7 +249,13 @@ def _check_units(units: str) -> None:
 
 def _check_name(s: Settings) -> None:
     if s.name is None:
+        if s.partners is not None:
+            raise UsageError("--partners: this bazaar needs a name of its own to trade with others; add --name")
         return
+    for partner in s.offered:
+        check_bazaar("--partners", partner)
+        if partner == s.name or s.offered.count(partner) > 1:
+            raise UsageError(f"--partners {s.partners}: give each other bazaar once; this one is {s.name}")
     check_bazaar("--name", s.name)
     if s.routing != "direct":
         raise UsageError("--name needs --routing direct: an embassy is nobody's neighbour")

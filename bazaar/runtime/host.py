@@ -66,8 +66,8 @@ class Foreign(Protocol):
     def connect(self, embassy: str, /) -> Sender:
         """A connection to this embassy. Raises `Unreachable`."""
 
-    def listen(self, take: Callable[[bytes], None], /) -> None:
-        """Hands deliveries of other embassies to `take`, in any thread."""
+    def listen(self, take: Callable[[str, bytes], None], /) -> None:
+        """Hands deliveries of other embassies to `take`, each with the embassy that it must be of, in any thread."""
 
 
 class Clock(Protocol):
@@ -158,10 +158,10 @@ class Host:
     def trade_abroad(self, abroad: Foreign) -> None:
         """Lets the actor, an embassy, write to other embassies, and hear from them."""
         self._abroad = abroad
-        abroad.listen(lambda data: self._do(partial(self._take_from_abroad, data)))
+        abroad.listen(lambda embassy, data: self._do(partial(self._take_from_abroad, embassy, data)))
 
-    def _take_from_abroad(self, data: bytes, turn: Turn) -> None:
-        self._refused += self._endpoint.take_from_abroad(turn, data)
+    def _take_from_abroad(self, embassy: str, data: bytes, turn: Turn) -> None:
+        self._refused += self._endpoint.take_from_abroad(turn, data, embassy)
 
     def run(self) -> None:
         """Serves until `stop`."""

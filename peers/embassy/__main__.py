@@ -46,7 +46,7 @@ def main() -> int:
     try:
         here, directory = place(plan.settings.host), Directory(plan.settings.host, port, key)
         host = Host(actor, NoStore(), history, clock_of(run_folder), here, directory, key, known)
-        abroad = treaty.Abroad(name, actor.bazaar, here, run_folder, joined, host.count_refused)
+        abroad = treaty.Abroad(name, here, run_folder, plan.settings, joined, host.count_refused)
         host.trade_abroad(abroad)
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -13,7 +13,7 @@ import pytest
 
 from bazaar.analysis.judgement import judged, judged_together
 from bazaar.runtime.process import ROOT
-from bazaar.runtime.treaty import TREATY_FILE
+from bazaar.runtime.treaty import treaty_file
 from tests.waiting import wait_until
 
 PATIENCE_S = 120.0
@@ -37,11 +37,13 @@ def somebody_bought_abroad(run: Path) -> bool:
 @pytest.mark.parametrize("fate", ["an embassy dies", "the other bazaar dies"])
 def test_what_is_sold_out_in_one_is_bought_in_the_other(tmp_path: Path, fate: str) -> None:
     north, south = tmp_path / "north", tmp_path / "south"
-    with opened(south, "--name", "south", "--set", "restock_count=100", "--buyers", "3", "--seed", "3") as there:
-        wait_until((south / TREATY_FILE).exists, PATIENCE_S)
+    treaty = south / treaty_file("north")
+    rich = ["--name", "south", "--partners", "north", "--set", "restock_count=100", "--buyers", "3", "--seed", "3"]
+    with opened(south, *rich) as there:
+        wait_until(treaty.exists, PATIENCE_S)
         poor = ["--name", "north", "--set", "restock_count=1", "--buyers", "5", "--seed", "4", "--requests", "60"]
         faults = ["--fault", "kill:embassy@1"] if fate == "an embassy dies" else []
-        with opened(north, *poor, *faults, "--federate", f"south={south / TREATY_FILE}") as here:
+        with opened(north, *poor, *faults, "--federate", f"south={treaty}") as here:
             wait_until(lambda: somebody_bought_abroad(north), PATIENCE_S)
             if fate == "the other bazaar dies":
                 there.kill()

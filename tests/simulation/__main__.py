@@ -16,11 +16,10 @@ from bazaar.analysis.audit import Report
 from bazaar.control.options import Parser, add_set, take_settings
 from bazaar.protocol.settings import UsageError
 from bazaar.views.narration import Narrator
-from tests.simulation.federation import draw_federation
+from tests.simulation.federation import FEDERATED, draw_federation
 from tests.simulation.trial import KINDS, replay_command, run
 
 WRONG_USAGE = 2
-FEDERATED = "federated"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -326,13 +326,13 @@ class Driver:
                 if there is None:
                     self._at(at - self.now, partial(self._arrive, outlet.other, data, is_late))
                 else:
-                    there._at(at - there.now, partial(there._arrive_from_abroad, outlet.other, data))
+                    there._at(at - there.now, partial(there._arrive_from_abroad, outlet.other, source, data))
 
-    def _arrive_from_abroad(self, name: str, data: bytes) -> None:
+    def _arrive_from_abroad(self, name: str, embassy: str, data: bytes) -> None:
         """Hands a delivery of another embassy to the own one."""
 
         def take(turn: Turn) -> None:
-            self.hits["refused"] += self.endpoints[name].take_from_abroad(turn, data)
+            self.hits["refused"] += self.endpoints[name].take_from_abroad(turn, data, embassy)
 
         if name in self.actors:
             self._turn(name, take)

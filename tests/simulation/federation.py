@@ -18,6 +18,8 @@ from tests.simulation.faults import LIVES, draw_any_faults
 from tests.simulation.network import Network
 from tests.simulation.world import LONGEST_S, World
 
+FEDERATED = "federated"
+"""The word for these worlds on the command line, beside those of `trial.KINDS`."""
 NAMES = ("north", "south", "east")
 MOST_PEERS = 6
 WORST_FIRST: tuple[Literal["violated", "unknown"], ...] = ("violated", "unknown")

@@ -139,7 +139,8 @@ def test_set_reaches_every_setting(tmp_path: Path) -> None:
     values = msgspec.structs.asdict(every)
     default = msgspec.structs.asdict(Settings())
     assert [name for name in values if values[name] == default[name]] == [
-        "name"
+        "name",
+        "partners",
     ]  # it goes with neither TLS nor a graph
     assert settings_of("--set=name=north").name == settings_of("--name", "north").name == "north"
     assert settings_of(*(f"--set={name}={text_of(value)}" for name, value in values.items())) == every

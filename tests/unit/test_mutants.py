@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from bazaar.control.options import take_settings
+from tests import mutants
 from tests.breaks import BREAKS, Break
-from tests.mutants import PAGE, ROOT, Noticed, broken, page
+from tests.mutants import DRAWN, PAGE, ROOT, Noticed, broken, first_violation, is_federated, page, replay_of
+from tests.simulation import __main__ as simulation
+from tests.simulation import trial
+from tests.simulation.federation import FEDERATED
+from tests.simulation.trial import KINDS
 
 
 @pytest.mark.parametrize("mutant", BREAKS, ids=lambda mutant: mutant.name)
@@ -22,6 +35,42 @@ def test_a_break_is_made_alone_and_in_a_copy() -> None:
         changed = (copy / mutant.file).read_text(encoding="utf-8")
     assert not copy.exists()
     assert changed.replace(mutant.new, mutant.old) == (ROOT / mutant.file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mutant", BREAKS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("seed", [2, 3])
+def test_the_printed_command_runs_the_world_that_was_judged(
+    mutant: Break, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = {**DRAWN, **mutant.worlds}
+    drawn: list[tuple[Any, ...]] = []
+
+    def note(kind: str) -> Callable[..., Any]:
+        return lambda *arguments, **settings: drawn.append((kind, *arguments, settings)) or nothing
+
+    nothing = SimpleNamespace(violations={}, verdict="held", exercised={}, run=lambda: nothing, report=None)
+    nothing.report = nothing
+    for kind in ("brisk", "brisk-faults"):
+        monkeypatch.setitem(KINDS, kind, note(kind))
+    monkeypatch.setattr(trial, "judged", lambda world: (None, nothing))
+    for module in (mutants, simulation):
+        monkeypatch.setattr(module, "draw_federation", note(FEDERATED))
+    mutants._violations(seed, fixed)
+    options = simulation._parser().read(shlex.split(replay_of(seed, fixed))[3:])
+    simulation._report(options["kind"], take_settings(options), options["first"])
+    judged, replayed = drawn
+    assert judged == replayed
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in BREAKS if is_federated(mutant.worlds)], ids=lambda m: m.name)
+def test_the_printed_command_finds_a_break_abroad(mutant: Break) -> None:
+    with broken(mutant) as copy:
+        _, command = first_violation(copy, mutant)
+        python, *arguments = shlex.split(command.replace(" --tell", ""))
+        assert python == ".venv/bin/python"
+        done = subprocess.run([sys.executable, *arguments], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert ": violated; replay with" in done.stdout
 
 
 def test_the_page_counts_who_noticed() -> None:

@@ -329,4 +329,5 @@ def test_every_figure_of_a_small_run_is_as_counted_by_hand() -> None:
         "earnings": {"traders": {"buyer7": 100, "seller6": 201}, "sellers": {"seller1": 400, "seller3": 800}},
         "examples": {"oversold": "buyer0-2", "undersold": "buyer2-0", "lost": "buyer2-1"},
         "clock_errors_ms": {"seller4": 7.0},
+        "abroad": None,
     }
