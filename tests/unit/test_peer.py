@@ -29,6 +29,7 @@ from bazaar.protocol.settings import Settings
 from bazaar.protocol.wire import Letter
 from peers.buyer import Buyer
 from peers.embassy import Embassy
+from peers.keeping import Keeping
 from peers.membership import Membership
 from peers.peer import Peer
 from peers.seller import Seller
@@ -76,7 +77,9 @@ def elect(peer: Peer) -> Turn:
 
 @pytest.mark.parametrize("message", get_args(AnyMessage))
 def test_every_message_is_understood_by_somebody(message: type) -> None:
-    understood = {kind for role in (Membership, Buyer, Seller, Trader, Warehouse, Embassy) for kind in role.handles}
+    understood = {
+        kind for role in (Membership, Buyer, Seller, Trader, Keeping, Warehouse, Embassy) for kind in role.handles
+    }
     assert message in understood
 
 
