@@ -115,6 +115,7 @@ USUAL: dict[str, Any] = {
     **{"position": 3, "lots": (("seller1-d0", 1),), "seats": 2, "wait_ms": 20},
     **{"names": ("buyer1", "seller2"), "sent": 2, "arrived": 2, "hops": 4, "relayed": 1, "dropped": 0},
     **{"highest": ("buyer7",)},
+    **{"epoch": 3, "before": 3, "why": "scarce"},
     **{"name": "buyer0", "again": False, "fault": "kill:buyer0@1", "kind": "kill"},
 }
 
