@@ -45,11 +45,16 @@ def test_the_printed_command_runs_the_world_that_was_judged(
     fixed = {**DRAWN, **mutant.worlds}
     drawn: list[tuple[Any, ...]] = []
 
-    def note(kind: str) -> Callable[..., Any]:
-        return lambda *arguments, **settings: drawn.append((kind, *arguments, settings)) or nothing
+    nothing = SimpleNamespace(violations={}, verdict="held", exercised={})
+    nothing.report, nothing.run = nothing, lambda: nothing
 
-    nothing = SimpleNamespace(violations={}, verdict="held", exercised={}, run=lambda: nothing, report=None)
-    nothing.report = nothing
+    def note(kind: str) -> Callable[..., Any]:
+        def draw(*arguments: Any, **settings: Any) -> Any:
+            drawn.append((kind, *arguments, settings))
+            return nothing
+
+        return draw
+
     for kind in ("brisk", "brisk-faults"):
         monkeypatch.setitem(KINDS, kind, note(kind))
     monkeypatch.setattr(trial, "judged", lambda world: (None, nothing))
@@ -62,7 +67,9 @@ def test_the_printed_command_runs_the_world_that_was_judged(
     assert judged == replayed
 
 
-@pytest.mark.parametrize("mutant", [mutant for mutant in BREAKS if is_federated(mutant.worlds)], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "mutant", [mutant for mutant in BREAKS if is_federated({**mutant.worlds})], ids=lambda m: m.name
+)
 def test_the_printed_command_finds_a_break_abroad(mutant: Break) -> None:
     with broken(mutant) as copy:
         _, command = first_violation(copy, mutant)
