@@ -37,6 +37,7 @@ def command(arguments: list[str]) -> str:
         case ["worker", where, *folder] if len(folder) <= 1:
             scheduler = _address(where)
             host = towards(scheduler_host(scheduler))
+            host = f"[{host}]" if ":" in host else host  # as Dask wants an address of IPv6
             _become(
                 "dask_worker", scheduler, "--host", host, "--local-directory", folder[0] if folder else str(Path.cwd()),
                 "--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--dashboard-address", "127.0.0.1:0",

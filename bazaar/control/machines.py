@@ -131,6 +131,8 @@ class Machines:
             if host in found:
                 raise UsageError(f"--hosts {where}: {host} has two workers; start one on each machine")
             found[host] = Machine(host, worker, str(Path(about["local_directory"]) / folder))
+        for worker in workers:
+            _reach(worker)
         if not found:
             raise UsageError(
                 f"--hosts {where}: the scheduler knows no worker; on each machine: `bash run.sh cluster worker HOST:PORT`"
@@ -220,6 +222,18 @@ class Machines:
         for machine in self._machines.values():
             with contextlib.suppress(Exception):
                 self._on(machine, agent.remove, machine.folder)
+
+
+def _reach(worker: str) -> None:
+    """Tries whether the machine of this worker can be reached: Dask would wait for minutes. Raises `UsageError`."""
+    parts = urlsplit(worker)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"{parts.hostname} cannot be reached at port {parts.port} ({error.strerror or error}), and the scheduler counts "
+            "on its worker: open the firewall, or end that worker"
+        ) from None
 
 
 def _connected(address: str, where: str) -> Client:

@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from tests.waiting import wait_until
 
 MEMBERS = (0, 1, 2)
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # a busy machine needs long to start a server
 QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200, "catchUpTimeoutMillis": 0}
 """`catchUpTimeoutMillis`: a new primary copies nothing more from whoever has more than it."""
 
@@ -41,8 +41,15 @@ class ReplicaSet:
         self.ports = free_ports()
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         self.uri = f"mongodb://{hosts}/?replicaSet=bazaar"
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
         for member in MEMBERS:
-            (folder / str(member)).mkdir()
+            (self._folder / str(member)).mkdir()
             self.start(member)
         members = [{"_id": member, "host": f"127.0.0.1:{self.ports[member]}"} for member in MEMBERS]
         config = {"_id": "bazaar", "members": members, "settings": QUICK}

@@ -14,7 +14,8 @@ import pytest
 pytest.register_assert_rewrite("tests.processes.market")
 
 from tests.needs import need  # noqa: E402
-from tests.processes.market import ROOT  # noqa: E402 # after the line above
+from tests.processes.machines import Cluster, three_machines  # noqa: E402 # after the line above
+from tests.processes.market import ROOT  # noqa: E402
 
 # A shell script starts what it puts into the background with Ctrl-C switched off, and children inherit that: switch it on,
 # or the tests that press it would wait in vain.
@@ -31,6 +32,13 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert started.returncode == 0, started.stderr
     yield started.stdout.strip()
     subprocess.run(["bash", setup_db, "stop", folder], capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three machines."""
+    with three_machines() as cluster:
+        yield cluster
 
 
 @pytest.fixture

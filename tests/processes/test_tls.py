@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-import socket
-import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,6 +30,7 @@ from tests.builders import a_delivery
 from tests.needs import need
 from tests.processes.command import run
 from tests.processes.market import PATIENCE_S, left_behind, quick
+from tests.processes.tap import Tap
 
 
 @pytest.fixture(autouse=True)
@@ -97,38 +95,6 @@ def test_strangers_and_impostors_are_refused_and_counted(tmp_path: Path, mongo_u
         traded = left_behind(bazaar.plan, bazaar.out, *bazaar.collect())
     traded.assert_held()
     assert f"{buyer}-77777" not in (traded.out / "ledger.jsonl").read_text()
-
-
-class Tap:
-    """Reads along on the loopback interface: the TCP payloads from and to these ports."""
-
-    def __init__(self) -> None:
-        self.read = bytearray()
-        self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))  # type: ignore[attr-defined, unused-ignore]
-        self._wire.bind(("lo", 0))
-        self._wire.settimeout(0.1)
-        self._ports: frozenset[int] = frozenset()
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-
-    def begin(self, ports: frozenset[int]) -> None:
-        self._ports = ports
-        self._thread.start()
-
-    def _listen(self) -> None:
-        while not self._ends.is_set():
-            try:
-                frame = self._wire.recv(65536 + 64)
-            except TimeoutError:
-                continue
-            segment = frame[14 + 4 * (frame[14] & 15) :]
-            if frame[23] == socket.IPPROTO_TCP and self._ports.intersection(struct.unpack_from("!HH", segment)):
-                self.read += segment[4 * (segment[12] >> 4) :]
-
-    def close(self) -> None:
-        self._ends.set()
-        self._thread.join(10)
-        self._wire.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bazaar.control import machines
+from bazaar.control import cluster, machines
 from bazaar.control.authority import write_papers
 from bazaar.control.crew import Crew
 from bazaar.control.hosts_file import read_hosts, spread
@@ -85,6 +85,7 @@ def join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Joins:
     def join(*hosts: str, **about: str) -> tuple[Machines, Dask]:
         dask = Dask(tmp_path / "disks", hosts, **about)
         monkeypatch.setattr(machines, "_connected", lambda address, where: dask)
+        monkeypatch.setattr(machines, "_reach", lambda worker: None)
         return Machines(WHERE, "run"), dask
 
     return join
@@ -98,6 +99,15 @@ def test_dask_and_tls_are_the_same(where: str) -> None:
 
 def test_an_address_of_ipv6_keeps_its_brackets() -> None:
     assert scheduler_at("dask://[::1]:8786") == "tls://[::1]:8786"
+
+
+def test_a_worker_at_an_address_of_ipv6_has_brackets_as_dask_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[tuple[str, ...]] = []
+    monkeypatch.setattr(cluster, "_become", lambda *words: became.append(words))
+    for scheduler in ("[::1]:1", "127.0.0.1:1"):
+        with pytest.raises(UsageError):  # it has not become another program
+            cluster.command(["worker", scheduler, "folder"])
+    assert [words[words.index("--host") + 1] for words in became] == ["[::1]", "127.0.0.1"]
 
 
 @pytest.mark.parametrize(
