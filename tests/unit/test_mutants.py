@@ -45,11 +45,16 @@ def test_the_printed_command_runs_the_world_that_was_judged(
     fixed = {**DRAWN, **mutant.worlds}
     drawn: list[tuple[Any, ...]] = []
 
-    def note(kind: str) -> Callable[..., Any]:
-        return lambda *arguments, **settings: drawn.append((kind, *arguments, settings)) or nothing
+    nothing: Any = SimpleNamespace(violations={}, verdict="held", exercised={})
+    nothing.report, nothing.run = nothing, lambda: nothing
 
-    nothing = SimpleNamespace(violations={}, verdict="held", exercised={}, run=lambda: nothing, report=None)
-    nothing.report = nothing
+    def note(kind: str) -> Callable[..., Any]:
+        def draw(*arguments: Any, **settings: Any) -> Any:
+            drawn.append((kind, *arguments, settings))
+            return nothing
+
+        return draw
+
     for kind in ("brisk", "brisk-faults"):
         monkeypatch.setitem(KINDS, kind, note(kind))
     monkeypatch.setattr(trial, "judged", lambda world: (None, nothing))
