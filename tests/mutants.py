@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,7 +126,7 @@ def replay_of(seed: int, fixed: dict[str, Any]) -> str:
     return replay_command(seed, faults=bool(seed % 2), **fixed)
 
 
-def is_federated(fixed: dict[str, Any]) -> bool:
+def is_federated(fixed: Mapping[str, Any]) -> bool:
     """Whether the world is of bazaars that trade with each other. All their settings are drawn."""
     return "name" in fixed
 

@@ -45,7 +45,7 @@ def test_the_printed_command_runs_the_world_that_was_judged(
     fixed = {**DRAWN, **mutant.worlds}
     drawn: list[tuple[Any, ...]] = []
 
-    nothing = SimpleNamespace(violations={}, verdict="held", exercised={})
+    nothing: Any = SimpleNamespace(violations={}, verdict="held", exercised={})
     nothing.report, nothing.run = nothing, lambda: nothing
 
     def note(kind: str) -> Callable[..., Any]:
@@ -67,9 +67,7 @@ def test_the_printed_command_runs_the_world_that_was_judged(
     assert judged == replayed
 
 
-@pytest.mark.parametrize(
-    "mutant", [mutant for mutant in BREAKS if is_federated({**mutant.worlds})], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("mutant", [mutant for mutant in BREAKS if is_federated(mutant.worlds)], ids=lambda m: m.name)
 def test_the_printed_command_finds_a_break_abroad(mutant: Break) -> None:
     with broken(mutant) as copy:
         _, command = first_violation(copy, mutant)

@@ -108,7 +108,8 @@ def test_a_pause_ends_with_a_kill() -> None:
 def test_a_change_of_the_number_of_traders_is_a_line_in_all_panels_with_the_number_above_the_lanes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, drawn = a_plan(peers=4, traders=1), list[Any]()
+    plan = a_plan(peers=4, traders=1)
+    drawn: list[Any] = []
     save(plan, tmp_path / "bazaar.json")
     trader = plan.names[-1]
     happened = {
