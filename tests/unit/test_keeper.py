@@ -193,7 +193,7 @@ def test_what_was_kept_is_there_in_a_further_life_but_for_a_line_cut_short(tmp_p
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / COPIES_FILE).write_bytes(b'{"line":"copied"}\n')
-    with pytest.raises(UsageError, match="line 1: .*cannot be believed any more"):
+    with pytest.raises(UsageError, match=r"line 1: .*cannot be believed any more"):
         Copies(tmp_path)
 
 
@@ -201,5 +201,5 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_too_few_machines_are_refused_in_one_line(placed: dict[str, str]) -> None:
     plan = a_plan(keeper=True)
     plan = msgspec.structs.replace(plan, placed=dict.fromkeys(plan.names, placed["everybody"]) if placed else {})
-    with pytest.raises(UsageError, match="--keeper needs peers on two machines or more.*these are on 1: add --hosts"):
+    with pytest.raises(UsageError, match=r"--keeper needs peers on two machines or more.*these are on 1: add --hosts"):
         check_keepers(plan)
