@@ -114,7 +114,7 @@ USUAL: dict[str, Any] = {
     **{"requests": 1, "neighbor": "seller6", "entries": 0, "life": 1, "for_s": 0.0, "message": "Ok"},
     **{"position": 3, "lots": (("seller1-d0", 1),), "seats": 2, "wait_ms": 20},
     **{"names": ("buyer1", "seller2"), "sent": 2, "arrived": 2, "hops": 4, "relayed": 1, "dropped": 0},
-    **{"highest": ("buyer7",)},
+    **{"highest": ("buyer7",), "keeper": "seller1"},
     **{"epoch": 3, "before": 3, "why": "scarce"},
     **{"name": "buyer0", "again": False, "fault": "kill:buyer0@1", "kind": "kill"},
 }

@@ -16,7 +16,7 @@ import msgspec
 from bazaar.runtime.run_folder import in_one_piece
 
 SEAL_FILE = "seal.json"
-SEALED = ("bazaar.json", "launched.json", "ledger.jsonl", "*/history.jsonl", "*/queue-*.jsonl")
+SEALED = ("bazaar.json", "launched.json", "ledger.jsonl", "*/history.jsonl", "*/queue-*.jsonl", "*/copies.jsonl")
 AT_ONCE = 1 << 20
 
 Seal = dict[str, tuple[int, int]]

@@ -157,6 +157,20 @@ def test_a_silent_keeper_is_replaced_and_both_must_have_a_line_until_the_answer(
     assert trader.turn(2.2) == [(WAREHOUSE, ASK)]
 
 
+def test_until_the_answer_the_former_keeper_alone_is_not_enough() -> None:
+    trader, second = Trader(), Copy(SEAT, "seller2", 2)
+    trader.named()
+    trader.turn(0.0, *queued(0))
+    trader.turn(2.0)  # seller1 is silent
+    trader.kept(second, 1, at=2.1)
+    trader.turn(2.1)  # the warehouse is asked
+    trader.turn(2.2, *queued(1), asks=True)
+    trader.kept(COPY, 3, at=2.3)
+    assert trader.turn(2.3) == []
+    trader.kept(second, 2, at=2.4)
+    assert trader.turn(2.4) == [(WAREHOUSE, ASK)]
+
+
 def test_a_new_keeper_is_named_only_with_all_that_something_released_follows_from() -> None:
     trader, second = Trader(), Copy(SEAT, "seller2", 2)
     trader.named()

@@ -193,6 +193,12 @@ SAID: list[tuple[str, str, dict[str, Any], list[str]]] = [  # requirement G, in 
         {"peer": "seller6", "since": 3, "reason": "it is not there"},
         ["Trader0 aka buyer7 cannot read the queue of seller6: it is not there"],
     ),
+    (
+        "warehouse",
+        "keeper_named",
+        {"peer": "seller6", "keeper": "buyer0"},
+        ["buyer0 keeps the queue of Trader1 aka seller6 for an heir"],
+    ),
     ("buyer0", "nothing_to_resign", {}, ["buyer0 has no seat to resign"]),
     ("buyer0", "revoked", ORDER, ["buyer0 does not get salt after all"]),
     (
