@@ -25,6 +25,7 @@ from bazaar.protocol.entries import AnyEntry
 from bazaar.protocol.goods import CACHE, ITEMS, Item, Lot, Seat
 from bazaar.protocol.messages import EndEpoch
 
+MOST_LOTS = 200  # in one fill: it is sent at once, and has to fit into the buffers of a connection
 AGAIN_AFTER_S = 0.5  # after a server could not be filled: until then all orders go to the warehouse anyway
 
 
@@ -96,7 +97,11 @@ class Epochs:
             return  # from a former life, which `begin` will end
         epoch = self._ledger.position if self.open is None else self.open
         lots: list[Lot] = []
-        while units > 0 and (grant := self._ledger.stock.decide_grant(item, units, CACHE)) is not None:
+        while (
+            units > 0
+            and len(lots) < MOST_LOTS
+            and (grant := self._ledger.stock.decide_grant(item, units, CACHE)) is not None
+        ):
             self._append(turn, grant)
             turn.note(events.Granted(item, grant.count, CACHE))
             held = self._ledger.stock.holdings(CACHE, item)

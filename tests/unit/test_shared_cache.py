@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bazaar.core.cache import SharedCache
-from bazaar.core.epochs import AGAIN_AFTER_S
+from bazaar.core.epochs import AGAIN_AFTER_S, MOST_LOTS
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.cache_server import Call, Empty, Fill, Filled, Given, OtherEpoch, Result, Take, Unreached
@@ -104,6 +104,14 @@ def test_the_cache_is_filled_for_all_traders_and_an_epoch_begins_when_that_is_do
 def test_half_of_what_is_free_stays_free() -> None:
     there = AtTheWarehouse()
     assert there.asked("buyer7", Acquire("salt", 1000)).kept == [Grant(EPOCH, "seller1-d0", "salt", 20, "cache")]
+
+
+def test_a_fill_has_so_many_lots_that_it_can_be_sent_at_once() -> None:
+    lots = [a_lot(f"seller1-d{number}", count=1) for number in range(1, 3 * MOST_LOTS)]
+    there = AtTheWarehouse(*(a_deposit_entry(2 + number, lot) for number, lot in enumerate(lots, 1)))
+    (fill,) = there.asked("buyer7", Acquire("salt", 1000)).calls
+    assert isinstance(fill, Fill)
+    assert len(fill.lots) == MOST_LOTS
 
 
 def test_a_server_that_cannot_be_filled_is_left_alone_for_a_while() -> None:

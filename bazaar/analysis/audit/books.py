@@ -201,14 +201,11 @@ class Books:
                 f"sells {part.units} {entry.item} of {part.seller} for {part.price_cents} cents ({entry.order_id}), but "
                 f"{part.deposit_id} is {lot.item} of {lot.seller} for {lot.price_cents}",
             )
-        granted = self._granted[entry.trader] if entry.cached else self._free
         if not entry.cached:
             self._lowest_first(entry, entry.item, part.deposit_id, entry.order_id)
-        pool = self._free  # a trader without a grant promises free units
-        for held in (granted, self._granted[CACHE] if entry.cached else granted):
-            if held[part.deposit_id] > 0:
-                pool = held
-                break
+        holders = (self._granted[entry.trader], self._granted[CACHE]) if entry.cached else ()
+        # A trader without a grant promises free units.
+        pool = next((held for held in holders if held[part.deposit_id] > 0), self._free)
         pool[part.deposit_id] -= part.units
         if pool[part.deposit_id] < 0 and lot is not None:
             what = f"{part.units} to {entry.buyer} ({entry.order_id})"
