@@ -9,14 +9,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bazaar.protocol import events
 from bazaar.runtime.history import HISTORY_FILE, encode_line, histories_of
 from bazaar.views.report import make_report
-from tests.builders import a_plan
+from tests.builders import a_line, a_plan
 from tests.processes.browsing import Visit, open_browser, visit
 from tests.processes.command import ended, launched, run
 from tests.processes.test_live_page import address_of
@@ -116,8 +114,8 @@ def test_the_number_of_traders_is_marked_where_it_changed(person: Visit, finishe
     first = next(iter(histories_of(grown, ())["warehouse"]))
     with (grown / "warehouse" / HISTORY_FILE).open("ab") as file:
         for after_s, seats in ((2.0, 2), (4.0, 1)):
-            resized = events.Resized(seats=seats, by="buyer0", wait_ms=40)
-            file.write(encode_line(msgspec.structs.replace(first, at=first.at + after_s, event=resized)))
+            facts = {"seats": seats, "by": "buyer0", "wait_ms": 40}
+            file.write(encode_line(a_line(first.at + after_s, "warehouse", 1, "resized", facts)))
     page = person.open(make_report(grown).as_uri())
     assert page.locator("#lanes text.number").all_text_contents() == ["2", "1"]
     assert page.locator("#lanes .resized").count() == 2
