@@ -121,6 +121,7 @@ def test_a_plan_says_what_its_cache_policy_promises() -> None:
         "none": "strong",
         "weak": "weak",
         "escrow": "strong",
+        "shared": "strong",
     }
 
 
