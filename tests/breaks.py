@@ -325,30 +325,4 @@ BREAKS = (
         ("tests/simulated/test_scaling.py",),
         BY_LOAD,
     ),
-    Break(
-        "what is promised from the shared cache is filled in anew",
-        "bazaar/core/epochs.py",
-        "if self._ending is None or self._ledger.seats.orphans or not seats <= self._ended:",
-        "if self._ending is None:",
-        ("tests/unit/test_shared_cache.py", "tests/simulated/test_shared.py"),
-        SHARED,
-    ),
-    Break(
-        "units of an epoch that has ended are promised",
-        "peers/trader/takes.py",
-        "if take.epoch == self._epoch:\n                    return order, lot",
-        "if take.epoch >= 0:\n                    return order, lot",
-        ("tests/unit/test_shared_cache.py",),
-        SHARED,
-    ),
-    Break(
-        "what the shared cache lacks is called unavailable",
-        "peers/trader/takes.py",
-        "        self._waiting.put(turn, events.SoughtInVain, order)",
-        "        from bazaar.protocol.messages import Unavailable\n\n"
-        "        turn.send(order.buyer, Unavailable(order.order_id, order.item, order.units))\n"
-        "        self._waiting.put(turn, events.SoughtInVain, order)",
-        ("tests/unit/test_shared_cache.py",),
-        SHARED,
-    ),
 )

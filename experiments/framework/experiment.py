@@ -21,7 +21,8 @@ from bazaar.runtime.process import ROOT
 from experiments.framework.rows import Cell, Row
 
 OUT = ROOT / "experiments"
-CACHES = tuple(POLICIES)
+CACHES = tuple(name for name, policy in POLICIES.items() if not policy.remote)
+"""The policies that the experiments compare: those that need no further server."""
 START_S = 1.6  # a guess: the time before the first order, and from the last order to the verdict
 
 

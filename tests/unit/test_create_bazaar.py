@@ -184,7 +184,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["localhost", "8", "3", "4"], "unrecognized arguments: 4"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
     (["--dur", "3"], "unrecognized arguments: --dur"),
-    (["--cache", "redis"], "--cache can be none, weak, escrow; you asked for 'redis'"),
+    (["--cache", "redis"], "--cache can be none, weak, escrow, shared; you asked for 'redis'"),
     (["--pace", "slow"], "invalid choice: 'slow'"),
     (["--requests"], "--requests: expected one argument"),
     (["--seed", "x"], "--seed: invalid int value"),
@@ -266,7 +266,7 @@ WRONG: list[tuple[list[str], str]] = [
         ["--set", "pace=fats"],
         "--set pace=fats: invalid choice: 'fats'; choose from lab, demo, fast (did you mean fast?)",
     ),
-    (["--set", "cache=weka"], "--cache can be none, weak, escrow; you asked for 'weka' (did you mean weak?)"),
+    (["--set", "cache=weka"], "--cache can be none, weak, escrow, shared; you asked for 'weka' (did you mean weak?)"),
     (["--set", "host=a=b"], "'a=b' is no host"),
     (["--set", "heartbeat_s=3"], "heartbeat_s can be at most half of suspect_after_s"),
 ]

@@ -121,16 +121,17 @@ def test_a_plan_says_what_its_cache_policy_promises() -> None:
         "none": "strong",
         "weak": "weak",
         "escrow": "strong",
+        "shared": "strong",
     }
 
 
 @pytest.mark.parametrize(
     ("cache", "complaint"),
     [
-        ("weka", "--cache can be none, weak, escrow; you asked for 'weka' (did you mean weak?)"),
-        ("Escrow", "--cache can be none, weak, escrow; you asked for 'Escrow' (did you mean escrow?)"),
-        ("redis", "--cache can be none, weak, escrow; you asked for 'redis'"),
-        ("", "--cache can be none, weak, escrow; you asked for ''"),
+        ("weka", "--cache can be none, weak, escrow, shared; you asked for 'weka' (did you mean weak?)"),
+        ("Escrow", "--cache can be none, weak, escrow, shared; you asked for 'Escrow' (did you mean escrow?)"),
+        ("redis", "--cache can be none, weak, escrow, shared; you asked for 'redis'"),
+        ("", "--cache can be none, weak, escrow, shared; you asked for ''"),
     ],
 )
 def test_an_unknown_cache_policy_is_refused_with_those_that_there_are(cache: str, complaint: str) -> None:

@@ -46,7 +46,7 @@ def test_the_command_of_a_replay_says_every_setting_as_it_is_read() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("--set cache=weka", "--cache can be none, weak, escrow; you asked for 'weka' (did you mean weak?)"),
+        ("--set cache=weka", "--cache can be none, weak, escrow, shared; you asked for 'weka' (did you mean weak?)"),
         ("--set cahce=weak", "--set cahce=weak: there is no such setting (did you mean cache?)"),
         ("--set window", "give NAME=VALUE, such as window=1"),
         ("--set peers=9 --set traders=8", "9 peers can have 1 to 7 traders"),
