@@ -45,7 +45,8 @@ def test_none_answers_nothing_itself_reads_nothing_and_tells_nobody() -> None:
 
 def test_each_policy_declares_what_it_promises() -> None:
     declared = {name: (policy.promises, policy.leased) for name, policy in POLICIES.items()}
-    assert declared == {"none": ("strong", False), "weak": ("weak", False), "escrow": ("strong", True)}
+    strong = {"none": ("strong", False), "escrow": ("strong", True), "shared": ("strong", True)}
+    assert declared == {"weak": ("weak", False), **strong}
 
 
 # ------------------------------------------------------------------------------------ D3: hit and miss

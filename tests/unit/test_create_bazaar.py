@@ -134,7 +134,7 @@ def test_set_reaches_every_setting(tmp_path: Path) -> None:
         units="2-4", seed=-7, restock_count=4, restock_every_s=3.5, pull_every=0, push=False, lease_s=0.5,
         election_delay_s=0.1, reelection_delay_s=0.2, registration_delay_s=0.3, opening_delay_s=0.4, think_s=0.6,
         election_timeout_s=0.7, heartbeat_s=0.8, suspect_after_s=1.9, answer_timeout_s=2.0, routing="neighbours",
-        graph=str(ring), traders_max=3, scale_up_after_ms=50.5, scale_down_after_s=2.5, load="step:5@1+2",
+        graph=str(ring), keeper=True, traders_max=3, scale_up_after_ms=50.5, scale_down_after_s=2.5, load="step:5@1+2",
     )  # fmt: skip
     values = msgspec.structs.asdict(every)
     default = msgspec.structs.asdict(Settings())
