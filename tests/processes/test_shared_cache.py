@@ -109,7 +109,8 @@ def test_the_scripts_do_what_the_simulated_server_does(seed: int, uri: str) -> N
             case "old":
                 call = Take(epoch - 1, "buyer0-0", "fish", 1)
             case "late":
-                call = Fill(epoch - 1, rng.random() < 0.5, lots(rng))
+                late = tuple(of_lot.setdefault(lot.deposit_id, lot) for lot in lots(rng))
+                call = Fill(epoch - 1, rng.random() < 0.5, late)
             case _:
                 if rng.random() < 0.3:
                     real.flush()
