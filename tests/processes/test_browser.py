@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,11 @@ def follows(page: Page) -> None:
     wait_until(lambda: page.evaluate("run.events") > since, 30.0)  # Playwright's own wait needs `eval`
 
 
+def sees_trade(page: Page) -> None:
+    """Waits until an order has been answered: a run that ends before has nothing to judge."""
+    wait_until(lambda: page.evaluate("run.columns.shipped.some((number) => number)"), 30.0)
+
+
 def ask_for(page: Page, order: str) -> None:
     page.get_by_label("Order").fill(order)
     page.get_by_role("button", name="tell").click()
@@ -222,8 +228,38 @@ def test_a_pause_shows_and_is_ended_and_the_story_of_an_order_is_told_meanwhile(
         expect(page.locator("#moment")).to_have_text("0.10 s")  # one looks back while it goes on
         page.get_by_role("button", name="follow the run").click()
         expect(page.locator("#moment")).not_to_have_text("0.10 s")
+        sees_trade(page)
         command.send_signal(signal.SIGINT)
         assert ended(command)[0] == 0
+
+
+SLOW_MS, NEWS_EVERY_MS, PIECES = 80, 20, 60
+SLOWLY = f"""() => new Promise(tell => {{
+    const all = [];
+    draw = () => {{
+        const began = performance.now();
+        while (performance.now() < began + {SLOW_MS});
+        all.push([began, performance.now()]);
+    }};
+    let left = {PIECES};
+    const news = setInterval(() => {{
+        drawSoon();
+        if (!--left) clearInterval(news);
+    }}, {NEWS_EVERY_MS});
+    const quiet = setInterval(() => {{
+        if (!left && !isDrawing) {{ clearInterval(quiet); tell(all); }}
+    }}, 50);
+}})"""
+
+
+def test_a_browser_that_draws_too_slowly_leaves_out_drawings_and_rests_between_them(
+    person: Visit, finished: Path
+) -> None:
+    page = person.open((finished / "report.html").as_uri())
+    drawings = page.evaluate(SLOWLY)
+    assert 1 < len(drawings) < PIECES
+    for (began, ended_at), (again, _) in pairwise(drawings):
+        assert again - ended_at >= ended_at - began
 
 
 def test_seven_windows_follow_a_run_at_a_time(person: Visit, tmp_path: Path, mongo_uri: str) -> None:
@@ -239,6 +275,7 @@ def test_seven_windows_follow_a_run_at_a_time(person: Visit, tmp_path: Path, mon
         pages[-1].get_by_role("button", name="kill: ").click()
         for page in pages:
             expect(page.locator("g.peer.dead")).to_have_count(1)
+        sees_trade(pages[-1])
         command.send_signal(signal.SIGINT)
         assert ended(command)[0] == 0
 
@@ -251,6 +288,7 @@ def test_a_hidden_page_gives_its_stream_back_and_takes_it_again(person: Visit, t
         assert page.evaluate("stream") is None
         page.evaluate(HIDE, False)
         follows(page)
+        sees_trade(page)
         # In one call, because the page goes on to grow.
         twice = page.evaluate("run.happenings.length - new Set(run.happenings.map(JSON.stringify)).size")
         assert twice == 0

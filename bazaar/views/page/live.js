@@ -20,7 +20,7 @@ function listen() {
     silence = 0;
     const news = JSON.parse(event.data);
     if (first) { run.changes = []; run.edges = []; run.happenings = []; first = false; }
-    if (news.state) take(news.state);
+    if (news.state) { take(news.state); drawSoon(); }
     tellState(news);
     if (news.over) end(news);
   });

@@ -77,12 +77,35 @@ function take(state) {
   run.changes.push(...changes);
   run.edges.push(...edges);
   run.happenings.push(...happenings);
+}
+
+// Draws everything that has been taken in.
+function draw() {
   $("time").max = run.end;
   if (following) moment = run.end;
   drawLanes();
   drawCharts();
   tellOmitted();
   point();
+}
+
+// Draws soon, once for all that is taken in until then. After each drawing there is a rest as long as the drawing took, with
+// layout and paint: so a browser that is too slow for the run can still be used, and shows the newest state.
+let isDrawing = false, isStale = false;
+
+function drawSoon() {
+  isStale = true;
+  if (isDrawing) return;
+  isDrawing = true;
+  requestAnimationFrame(() => {
+    const began = performance.now();
+    isStale = false;
+    draw();
+    requestAnimationFrame(() => setTimeout(() => {
+      isDrawing = false;
+      if (isStale) drawSoon();
+    }, performance.now() - began));
+  });
 }
 
 function redraw() {
@@ -105,6 +128,7 @@ drawGraph();
 listOrders(DATA.stories ?? []);
 if (DATA.state) {
   take(DATA.state);
+  draw();
   tellResult(DATA);
   goTo(run.end);
 }
