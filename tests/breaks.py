@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tests.simulation.federation import FEDERATED
+
 
 class Break(NamedTuple):
     """`old` stands in `file` exactly once."""
@@ -17,6 +19,8 @@ class Break(NamedTuple):
     tests: tuple[str, ...]
     worlds: Mapping[str, Any] = MappingProxyType({})
     """Settings of the worlds that are judged, beside those of all."""
+    kind: str = ""
+    """Of the worlds that are judged. Empty: brisk ones, half of them with faults."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -54,9 +58,6 @@ BY_LOAD: dict[str, Any] = {
     "load": "step:0.01@5+10",
 }
 """Orders wait some 3 ms in many of these worlds, so further traders are seated. Later hardly any come, and the traders go."""
-
-ABROAD: dict[str, Any] = {"name": "north"}
-"""Bazaars that trade with each other."""
 
 BREAKS = (
     Break(
@@ -299,7 +300,7 @@ BREAKS = (
         "turn.send(embassy_of(self._settings.name), BuyAbroad(order_id, order.item, order.units))",
         'turn.send(embassy_of(self._settings.name), BuyAbroad(f"{order_id}{turn.now:.0f}", order.item, order.units))',
         ("tests/simulated/test_federation.py",),
-        ABROAD,
+        kind=FEDERATED,
     ),
     Break(
         "what nobody has answered abroad is called unavailable",
@@ -307,7 +308,7 @@ BREAKS = (
         "turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))\n            self._think(",
         "turn.note(events.UnavailableAbroad(order_id, order.item, units=order.units))\n            self._think(",
         ("tests/simulated/test_federation.py",),
-        ABROAD,
+        kind=FEDERATED,
     ),
     Break(
         "traders come and go without a cool-down",
@@ -324,5 +325,53 @@ BREAKS = (
         "seat = next(filter(None, self.ledger.seats.bench.seats))\n",
         ("tests/simulated/test_scaling.py",),
         BY_LOAD,
+    ),
+    Break(
+        "a unit of an epoch that is over is promised",
+        "peers/trader/takes.py",
+        "if take.epoch == self._epoch:\n                    return order, lot",
+        "if take.epoch >= 0:\n                    return order, lot",
+        ("tests/unit/test_shared_cache.py",),
+        SHARED,
+    ),
+    Break(
+        "an epoch is over before all traders have said so",
+        "bazaar/core/epochs.py",
+        "or not seats <= self._ended:",
+        "or not seats:",
+        ("tests/unit/test_shared_cache.py",),
+        SHARED,
+    ),
+    Break(
+        "an epoch is over while a queue waits for its heir",
+        "bazaar/core/epochs.py",
+        "self._ending is None or self._ledger.seats.orphans or",
+        "self._ending is None or",
+        ("tests/simulated/test_shared.py",),
+        SHARED,
+    ),
+    Break(
+        "what the keeper does not have yet leaves",
+        "bazaar/core/copying.py",
+        "while self._held and self._held[0][0] <= upto:",
+        "while self._held and self._held[0][0] >= 0:",
+        ("tests/unit/test_keeper.py",),
+        kind="brisk-kept",
+    ),
+    Break(
+        "a keeper puts up no fence before an heir reads",
+        "bazaar/core/keeper.py",
+        "        if seat not in self._fenced:\n            self._record",
+        "        if not seat:\n            self._record",
+        ("tests/unit/test_keeper.py",),
+        kind="kept-behind",
+    ),
+    Break(
+        "until the answer the keeper to come alone is enough",
+        "bazaar/core/copying.py",
+        "upto = min(upto, self._next.state)",
+        "upto = self._next.state",
+        ("tests/unit/test_keeper.py",),
+        kind="brisk-kept",
     ),
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -28,8 +27,8 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.breaks import BREAKS, Break
-from tests.simulation import replay_command, simulate, simulate_faults
 from tests.simulation.federation import FEDERATED, draw_federation
+from tests.simulation.trial import replay_command, run
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "mutants.md"
@@ -91,44 +90,45 @@ def _failing(folder: Path, *targets: str) -> str:
 
 def first_violation(copy: Path, mutant: Break) -> tuple[str, str]:
     """The check that a world violates, and the replay command; empty if all hold. Without the break the world must hold."""
-    fixed = {**DRAWN, **mutant.worlds}
-    told = _run([sys.executable, "-m", "tests.mutants", "--judge", json.dumps(fixed)], copy)
+    told = _run([sys.executable, "-m", "tests.mutants", "--judge", mutant.name], copy)
     violated = re.search(r"^violated (\w+) (\d+)$", told, re.MULTILINE)
     if violated is None:
         return "", ""
     check, seed = violated[1], int(violated[2])
-    violations = _violations(seed, fixed)
+    violations = _violations(mutant, seed)
     if violations:
-        raise SystemExit(f"{replay_of(seed, fixed)}: violated though nothing is broken ({violations})")
-    return check, replay_of(seed, fixed)
+        raise SystemExit(f"{replay_of(mutant, seed)}: violated though nothing is broken ({violations})")
+    return check, replay_of(mutant, seed)
 
 
-def judge_worlds(fixed: dict[str, Any]) -> None:
+def judge_worlds(mutant: Break) -> None:
     """Judges worlds until one is violated. Runs in the copy. A world that raises an exception shows nothing."""
     for seed in range(WORLDS):
         with contextlib.suppress(Exception):
-            for check in _violations(seed, fixed):
+            for check in _violations(mutant, seed):
                 print(f"violated {check.partition(' ')[0]} {seed}", flush=True)
                 return
 
 
-def _violations(seed: int, fixed: dict[str, Any]) -> dict[str, list[str]]:
+def _violations(mutant: Break, seed: int) -> dict[str, list[str]]:
     """The violations of this world."""
-    if is_federated(fixed):
+    kind, fixed = world_of(mutant, seed)
+    if kind == FEDERATED:
         return draw_federation(seed).run().violations
-    return (simulate_faults if seed % 2 else simulate)(seed, **fixed)[1].violations
+    return run(kind, seed, **fixed)[2].violations
 
 
-def replay_of(seed: int, fixed: dict[str, Any]) -> str:
+def replay_of(mutant: Break, seed: int) -> str:
     """The command that runs this world again."""
-    if is_federated(fixed):
-        return replay_command(seed, kind=FEDERATED)
-    return replay_command(seed, faults=bool(seed % 2), **fixed)
+    kind, fixed = world_of(mutant, seed)
+    return replay_command(seed, kind=kind, **fixed)
 
 
-def is_federated(fixed: Mapping[str, Any]) -> bool:
-    """Whether the world is of bazaars that trade with each other. All their settings are drawn."""
-    return "name" in fixed
+def world_of(mutant: Break, seed: int) -> tuple[str, Mapping[str, Any]]:
+    """The kind and the settings of a world that is judged."""
+    if mutant.kind:
+        return mutant.kind, mutant.worlds
+    return "brisk-faults" if seed % 2 else "brisk", {**DRAWN, **mutant.worlds}
 
 
 def _run(command: Sequence[str], folder: Path) -> str:
@@ -155,9 +155,9 @@ def page(found: dict[Break, Noticed]) -> str:
 
 Written by `.venv/bin/python -m tests.mutants`. Each row is one small break of the product, made alone in a copy of the tree
 (`tests/breaks.py` has them to the letter): the first test that fails, and the first check of a run's own verdict that is
-violated, in {WORLDS} simulated worlds, half of them with faults. A dash: nobody. Summary and disk are outside of what a
-verdict judges; a weak cache that is wrong more often promises no more than before; and what needs a process stopped between
-two steps of one sale these worlds do not draw (`tests/simulated/test_escrow.py` makes them).
+violated, in {WORLDS} simulated worlds, half of them with faults (of keepers and federations: all). A dash: nobody. Summary and
+disk are outside of what a verdict judges; a weak cache that is wrong more often promises no more than before; and what needs a
+process stopped between two steps of one sale these worlds do not draw (`tests/simulated/test_escrow.py` makes them).
 
 Of {len(found)} breaks the tests notice {by_tests}, a run's own verdict {by_verdict}.
 
@@ -175,10 +175,10 @@ def main(arguments: Sequence[str]) -> int:
     """Returns 1 if the tests do not notice a break."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
     parser.add_argument("--only", metavar="WORD", default="", help="the breaks with this word in their name")
-    parser.add_argument("--judge", metavar="SETTINGS", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--judge", metavar="NAME", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.judge is not None:
-        judge_worlds(options.judge)
+        judge_worlds(next(mutant for mutant in BREAKS if mutant.name == options.judge))
         return 0
     console = Console(highlight=False, soft_wrap=True)
     found: dict[Break, Noticed] = {}

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bazaar.control.lines import lines_of
 from bazaar.protocol.goods import index_of
 from bazaar.protocol.plan import MOST_NEIGHBOURS
 from bazaar.protocol.settings import UsageError
-
-MOST_BYTES = 1_000_000
 
 
 def read_graph(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -22,21 +21,10 @@ def read_graph(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
     The graph must be connected, and give nobody more than three neighbours (requirement A1).
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"the graph in {path} cannot be read: {why}") from None
-    if len(text) > MOST_BYTES:
-        raise UsageError(f"the graph in {path} is longer than {MOST_BYTES:,} bytes; a line a peer is enough")
     graph: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        words = re.split(r"[\s,:]+", line.partition("#")[0].strip(" \t,:"))
-        if words == [""]:
-            continue
+    for number, line in lines_of(path, f"the graph in {path}"):
         where = f"line {number} of {path}"
-        one, *near = (_peer(word, names, where) for word in words)
+        one, *near = (_peer(word, names, where) for word in re.split(r"[\s,:]+", line.strip(",: ")))
         if one in graph:
             raise UsageError(f"{where} has the neighbours of {one} a second time; give each peer one line")
         if len(set(near)) < len(near) or one in near:

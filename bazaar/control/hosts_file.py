@@ -7,14 +7,12 @@ the machines that the file names. Empty lines, and what follows a `#`, do not co
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bazaar.control.lines import lines_of
 from bazaar.protocol.settings import UsageError
-
-MOST_BYTES = 1_000_000
 
 
 class Hosts(NamedTuple):
@@ -32,16 +30,8 @@ def read_hosts(hosts: str) -> Hosts:
     if "://" in hosts:
         return Hosts(hosts, {}, f"--hosts {hosts}")
     path = Path(hosts)
-    try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(
-            f"--hosts {reprlib.repr(hosts)[1:-1]} is no dask://HOST:PORT, and no file that can be read ({why})"
-        ) from None
-    stripped = (line.partition("#")[0].split() for line in text.splitlines())
-    lines = [(number, words) for number, words in enumerate(stripped, 1) if words]
+    told = lines_of(path, f"--hosts {hosts} is no dask://HOST:PORT, and as a file it")
+    lines = [(number, line.split()) for number, line in told]
     if not lines or len(lines[0][1]) > 1 or "://" not in lines[0][1][0]:
         raise UsageError(f"the first line of {path} must be the address of a Dask scheduler, dask://HOST:PORT")
     machines: dict[str, Sequence[str]] = {}

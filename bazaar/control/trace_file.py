@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from bazaar.control.lines import lines_of
 from bazaar.protocol.settings import Settings, UsageError
 from bazaar.protocol.workload import TRACE, is_in_file, trace
-
-MOST_BYTES = 100_000
 
 
 def with_trace(settings: Settings) -> Settings:
@@ -24,24 +23,13 @@ def with_trace(settings: Settings) -> Settings:
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1).decode()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"the trace in {path} cannot be read: {why}") from None
-    if len(text) > MOST_BYTES:
-        raise UsageError(
-            f"the trace in {path} is longer than {MOST_BYTES:,} bytes; give the seconds at which it changes"
-        )
     steps: list[str] = []
     wanted = "give a second later than the one before and a factor above 0, such as `10 5`"
-    for number, line in enumerate(text.splitlines(), 1):
-        said = line.partition("#")[0]
-        if words := said.split():
-            steps.append("=".join(words))
-            if len(words) != 2 or "," in said or trace(TRACE + ",".join(steps[-2:])) is None:
-                raise UsageError(f"line {number} of {path} is no step of a workload; {wanted}")
+    for number, line in lines_of(path, f"the trace in {path}"):
+        words = line.split()
+        steps.append("=".join(words))
+        if len(words) != 2 or "," in line or trace(TRACE + ",".join(steps[-2:])) is None:
+            raise UsageError(f"line {number} of {path} is no step of a workload; {wanted}")
     if not steps:
         raise UsageError(f"the trace in {path} has no line; {wanted}")
     return TRACE + ",".join(steps)

@@ -226,6 +226,7 @@ WRONG = {
     "a setting that is no number": (("localhost", "8", "3", "--set", "think_s=nan"), "think_s"),
     "a setting twice": (("localhost", "8", "3", "--window", "3", "--set", "window=4"), "window is 3 already"),
     "no host": (("8", "3"), "the host comes first: bash run.sh localhost 8"),
+    "a keeper on a single machine": (("localhost", "8", "3", *FAST, "--keeper"), "needs peers on two machines or more"),
     "a seed that is no number": (("localhost", "8", "3", "--seed", "lucky"), "lucky"),
 }
 

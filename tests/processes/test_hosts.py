@@ -270,7 +270,7 @@ def entries(out: Path, kind: str) -> list[Any]:
     ("hosts", "said"),
     [
         ("tcp://{ours}:8786", "without TLS strangers could run programs on every machine"),
-        ("{ours}:8786", "is no dask://HOST:PORT, and no file that can be read"),
+        ("{ours}:8786", "is no dask://HOST:PORT, and as a file it cannot be read: No such file"),
         ("dask://{ours}", "is no dask://HOST:PORT"),
         ("dask://{ours}:9", "no scheduler answers there"),
     ],

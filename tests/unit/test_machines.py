@@ -191,11 +191,6 @@ def test_a_file_that_does_not_do_is_refused(text: str, said: str, tmp_path: Path
         spread(NAMES, THREE, read_hosts(a_file(tmp_path, text)))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no file that can be read"):
-        read_hosts(str(tmp_path / "hosts"))
-
-
 def test_a_plan_names_the_machines_only_if_there_are_some(tmp_path: Path) -> None:
     plan = draw_plan(with_pace("fast"))
     save(plan, tmp_path / "bazaar.json")

@@ -14,7 +14,7 @@ import pytest
 from bazaar.control.options import take_settings
 from tests import mutants
 from tests.breaks import BREAKS, Break
-from tests.mutants import DRAWN, PAGE, ROOT, Noticed, broken, first_violation, is_federated, page, replay_of
+from tests.mutants import PAGE, ROOT, Noticed, broken, first_violation, page, replay_of
 from tests.simulation import __main__ as simulation
 from tests.simulation import trial
 from tests.simulation.federation import FEDERATED
@@ -42,7 +42,6 @@ def test_a_break_is_made_alone_and_in_a_copy() -> None:
 def test_the_printed_command_runs_the_world_that_was_judged(
     mutant: Break, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fixed = {**DRAWN, **mutant.worlds}
     drawn: list[tuple[Any, ...]] = []
 
     nothing: Any = SimpleNamespace(violations={}, verdict="held", exercised={})
@@ -55,19 +54,19 @@ def test_the_printed_command_runs_the_world_that_was_judged(
 
         return draw
 
-    for kind in ("brisk", "brisk-faults"):
+    for kind in [*KINDS]:
         monkeypatch.setitem(KINDS, kind, note(kind))
     monkeypatch.setattr(trial, "judged", lambda world: (None, nothing))
     for module in (mutants, simulation):
         monkeypatch.setattr(module, "draw_federation", note(FEDERATED))
-    mutants._violations(seed, fixed)
-    options = simulation._parser().read(shlex.split(replay_of(seed, fixed))[3:])
+    mutants._violations(mutant, seed)
+    options = simulation._parser().read(shlex.split(replay_of(mutant, seed))[3:])
     simulation._report(options["kind"], take_settings(options), options["first"])
     judged, replayed = drawn
     assert judged == replayed
 
 
-@pytest.mark.parametrize("mutant", [mutant for mutant in BREAKS if is_federated(mutant.worlds)], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [mutant for mutant in BREAKS if mutant.kind == FEDERATED], ids=lambda m: m.name)
 def test_the_printed_command_finds_a_break_abroad(mutant: Break) -> None:
     with broken(mutant) as copy:
         _, command = first_violation(copy, mutant)
