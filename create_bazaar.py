@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from bazaar import __version__
 from bazaar.analysis.judgement import judged_together, plan_of
@@ -43,12 +44,22 @@ RUNS = Path("runs")
 PRIVATE = 0o077  # only the user can read the run's files, whatever the shell's umask
 
 
-def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str | None, list[Treaty]]:
-    """The settings, the run's folder, the faults, whether to be quiet, where the live page is to be (None: nowhere), and
-    the treaties.
+class Asked(NamedTuple):
+    """What the user wants."""
 
-    Raises `UsageError`.
-    """
+    settings: Settings
+    out: Path
+    """The run's folder."""
+    faults: list[Fault]
+    quiet: bool
+    pictures: bool
+    serve: str | None
+    """Where the live page is to be; None: nowhere."""
+    treaties: list[Treaty]
+
+
+def parse(arguments: list[str]) -> Asked:
+    """Parses the arguments. Raises `UsageError`."""
     parser = Parser(
         prog="bash run.sh",
         description="A peer-to-peer market: peers elect traders, trade fish, salt and boar, and are judged at the end.",
@@ -73,6 +84,12 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str 
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the verdict, in one line, and errors")
     parser.add_argument(
+        "--no-pictures",
+        dest="pictures",
+        action="store_false",
+        help="draw none, which takes seconds of processor time; `judge` draws them later",
+    )
+    parser.add_argument(
         "--serve",
         nargs="?",
         const="0",
@@ -86,13 +103,14 @@ def parse(arguments: list[str]) -> tuple[Settings, Path, list[Fault], bool, str 
     faults: list[str] = options.pop("fault")
     federate: list[str] = options.pop("federate")
     quiet: bool = options.pop("quiet")
+    pictures: bool = options.pop("pictures")
     serve: str | None = options.pop("serve")
     options["host"], options["port"] = options["host"] or (None, None)
     given = {"seed": random.SystemRandom().randrange(10_000), **take_settings(options)}
     settings = with_pace(**given)
     out = _from_here(out or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{settings.seed}")
     planned = parse_faults(faults, draw_plan(settings))
-    return settings, out, planned, quiet, serve, _treaties(federate, settings.name)
+    return Asked(settings, out, planned, quiet, pictures, serve, _treaties(federate, settings.name))
 
 
 def _treaties(federate: list[str], own: str | None) -> list[Treaty]:
@@ -164,12 +182,13 @@ def main(arguments: list[str]) -> int:
 
 def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
     """Runs a bazaar and judges it."""
-    settings, out, faults, terminal.quiet, serve, treaties = parse(arguments)
-    _allow_files(files_needed(settings.peers))
+    asked = parse(arguments)
+    terminal.quiet = asked.quiet
+    _allow_files(files_needed(asked.settings.peers))
     with contextlib.ExitStack() as stack:
         live = None
-        if serve is not None:
-            live = stack.enter_context(LivePage(Address(serve, "--serve"), terminal.complain))
+        if asked.serve is not None:
+            live = stack.enter_context(LivePage(Address(asked.serve, "--serve"), terminal.complain))
             terminal.say(f"The live page: {live.url}")
 
         def watch(bazaar: Bazaar) -> None:
@@ -178,8 +197,10 @@ def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
                 live.look(bazaar)
 
         uri = os.environ.get("BAZAAR_MONGO_URI", "").strip() or None
-        bazaar = stack.enter_context(Bazaar(settings, out, uri, watch, treaties=treaties))
-        bazaar.injector.schedule(faults)
+        bazaar = stack.enter_context(
+            Bazaar(asked.settings, asked.out, uri, watch, asked.pictures, asked.treaties, texts=True)
+        )
+        bazaar.injector.schedule(asked.faults)
         return run(bazaar, terminal)
 
 

@@ -64,11 +64,12 @@ class Bazaar:
         watch: Callable[[Bazaar], None] = lambda bazaar: None,
         pictures: bool = True,
         treaties: Sequence[Treaty] = (),
+        texts: bool | None = None,
     ) -> None:
         """`mongo_uri`: a MongoDB to use; None: `setup_db.sh` finds or starts one. `watch` is called ten times a second.
 
-        Without `pictures` the run is judged, but has no texts, pictures or report: they take seconds of processor time.
-        `treaties`: of the bazaars that this one joins.
+        Without `pictures` none are drawn, and unless `texts` is true there are no texts and no report either: all of that
+        takes seconds of processor time. The run is judged in any case. `treaties`: of the bazaars that this one joins.
         """
         self.settings = settings
         self.plan = draw_plan(settings)
@@ -81,7 +82,8 @@ class Bazaar:
         self.injector = Injector(self)
         self._database = database_of(self.out)
         self._watch = watch
-        self._judging = Judging(self.out, tells=pictures, draws=pictures, reports=pictures)
+        tells = pictures if texts is None else texts
+        self._judging = Judging(self.out, tells=tells, draws=pictures, reports=tells)
         self._treaties = treaties
         self._cache_uri = ""  # of the cache server, if the traders share one
         self._lock: int | None = None

@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from bazaar import __version__
-from tests.processes.command import Command, ended, environment, launch, launched, processes_of, run
+from tests.processes.command import PICTURES, Command, ended, environment, launch, launched, processes_of, run
 from tests.processes.market import ROOT, ledger_of, sentences_of
 from tests.waiting import wait_until
 
@@ -28,7 +28,7 @@ REQUEST_KEYS = {"asked", "purchased", "unavailable", "oversold", "undersold", "u
 def test_a_run_leaves_all_its_files(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "the run"  # with a blank in it
     arguments = ("localhost", 6, 2, "--pace", "fast", "--requests", 40, "--seed", 11, "--out", out)
-    status, said, complained = run(tmp_path, mongo_uri, *arguments)
+    status, said, complained = run(tmp_path, mongo_uri, *arguments, PICTURES)
     assert (status, complained) == (0, ""), said
     assert processes_of(out) == {}
 
@@ -71,6 +71,15 @@ def test_a_run_leaves_all_its_files(tmp_path: Path, mongo_uri: str) -> None:
     for sentence in ("Showing the graphical representation of the bazaar", "Connected successfully to the database"):
         assert sentence in said
     assert "The bazaar of seed 11: held" in said
+
+
+def test_without_pictures_there_are_texts_and_a_report(tmp_path: Path, mongo_uri: str) -> None:
+    arguments = ("localhost", 4, 1, "--pace", "fast", "--requests", 10, "--no-pictures", "--out", tmp_path)
+    status, said, complained = run(tmp_path, mongo_uri, *arguments)
+    assert (status, complained) == (0, ""), said
+    assert [*tmp_path.glob("*.png")] == []
+    assert sentences_of(tmp_path / "output.txt")
+    assert (tmp_path / "report.html").exists()
 
 
 def test_the_same_seed_draws_the_same_bazaar(tmp_path: Path, mongo_uri: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from bazaar.control.launcher import Bazaar
 from bazaar.protocol.settings import Settings
 from bazaar.runtime.process import LocalProcess
-from tests.processes.command import Command, ended, launched, listening, processes_of, sockets_of
+from tests.processes.command import PICTURES, Command, ended, launched, listening, processes_of, sockets_of
 from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
@@ -114,7 +114,8 @@ def test_a_launcher_that_is_killed_while_trading(tmp_path: Path) -> None:
 def test_who_is_stopped_by_hand_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> None:
     """It cannot see that its input has ended."""
     out = tmp_path / "run"
-    with launched(tmp_path, None, "localhost", 4, 1, "--pace", "fast", "--out", out) as command:
+    words = ("localhost", 4, 1, "--pace", "fast", "--out", out)
+    with launched(tmp_path, None, *words, PICTURES) as command:
         wait_until(lambda: TRADING(out) and (out / "network.png").exists(), PATIENCE_S)  # all are up
         listeners = _inodes_of_listeners(out)
         ours = ("-m peers", "nameserver.py", "database.py", "bazaar.views.pictures")

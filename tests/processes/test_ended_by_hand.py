@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.command import Command, launched, processes_of
+from tests.processes.command import PICTURES, Command, launched, processes_of
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
@@ -118,7 +118,7 @@ def test_who_judges_tells_and_draws_comes_back_too(name: str, tmp_path: Path) ->
     out = tmp_path / "run"
     early = {"the artist": PHASES["electing"], "the narrator": PHASES["trading"]}
     phase = early.get(name, lambda out: said(out, "ended"))
-    with a_run(tmp_path) as command:
+    with a_run(tmp_path, PICTURES) as command:
         status, output, complained = end(command, out, phase, name, signal.SIGKILL)
     assert (status, complained) == (0, ""), output
     for file in ("audit.json", "summary.json", "output.txt", "network.png", "timeline.png"):

@@ -17,7 +17,7 @@ from bazaar.runtime.treaty import treaty_file
 from tests.waiting import wait_until
 
 PATIENCE_S = 120.0
-BAZAAR = ["localhost", "8", "3", "--pace", "fast", "--quiet", "--set", "think_s=0.1"]
+BAZAAR = ["localhost", "8", "3", "--pace", "fast", "--quiet", "--no-pictures", "--set", "think_s=0.1"]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from bazaar.protocol import events
 from bazaar.runtime.history import HistoryFile
-from tests.processes.command import environment, processes_of, run
+from tests.processes.command import PICTURES, environment, processes_of, run
 from tests.processes.market import ROOT
 
 
@@ -50,7 +50,8 @@ def ends_by_a_full_disk(out: Path, mongo_uri: str | None) -> None:
     """The run ends in bounded time, says why, and with room again `judge` makes whatever could not be written."""
     more = ("--window", 64, "--seed", 5, "--out", out)
     one_disk = {"TMPDIR": str(out.parent)}  # for all there is, as on most machines
-    status, said, complained = run(out.parent, mongo_uri, "localhost", 8, 3, "--pace", "fast", *more, **one_disk)
+    words = ("localhost", 8, 3, "--pace", "fast", *more)
+    status, said, complained = run(out.parent, mongo_uri, *words, PICTURES, **one_disk)
     assert (status, "The bazaar of seed 5: " in said) == (1, True), said + complained
     assert "cannot write to" in complained
     assert "Traceback" not in said + complained

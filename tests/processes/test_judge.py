@@ -13,7 +13,7 @@ import pytest
 
 from bazaar.analysis.seal import SEAL_FILE
 from bazaar.runtime.ledger_file import KeptLedger
-from tests.processes.command import ended, launched, processes_of, run
+from tests.processes.command import PICTURES, ended, launched, processes_of, run
 from tests.processes.market import sentences_of
 from tests.waiting import wait_until
 
@@ -28,7 +28,7 @@ def a_run(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Path:
     folder = tmp_path_factory.mktemp("judge")
     out = folder / "run"
     arguments = ("localhost", 4, 1, "--pace", "fast", "--requests", 60, "--seed", 3, "--out", out)
-    status, said, complained = run(folder, mongo_uri, *arguments)
+    status, said, complained = run(folder, mongo_uri, *arguments, PICTURES)
     assert (status, complained) == (0, ""), said
     return out
 

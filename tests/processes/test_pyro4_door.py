@@ -42,7 +42,7 @@ def shell(script: str, folder: Path, environment: dict[str, str]) -> str:
 def test_the_session_of_the_page(tmp_path: Path, mongo_uri: str) -> None:
     during, after = PAGE.split(AFTERWARDS)
     command, *looks = blocks(during, "bash")
-    settings, *_ = parse(shlex.split(command.replace("localhost:9090", "localhost"))[2:])
+    settings = parse(shlex.split(command.replace("localhost:9090", "localhost"))[2:]).settings
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "latest").symlink_to(tmp_path / "run")
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.command import environment, processes_of, run
+from tests.processes.command import PICTURES, environment, processes_of, run
 from tests.processes.market import ROOT
 from tests.waiting import wait_until
 
@@ -88,7 +88,8 @@ def test_a_path_is_no_markup(tmp_path: Path, mongo_uri: str) -> None:
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "TkAgg", "nonsense"])
 def test_a_notebooks_screen_does_not_keep_it_from_drawing(backend: str, tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
-    status, _, complained = run(tmp_path, mongo_uri, *ARGUMENTS, "--requests", 20, "--out", out, MPLBACKEND=backend)
+    words = (*ARGUMENTS, "--requests", 20, "--out", out)
+    status, _, complained = run(tmp_path, mongo_uri, *words, PICTURES, MPLBACKEND=backend)
     assert (status, complained) == (0, "")
     for picture in ("network.png", "timeline.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
@@ -100,7 +101,8 @@ def test_a_picture_that_could_not_be_drawn_is_told(tmp_path: Path, mongo_uri: st
     broken = tmp_path / "config"
     broken.mkdir()
     (broken / "matplotlib.py").write_text("raise ImportError('no matplotlib here')\n")
-    status, _, complained = run(tmp_path, mongo_uri, *ARGUMENTS, "--requests", 20, "--out", out, PYTHONPATH=str(broken))
+    words = (*ARGUMENTS, "--requests", 20, "--out", out)
+    status, _, complained = run(tmp_path, mongo_uri, *words, PICTURES, PYTHONPATH=str(broken))
     assert status == 0
     assert complained == "bazaar: a picture could not be made: ImportError: no matplotlib here\n"
 

@@ -20,7 +20,7 @@ from bazaar.protocol.faults import Fault
 from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime.process import ROOT
 from bazaar.views.terminal import Terminal
-from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, main, parse
+from create_bazaar import NOTHING_EXERCISED, VIOLATED, WRONG_USAGE, Asked, main, parse
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def settings_of(*arguments: str) -> Settings:
-    return parse(list(arguments))[0]
+    return parse(list(arguments)).settings
 
 
 # ------------------------------------------------------------------------------------------ the options
@@ -94,27 +94,25 @@ def test_a_host_may_fix_the_name_servers_port(text: str, host: str, port: int) -
 
 
 def test_without_a_seed_one_is_drawn_and_is_in_the_runs_name() -> None:
-    drawn = {parse([])[0].seed for _ in range(10)}
+    drawn = {parse([]).settings.seed for _ in range(10)}
     assert len(drawn) > 1
-    settings, out, faults, quiet, serve, treaties = parse([])
-    assert out.name.endswith(f"-seed{settings.seed}")
-    assert out.parent == Path("runs").absolute()
-    assert faults == []
-    assert not quiet
-    assert serve is None
-    assert treaties == []
-    assert parse(["--quiet"])[3]
+    asked = parse([])
+    assert asked.out.name.endswith(f"-seed{asked.settings.seed}")
+    assert asked.out.parent == Path("runs").absolute()
+    assert asked == Asked(asked.settings, asked.out, [], quiet=False, pictures=True, serve=None, treaties=[])
+    assert parse(["--quiet"]).quiet
+    assert not parse(["--no-pictures"]).pictures
 
 
 def test_the_folder_may_be_given_and_refers_to_where_one_is() -> None:
-    assert parse(["--out", "mine"])[1] == Path("mine").absolute()
+    assert parse(["--out", "mine"]).out == Path("mine").absolute()
 
 
 def test_faults_are_repeatable_and_belong_to_the_runs_own_plan() -> None:
-    faults = parse(["localhost", "8", "3", "--fault", "pause:trader1@5+2", "--fault", "kill:warehouse@1"])[2]
+    faults = parse(["localhost", "8", "3", "--fault", "pause:trader1@5+2", "--fault", "kill:warehouse@1"]).faults
     assert [str(fault) for fault in faults] == ["kill:warehouse@1", "pause:trader1@5+2"]
     name = draw_plan(settings_of("--seed", "4")).names[5]
-    assert parse(["--seed", "4", "--fault", f"kill:{name}@2"])[2] == [Fault("kill", name, 2.0)]
+    assert parse(["--seed", "4", "--fault", f"kill:{name}@2"]).faults == [Fault("kill", name, 2.0)]
 
 
 def test_help_names_every_option_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
