@@ -6,5 +6,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 
 prepare_environment tests/requirements.txt
 cd "$ROOT"
+# Tests start some thousands of processes. Where Python is not to write bytecode, each would compile all modules anew.
+"$PYTHON" -m compileall -q bazaar peers tests ./*.py
 # Most tests of processes spend their time waiting, so more workers than cores are faster. A group shares one worker.
 exec "$PYTHON" -m pytest -n 3 --dist loadgroup --timeout 300 "$@"

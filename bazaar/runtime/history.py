@@ -15,6 +15,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, Union, cast
 
@@ -70,17 +71,25 @@ class _Kind(msgspec.Struct):
 _WITHOUT_FIELDS = {kind: kind() for kind in KINDS.values() if not kind.__struct_fields__}
 
 
+@cache
 def _lines_of(kind: type[Event]) -> type[Recorded[Any]]:
-    """The class of the lines of one kind of event. If the event has no fields, its lines have no `facts`."""
+    """The class of the lines of one kind of event. If the event has no fields, its lines have no `facts`.
+
+    It is made when the first such line is: all of them take longer than a process takes to import anything else.
+    """
     default = {"default": _WITHOUT_FIELDS[kind]} if kind in _WITHOUT_FIELDS else {}
     fields = [("event", kind, msgspec.field(name="facts", **default))]
     lines = msgspec.defstruct(kind.__name__, fields, bases=(Recorded,), tag=kind.kind, frozen=True)
     return cast(type[Recorded[Any]], lines)
 
 
-_LINES = {kind: _lines_of(kind) for kind in KINDS.values()}
+@cache
+def _decoder() -> msgspec.json.Decoder[Recorded[Event]]:
+    """Reads lines of every kind."""
+    return msgspec.json.Decoder(Union[tuple(map(_lines_of, KINDS.values()))])  # noqa: UP007
+
+
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Recorded[Event]] = msgspec.json.Decoder(Union[tuple(_LINES.values())])  # noqa: UP007
 _kinds = msgspec.json.Decoder(_Kind)
 _STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"')  # also of one that contains escaped quotes
 _ORDER = re.compile(rb'"order":"([^"]+)"')
@@ -91,7 +100,7 @@ def recorded(at: float, process: str, noted: Noted) -> Recorded[Event]:
     kind = type(noted.event)
     event = _WITHOUT_FIELDS.get(kind, noted.event)  # the default object itself, which msgspec leaves out
     sent = noted.sent if noted.source is not None else None
-    return _LINES[kind](at, process, noted.clock, event, noted.source, sent)
+    return _lines_of(kind)(at, process, noted.clock, event, noted.source, sent)
 
 
 class History:
@@ -128,7 +137,7 @@ def encode_line(line: Recorded[Event]) -> bytes:
 
 def decode_line(line: bytes) -> Recorded[Event]:
     """The reverse of `encode_line`. Raises `msgspec.DecodeError`, also for an unknown kind of event or other fields."""
-    return _decoder.decode(line)
+    return _decoder().decode(line)
 
 
 def kind_of(line: bytes) -> str:
@@ -145,20 +154,21 @@ class HistoryFile:
     def __iter__(self) -> Iterator[Recorded[Event]]:
         """Raises `msgspec.DecodeError`."""
         for block in self._blocks():
-            yield from _at_once(block) or map(_decoder.decode, block.split(b"\n"))
+            yield from _at_once(block) or map(_decoder().decode, block.split(b"\n"))
 
     def only(self, *kinds: type[E]) -> Iterator[Recorded[E]]:
         """The events of these kinds. This takes less time than to decode all lines, and almost none if the kinds are rare."""
         names = [kind.kind for kind in kinds]
         lines = itertools.chain.from_iterable(block.split(b"\n") for block in self._blocks(names))
-        wanted = (_decoder.decode(line) for line in lines if _kinds.decode(line).what in names)
+        decode = _decoder().decode
+        wanted = (decode(line) for line in lines if _kinds.decode(line).what in names)
         return cast(Iterator[Recorded[E]], wanted)
 
     def mentioning(self, words: Sequence[str]) -> Iterator[Recorded[Event]]:
         """The events that contain one of these names. Most of a long history is not even decoded."""
-        mentioned = _finder(words)
+        mentioned, decode = _finder(words), _decoder().decode
         for block in self._blocks(words):
-            yield from (_decoder.decode(line) for line in block.split(b"\n") if mentioned(line))
+            yield from (decode(line) for line in block.split(b"\n") if mentioned(line))
 
     def about(self, orders: Collection[str]) -> Iterator[Recorded[Event]]:
         """The events that name one of these orders. Other lines, and lines that cannot be read, are skipped."""
@@ -168,7 +178,7 @@ class HistoryFile:
                 for line in block.split(b"\n"):
                     if (named := _ORDER.search(line)) and named[1] in wanted:
                         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                            yield _decoder.decode(line)
+                            yield decode_line(line)
 
     def size(self) -> int:
         """The number of bytes; 0 if there is no file."""
@@ -182,7 +192,7 @@ class HistoryFile:
         """The events that can be read; damaged lines between them are skipped."""
         for line in self._lines():
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                yield _decoder.decode(line)
+                yield decode_line(line)
 
     def damage(self) -> Iterator[tuple[int, str]]:
         """The lines that cannot be read: the number of each, from 1 on, and the reason."""
@@ -190,7 +200,7 @@ class HistoryFile:
         for block in self._blocks():
             for number, line in enumerate(() if _at_once(block) else block.split(b"\n"), before + 1):
                 try:
-                    _decoder.decode(line)
+                    decode_line(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     yield number, str(error)
             before += 1 + block.count(b"\n")
@@ -223,7 +233,7 @@ def _finder(words: Collection[str]) -> Callable[[bytes], bool]:
 def _at_once(block: bytes) -> Sequence[Recorded[Event]]:
     """All lines of a block, decoded in one call; none, if one of them cannot be read."""
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        lines = _decoder.decode_lines(block)
+        lines = _decoder().decode_lines(block)
         if len(lines) == 1 + block.count(b"\n"):
             return lines
     return ()
