@@ -347,7 +347,7 @@ BREAKS = (
         "bazaar/core/epochs.py",
         "self._ending is None or self._ledger.seats.orphans or",
         "self._ending is None or",
-        ("tests/simulated/test_shared.py",),
+        ("tests/unit/test_shared_cache.py",),
         SHARED,
     ),
     Break(

@@ -9,7 +9,7 @@ from bazaar.core.epochs import AGAIN_AFTER_S, MOST_LOTS
 from bazaar.core.turn import Turn
 from bazaar.core.warehouse import Warehouse
 from bazaar.protocol.cache_server import Call, Empty, Fill, Filled, Given, OtherEpoch, Result, Take, Unreached
-from bazaar.protocol.entries import AnyEntry, Appoint, Grant, Return, Sale
+from bazaar.protocol.entries import AnyEntry, Appoint, DeposeEntry, Grant, Return, Sale
 from bazaar.protocol.goods import WAREHOUSE, Seat
 from bazaar.protocol.journal_lines import Promised, Queued, Recovered
 from bazaar.protocol.messages import (
@@ -24,7 +24,7 @@ from bazaar.protocol.messages import (
     Reopened,
     WhoTrades,
 )
-from bazaar.protocol.requests import Acquire, EpochEnded, Heeded, Scarce, Shelves, Ship, Shipped
+from bazaar.protocol.requests import Acquire, Adopt, EpochEnded, Heeded, Scarce, Shelves, Ship, Shipped
 from bazaar.protocol.wire import Letter
 from bazaar.runtime.resp import Malformed, Refused, Replies, command
 from peers.trader import Trader
@@ -63,7 +63,7 @@ class AtTheWarehouse:
         self.warehouse.tick(turn)
         return turn
 
-    def asked(self, source: str, *requests: Ship | Acquire | EpochEnded, at: float = 0.0) -> Turn:
+    def asked(self, source: str, *requests: Ship | Acquire | Adopt | EpochEnded, at: float = 0.0) -> Turn:
         self.number += 1
         return self.hears(source, Ask(self.number, requests), at)
 
@@ -138,6 +138,16 @@ def test_an_epoch_is_over_when_all_traders_have_said_so() -> None:
     assert answer(turn).replies == (Heeded(),)
     assert turn.kept == [Return(5, "seller1-d0", "salt", 19, "cache")]
     assert there.hears("seller6", EpochLost(EPOCH)).sends == []
+
+
+def test_an_epoch_is_not_over_while_a_former_trader_may_have_promised_what_nobody_has_read() -> None:
+    granted = Grant(3, "seller1-d0", "salt", 20, "cache")
+    there = AtTheWarehouse(granted, DeposeEntry(4, "seller6", 1, 1, "buyer7"))
+    there.warehouse.begin(Turn(0.0, there.warehouse.clock))
+    late = SETTINGS.lease_s  # a former trader promises nothing any more
+    assert there.asked("buyer7", EpochEnded(5), at=late).kept == []
+    turn = there.asked("buyer7", Adopt(Seat("seller6", 1)), at=late)
+    assert turn.kept[1:] == [Return(6, "seller1-d0", "salt", 20, "cache")]
 
 
 def test_what_a_trader_promised_from_the_cache_is_sold_out_of_the_pool() -> None:
