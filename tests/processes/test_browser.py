@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.builders import a_plan
+from bazaar.runtime.history import HISTORY_FILE, encode_line, histories_of
+from bazaar.views.report import make_report
+from tests.builders import a_line, a_plan
 from tests.processes.browsing import Visit, open_browser, visit
 from tests.processes.command import ended, launched, run
 from tests.processes.test_live_page import address_of
@@ -102,6 +105,23 @@ def test_one_slides_through_time(person: Visit, finished: Path) -> None:
     assert page.locator("#moment").inner_text() != before
     page.locator("#lanes svg").click(position={"x": 400, "y": 20})
     assert page.locator("#moment").inner_text() != before
+
+
+def test_the_number_of_traders_is_marked_where_it_changed(person: Visit, finished: Path, tmp_path: Path) -> None:
+    page = person.open((finished / "report.html").as_uri())
+    assert page.locator("#lanes .resized").count() == 0
+    assert not page.locator("#sizes").is_visible()
+    grown = shutil.copytree(finished, tmp_path / "grown")
+    first = next(iter(histories_of(grown, ())["warehouse"]))
+    with (grown / "warehouse" / HISTORY_FILE).open("ab") as file:
+        for after_s, seats in ((2.0, 2), (4.0, 1)):
+            facts = {"seats": seats, "by": "buyer0", "wait_ms": 40}
+            file.write(encode_line(a_line(first.at + after_s, "warehouse", 1, "resized", facts)))
+    page = person.open(make_report(grown).as_uri())
+    assert page.locator("#lanes text.number").all_text_contents() == ["2", "1"]
+    assert page.locator("#lanes .resized").count() == 2
+    assert page.locator("#sizes").is_visible()
+    assert "from now on there are 2 traders, as buyer0 asked" in page.locator("#feed").inner_text()
 
 
 def test_the_edges_are_those_of_the_chosen_moment(person: Visit, healed: Path, finished: Path) -> None:
