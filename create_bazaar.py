@@ -1,6 +1,7 @@
 """The command line of the bazaar (requirement H): reads the options, runs a bazaar, and prints the summary.
 
-`bash run.sh --help` shows the options. The first word can be a verb instead of a host: `VERBS`.
+`bash run.sh --help` shows the options. The first word can be a verb instead of a host: `VERBS`. What only a verb needs is
+imported by that verb, as most calls start a run, and a user waits for it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bazaar import __version__
-from bazaar.analysis.judgement import judged_together, plan_of
+from bazaar.analysis.judgement import plan_of
 from bazaar.control import interrupts
-from bazaar.control.cluster import command as cluster_command
 from bazaar.control.judging import Judging
 from bazaar.control.launcher import Bazaar, ProcessDied
 from bazaar.control.live_page import Address, LivePage
@@ -31,12 +31,8 @@ from bazaar.protocol.settings import Settings, UsageError, with_pace
 from bazaar.runtime import run_folder
 from bazaar.runtime.treaty import Treaty, join
 from bazaar.setup.doctor import files_needed
-from bazaar.views import explaining
-from bazaar.views.report import make_report
 from bazaar.views.terminal import Terminal
 from bazaar.views.texts import UNFINISHED
-from bazaar.views.together import told_together
-from bazaar.views.traces import command as tracing
 
 HELD, VIOLATED, WRONG_USAGE, NOTHING_EXERCISED = 0, 1, 2, 3
 STATUS = {"held": HELD, "violated": VIOLATED, "unknown": NOTHING_EXERCISED}
@@ -246,6 +242,9 @@ def judge(arguments: list[str], terminal: Terminal) -> int:
     """
     if len(arguments) < 2 or any(argument.startswith("-") for argument in arguments):
         return _judge_alone(_run_of("judge", arguments), terminal)
+    from bazaar.analysis.judgement import judged_together
+    from bazaar.views.together import told_together
+
     runs = [_run_of("judge", [argument]) for argument in arguments]
     together = judged_together(runs)
     statuses = [_judge_alone(run, terminal) for run in runs]
@@ -271,6 +270,8 @@ def _judge_alone(out: Path, terminal: Terminal) -> int:
 
 def explain(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh explain ORDER [RUN]`: tells the story of one order."""
+    from bazaar.views import explaining
+
     question = explaining.parse(arguments)
     terminal.say(explaining.explained(question, _from_here(question.run or RUNS / "latest")))
     return HELD
@@ -278,6 +279,8 @@ def explain(arguments: list[str], terminal: Terminal) -> int:
 
 def report(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh report [RUN]`: makes the page `report.html` of a run that is over, and says where it is."""
+    from bazaar.views.report import make_report
+
     out = _run_of("report", arguments)
     terminal.say(f"{make_report(out)}")
     return HELD
@@ -285,6 +288,8 @@ def report(arguments: list[str], terminal: Terminal) -> int:
 
 def trace(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh trace --to shiviz|perfetto [RUN]`: writes a space-time trace, and says what is in it."""
+    from bazaar.views.traces import command as tracing
+
     request = tracing.parse(arguments)
     run = _from_here(request.run or RUNS / "latest")
     terminal.say(tracing.trace(request, run, lambda share: terminal.at_work("tracing", share)))
@@ -293,7 +298,7 @@ def trace(arguments: list[str], terminal: Terminal) -> int:
 
 def view(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh view [RUN]`: shows a run in a browser, also one that goes on, until Ctrl-C."""
-    from bazaar.views.live import viewing  # the HTTP server is slow to import
+    from bazaar.views.live import viewing
 
     wanted = viewing.parse(arguments)
     out = _from_here(wanted.run or RUNS / "latest")
@@ -304,7 +309,9 @@ def view(arguments: list[str], terminal: Terminal) -> int:
 
 def cluster(arguments: list[str], terminal: Terminal) -> int:
     """`bash run.sh cluster papers|scheduler|worker`: makes this machine one of those that `--hosts` uses."""
-    terminal.say(cluster_command(arguments))
+    from bazaar.control.cluster import command
+
+    terminal.say(command(arguments))
     return HELD
 
 

@@ -20,7 +20,7 @@ from tests.processes.browsing import open_browser
 from tests.simulation import run
 from tests.waiting import wait_until
 
-LOADING_S = 60.0
+LOADING_S = 180.0
 ASK = """async (queries) => {
     const trace = self.AppImpl?.instance.trace ?? self.app?.trace ?? self.app?._currentTrace;
     if (!trace) return null;
