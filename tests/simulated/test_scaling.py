@@ -62,6 +62,11 @@ def test_whatever_befalls_the_market_the_number_of_traders_is_agreed_on(fixed: d
     assert sum(report.exercised["seats_changed"] for report in reports) > 6
 
 
+def test_traders_that_fall_while_a_further_one_is_elected_stand_for_its_seat() -> None:
+    """All three fell in one round. None of them stood in it again, but each told the peers below that somebody higher does."""
+    assert run("by-load", 5288)[2].verdict == "held"
+
+
 def test_the_judge_sees_traders_come_and_go_without_a_pause(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Load, "changed", lambda self, now: setattr(self, "_changed_at", now - 1000))
     assert CHECK in changes("brisk", 1)[1].violations

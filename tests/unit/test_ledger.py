@@ -238,6 +238,17 @@ def test_of_two_who_have_won_the_same_seat_in_one_round_the_second_gets_the_free
     assert ledger.seats.decide_seat("seller6", ledger.seats.bench.round, 0) == Appoint(1, "seller6", 1)
 
 
+def test_a_fall_in_the_middle_of_a_round_begins_a_new_one_for_which_the_fallen_stands() -> None:
+    ledger = Ledger(NAMES, SEATS, one_round=True)
+    before = ledger.seats.bench.round
+    ledger.apply(Appoint(0, "buyer7", 0))
+    assert ledger.seats.bench.round == before
+    fall(ledger, Seat("buyer7", 0), "buyer0")
+    assert (ledger.seats.bench.round, ledger.seats.bench.vacant) == (1, 1)
+    assert ledger.seats.decide_seat("seller6", before, 1) is None
+    assert ledger.seats.decide_seat("buyer7", 1, 0) == Appoint(2, "buyer7", 0)
+
+
 def test_trade_does_not_make_a_bench_outdated() -> None:
     ledger = a_ledger(Appoint(0, "buyer7", 0), a_deposit_entry(1, a_lot()))
     assert ledger.seats.decide_seat("seller6", 0, 1) == Appoint(2, "seller6", 1)

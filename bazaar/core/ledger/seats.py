@@ -69,12 +69,15 @@ class Seats:
         """Folds in the next entry."""
         match entry:
             case Appoint():
-                self._seat(entry.seat, Seat(entry.peer, entry.position), self.bench.vacant - 1)
+                vacant = self.bench.vacant - 1
+                goes_on = self._one_round and vacant > 0
+                self._seat(entry.seat, Seat(entry.peer, entry.position), vacant, goes_on)
                 self._fallen.discard(entry.peer)
                 self._hand_on(None, entry.peer)
             case DeposeEntry():
                 self._fallen.add(entry.peer)
-                self._seat(entry.seat, None, self.bench.vacant)
+                # Who has fallen stands for a free seat again. In the round under way nobody has counted with that.
+                self._seat(entry.seat, None, self.bench.vacant, round_goes_on=False)
                 heir = entry.by if self.is_trader(entry.by) else next(iter(self.bench.traders), None)
                 self._hand_on(entry.peer, heir)
                 self.orphans[Seat(entry.peer, entry.since)] = heir
@@ -91,10 +94,10 @@ class Seats:
                 self.copies[seat] = Copy(seat, entry.keeper, entry.copy)
         self.position += 1
 
-    def _seat(self, number: int, seat: Seat | None, vacant: int) -> None:
+    def _seat(self, number: int, seat: Seat | None, vacant: int, round_goes_on: bool) -> None:
         seats = [*self.bench.seats, *[None] * (number + 1 - len(self.bench.seats))]
         seats[number] = seat
-        election = self.bench.round if self._one_round and vacant else self.position
+        election = self.bench.round if round_goes_on else self.position
         if not vacant and not any(seats):
             vacant = self._seats_to_refill()
         further = self.bench.further and vacant > 0 and any(seats)
