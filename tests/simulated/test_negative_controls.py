@@ -251,7 +251,7 @@ def a_trader_takes_its_seat_without_the_ledger(patch: Patch) -> None:
         if isinstance(entry, Appoint):
             seats = warehouse.ledger.seats
             position, seats.position = seats.position, seats.bench.position + 1
-            seats._seat(entry.seat, Seat(entry.peer, entry.position), seats.bench.vacant - 1)
+            seats._seat(entry.seat, Seat(entry.peer, entry.position), seats.bench.vacant - 1, round_goes_on=False)
             seats.position = position
         else:
             honest(warehouse, turn, entry)
