@@ -174,9 +174,11 @@ class Buyer(Trading):
         """Uses the free places of its window for the first time, as soon as it may order."""
         if self._traders and self._may_order and not self._has_begun:
             self._has_begun = True
-            free = self._settings.window - len(self._outstanding.keys() - self._in_doubt)
-            self._thinking = [turn.now] * free
-            for order_id, order in self._abroad.items():  # those of a former life hold no place
+            # An answer to an order of a former life may have come before, and have sent that order abroad in this one.
+            former = {order_id: order for order_id, order in self._abroad.items() if order.give_up_at == NEVER}
+            taken = len(self._outstanding.keys() - self._in_doubt) + len(self._abroad) - len(former)
+            self._thinking = [turn.now] * (self._settings.window - taken)
+            for order_id, order in former.items():  # those hold no place
                 turn.note(events.UnknownAbroad(order_id, order.item, units=order.units))
                 order.repeat_at = turn.now
 

@@ -325,6 +325,24 @@ def test_an_answer_that_was_in_doubt_in_the_former_life_is_still() -> None:
     assert buyer.role.answered == 0  # it was counted then
 
 
+def test_an_order_that_goes_abroad_before_a_further_life_has_begun_holds_a_place_and_is_not_given_up() -> None:
+    former = FormerLife(
+        clock=700,
+        placed=20,
+        unanswered={"buyer0-3": Unanswered("salt", False)},
+        abroad={"buyer0@north-1": Unanswered("fish", False)},
+    )
+    role = Buyer("buyer0", "salt", Settings(window=3, name="north", think_s=0.0), NEVER, random.Random(1), former)
+    buyer = Stage(role)
+    turn = buyer.hears("buyer7", Unavailable("buyer0-3", "salt"), at=50.0)  # late, before it is told who trades
+    assert noted(turn, "asked_abroad") == [{"order": "buyer0@north-3", "item": "salt"}]
+    turn = Turn(50.1, buyer.clock)
+    role.traders_changed(turn, BENCH)
+    role.tick(turn)
+    assert noted(turn, "unknown_abroad") == [{"order": "buyer0@north-1", "item": "fish"}]  # of the former life
+    assert [order.order_id for order in orders(turn)] == ["buyer0-700", "buyer0-701"]
+
+
 # ------------------------------------------------------------------------------------------------------- by hand
 def test_an_order_by_hand_is_placed_at_once_where_there_is_room_and_its_answer_is_told() -> None:
     buyer = AtTheBuyer("boar", window=1)
