@@ -24,7 +24,7 @@ def read_graph(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     graph: dict[str, tuple[str, ...]] = {}
     for number, line in lines_of(path, f"the graph in {path}"):
         where = f"line {number} of {path}"
-        one, *near = (_peer(word, names, where) for word in re.split(r"[\s,:]+", line.strip(",: ")))
+        one, *near = (_peer(word, names, where) for word in re.split(r"[\s,:]+", line.strip(" \t,:")))
         if one in graph:
             raise UsageError(f"{where} has the neighbours of {one} a second time; give each peer one line")
         if len(set(near)) < len(near) or one in near:

@@ -215,12 +215,14 @@ class Machines:
         clearing = threading.Thread(target=self._clear, daemon=True)  # a machine that is cut off does not answer
         clearing.start()
         clearing.join(CLEARING_S)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(
+            Exception
+        ):  # Dask raises many kinds; the run is over, and nothing can be done about any
             self._client.close(timeout=1)
 
     def _clear(self) -> None:
         for machine in self._machines.values():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # its folder stays there, and the others are still to be cleared
                 self._on(machine, agent.remove, machine.folder)
 
 

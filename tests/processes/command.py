@@ -28,7 +28,7 @@ def environment(mongo_uri: str | None) -> dict[str, str]:
 def launch(cwd: Path, mongo_uri: str | None, *arguments: object, **more: str) -> Command:
     """Starts `create_bazaar.py` with these arguments in `cwd`; as a terminal would start it.
 
-    A run draws no pictures without `PICTURES`: they are nearly half of what a short run costs.
+    A run draws no pictures without `PICTURES`: they are a third of what a short run costs.
     """
     words = [str(argument) for argument in arguments if argument != PICTURES]
     if PICTURES not in arguments and words and words[0] not in VERBS:

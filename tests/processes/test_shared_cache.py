@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.needs import need
 from tests.processes.command import launched, processes_of, run
 from tests.processes.market import PATIENCE_S
 from tests.simulation.cache_server import CacheServer
+from tests.waiting import wait_until
 
 KEY = b"a run's key"
 MARKET = ("localhost", 8, 3, "--cache", "shared", "--pace", "fast", "--seed", 5, "--restock-count", 500, "--quiet")
@@ -180,27 +180,22 @@ def test_a_server_that_somebody_kills_is_started_again(tmp_path: Path, mongo_uri
 
 def test_the_server_ends_though_the_launcher_is_killed(tmp_path: Path, mongo_uri: str) -> None:
     out = tmp_path / "run"
+    said = out / "cache" / "server.txt"
     with launched(tmp_path, mongo_uri, *MARKET, "--duration", 60, "--out", out) as started:
-        while not (out / "cache" / "server.txt").exists() or "Ready" not in (out / "cache" / "server.txt").read_text():
-            assert started.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: said.exists() and "Ready" in said.read_text(), PATIENCE_S)
         uri = cache_process.uri((out / "key").read_bytes(), 0)  # only to see that it is not in any command line
         assert all(uri.split("@")[0].removeprefix("redis://:") not in line for line in processes_of(out).values())
         os.kill(started.pid, signal.SIGKILL)
-        port = next(
-            int(line.partition("port=")[2].rstrip(".\n"))
-            for line in (out / "cache" / "server.txt").open()
-            if "port=" in line
-        )
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+        port = next(int(line.partition("port=")[2].rstrip(".\n")) for line in said.open() if "port=" in line)
+
+    def is_gone() -> bool:
         try:
             Connection(f"redis://:x@127.0.0.1:{port}")
-        except ConnectionRefusedError:
-            return
-        except (OSError, UsageError):
-            time.sleep(0.05)
-    pytest.fail("the server is still there")
+        except (OSError, UsageError) as error:
+            return isinstance(error, ConnectionRefusedError)
+        return False
+
+    wait_until(is_gone, PATIENCE_S)
 
 
 @pytest.mark.parametrize(
