@@ -3,6 +3,6 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/../bazaar/setup/environment.sh"
 
-prepare_environment requirements.txt
+prepare_environment requirements-cache.txt  # for --cache shared
 export PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}  # from the caller's folder, to which a path in --out refers
 exec "$PYTHON" -m experiments "$@"

@@ -17,7 +17,7 @@ from bazaar.protocol import events
 from bazaar.protocol.goods import ITEMS
 from bazaar.protocol.settings import with_pace
 from experiments.framework.command import alone
-from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.experiment import ALL_CACHES, START_S, Run, peopled
 from experiments.framework.plots import picture
 from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, middle, number_text, spread, values
 
@@ -59,7 +59,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     """Every K, with and without pushing; and, for comparison, the caches that neither pull nor push."""
     requests = QUICK_REQUESTS if quick else REQUESTS
     grid = []
-    for cache in CACHES:
+    for cache in ALL_CACHES:
         ways = [
             (k, push) for k in (PULL_EVERY[:: len(PULL_EVERY) - 1] if quick else PULL_EVERY) for push in (True, False)
         ]

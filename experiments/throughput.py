@@ -15,7 +15,7 @@ from statistics import median
 
 from bazaar.protocol.settings import with_pace
 from experiments.framework.command import alone
-from experiments.framework.experiment import CACHES, START_S, Run, peopled
+from experiments.framework.experiment import ALL_CACHES, CACHES, START_S, Run, peopled
 from experiments.framework.plots import picture
 from experiments.framework.rows import (
     Cell,
@@ -79,7 +79,7 @@ def cells(seeds: Sequence[int], quick: bool) -> list[Cell]:
     grid: list[Cell] = []
     for seed in seeds:
         for traders in TRADERS[:: 2 if quick else 1]:
-            for cache in CACHES:
+            for cache in ALL_CACHES:
                 settings = with_pace(
                     "fast",
                     peers=PEERS,

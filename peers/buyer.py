@@ -293,7 +293,8 @@ class Buyer(Trading):
             return self._settings.think_s
         if self._began_at is None:
             self._began_at = now
-        return self._settings.think_s / self._load(now - self._began_at)
+        # At random, as people do: with equal pauses all orders of a window would come in one burst, again and again.
+        return self._rng.expovariate(1.0) * self._settings.think_s / self._load(now - self._began_at)
 
     def _tell(self, order_id: str, outcome: str, seller: str = "", price_cents: int = 0) -> None:
         """Records the first answer to an order, if it was placed by hand, for whoever placed it."""

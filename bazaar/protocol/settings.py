@@ -74,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     long. It is also the least time between two changes."""
     load: Annotated[str | None, Option("--load", "WORD")] = None
     """A workload that changes: `step:FACTOR@START+FOR`, `wave:FACTOR/PERIOD`, or `trace:FILE` with a second and the factor
-    from then on in each line. Buyers think less by the factor. The seconds count from a buyer's first answer."""
+    from then on in each line. Buyers think less by the factor, each time for a random time with that mean. The seconds
+    count from a buyer's first answer."""
     cache: Annotated[str, Option("--cache")] = "weak"
     """The policy of the traders' caches: how consistent they are."""
     pace: Annotated[Pace, Option("--pace")] = "demo"

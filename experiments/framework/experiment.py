@@ -21,8 +21,10 @@ from bazaar.runtime.process import ROOT
 from experiments.framework.rows import Cell, Row
 
 OUT = ROOT / "experiments"
+ALL_CACHES = tuple(POLICIES)
+"""Every policy: what compares the policies with each other."""
 CACHES = tuple(name for name, policy in POLICIES.items() if not policy.remote)
-"""The policies that the experiments compare: those that need no further server."""
+"""The policies that need no further server: what asks something else, for several policies."""
 START_S = 1.6  # a guess: the time before the first order, and from the last order to the verdict
 
 

@@ -60,6 +60,7 @@ def _simulate(options: dict[str, Any]) -> int:
     verdicts: Counter[str] = Counter()
     seeds = range(options["first"], options["first"] + options["seeds"])
     exercised: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
     began = time.monotonic()
     with multiprocessing.Pool(min(len(seeds), multiprocessing.cpu_count())) as pool:
         reports = pool.imap(partial(_report, kind, fixed), seeds, chunksize=min(20, 1 + len(seeds) // 20))
@@ -68,6 +69,8 @@ def _simulate(options: dict[str, Any]) -> int:
         ):
             exercised.update(report.exercised)
             verdicts[report.verdict] += 1
+            if report.verdict == "unknown":
+                unknown[_why_unknown(report)] += 1
             if report.violations:
                 print(f"seed {seed}: violated; replay with {replay_command(seed, kind=kind, **fixed)}")
                 for check, stories in report.violations.items():
@@ -76,7 +79,18 @@ def _simulate(options: dict[str, Any]) -> int:
     if len(seeds) > 1:
         print(f"{len(seeds) / (time.monotonic() - began):.1f} worlds a second")
     print(f"of {len(seeds)} seeds {', '.join(f'{count} {verdict}' for verdict, count in verdicts.items())}")
+    if unknown:
+        print(f"unknown: {', '.join(f'{count} because {why}' for why, count in unknown.most_common())}")
     return 1 if verdicts["violated"] else 0
+
+
+def _why_unknown(report: Report) -> str:
+    """The one reason why this verdict is no "held": the gravest, if there are several."""
+    if any("could not read the queue" in story for story in report.unknown):
+        return "a queue could not be read"
+    if report.unknown:
+        return "a part of the evidence is missing"
+    return "a fault could not be done" if report.missed else "there was nothing to judge"
 
 
 def _tell(kind: str, seed: int, fixed: dict[str, Any]) -> None:

@@ -50,7 +50,9 @@ class Outcome(NamedTuple):
         verdict: Literal["held", "violated", "unknown"] = next(
             (worst for worst in WORST_FIRST if worst in verdicts), "held"
         )
-        return Report(verdict, {}, self.violations, self.together.exercised)
+        missed = [story for report in self.alone.values() for story in report.missed]
+        unknown = [*self.together.unknown, *(story for report in self.alone.values() for story in report.unknown)]
+        return Report(verdict, {}, self.violations, self.together.exercised, missed, unknown)
 
 
 class Federation:

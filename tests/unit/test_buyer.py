@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+from math import e
+from statistics import fmean
 
 import pytest
 
@@ -21,8 +23,10 @@ class AtTheBuyer(Stage):
 
     role: Buyer
 
-    def __init__(self, item: Item = "salt", quota: float = NEVER, window: int = 1, seed: int = 1) -> None:
-        settings = Settings(think_s=1.0, answer_timeout_s=10.0, window=window)
+    def __init__(
+        self, item: Item = "salt", quota: float = NEVER, window: int = 1, seed: int = 1, load: str | None = None
+    ) -> None:
+        settings = Settings(think_s=1.0, answer_timeout_s=10.0, window=window, load=load)
         super().__init__(Buyer("buyer0", item, settings, quota, random.Random(seed)))
         self.role.traders_changed(Turn(0.0, self.clock), BENCH)
         self.role.on_market_open(Turn(0.0, self.clock), "buyer7", MarketOpen())
@@ -79,6 +83,21 @@ def test_after_an_answer_it_thinks_a_while_and_goes_on() -> None:
     assert orders(turn) == []
     assert buyer.role.deadline == 4.0
     assert len(orders(buyer.waits_until(4.0))) == 1
+
+
+def test_under_a_workload_it_thinks_for_random_times_and_less_by_the_factor() -> None:
+    """The mean is that of an exponential distribution, and so is the part of the pauses that are longer than the mean."""
+    buyer = AtTheBuyer(window=4000, load="step:5@1000+5000")
+    buyer.waits_until(0.0)
+    pauses: list[list[float]] = []
+    for now, numbers in ((0.0, range(2000)), (2000.0, range(2000, 4000))):
+        for number in numbers:
+            buyer.hears("buyer7", purchased(f"buyer0-{number}"), at=now)
+        pauses.append([until - now for until in buyer.role._thinking])
+    for some, mean in zip(pauses, (1.0, 0.2), strict=True):
+        assert len(some) == 2000
+        assert fmean(some) == pytest.approx(mean, rel=0.1)
+        assert sum(pause > mean for pause in some) / len(some) == pytest.approx(1 / e, rel=0.1)
 
 
 def test_its_window_is_full_but_never_more() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import shlex
 
 import msgspec
 import pytest
 
+from bazaar.analysis.audit import Report
 from bazaar.control.options import take_settings
+from tests.simulation import __main__ as simulation
 from tests.simulation import replay_command
 from tests.simulation.__main__ import WRONG_USAGE, _parser, main
 from tests.simulation.draw import draw_settings
@@ -32,6 +35,27 @@ def test_bazaars_that_trade_with_each_other_are_judged_and_told_together(capsys:
     assert "east Settings(" in told
     assert "embassy@north has met the bazaar east" in told
     assert "of 1 seeds 1 " in told
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"unknown": ["a could not read the queue of b: gone"], "missed": ["kill"]}, "a queue could not be read"),
+        ({"unknown": ["the history of a is not there"], "missed": ["kill"]}, "a part of the evidence is missing"),
+        ({"missed": ["resign:a: it had no seat"]}, "a fault could not be done"),
+        ({}, "there was nothing to judge"),
+    ],
+)
+def test_a_verdict_that_is_unknown_is_counted_with_its_reason(
+    told: dict[str, list[str]], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(simulation, "_report", functools.partial(_an_unknown_one, told))
+    assert main(["--seeds", "2"]) == 0
+    assert f"unknown: 2 because {why}\n" in capsys.readouterr().out
+
+
+def _an_unknown_one(told: dict[str, list[str]], *_: object) -> Report:
+    return Report("unknown", {}, {}, {}, **told)
 
 
 def test_the_command_of_a_replay_says_every_setting_as_it_is_read() -> None:
