@@ -30,17 +30,17 @@ from experiments.framework.plots import Panel, picture
 from experiments.framework.rows import Cell, Row, chosen, groups, kinds, markdown, spread, trend, values
 
 BY_LOAD = "by-load"
-FIXED = (1, 2, 3, 5)
-MOST_TRADERS = 5
+FIXED = (1, 2, 3)
+MOST_TRADERS = 3
 BUYERS, SELLERS = 6, 3  # besides the sellers that are, or may become, traders
-WINDOW, THINK_S = 30, 0.3
+WINDOW, THINK_S = 330, 1.5
 FACTOR = 5.0  # how many times as fast the buyers order
 HIGH = FACTOR / 2  # the load counts as high from this factor on
-TOO_LONG_MS, LOW_FOR_S = 50.0, 1.0
+TOO_LONG_MS, LOW_FOR_S = 120.0, 1.5
 PLENTY = 100_000
 PATIENCE_S = 20.0  # a busy peer is not dead
 STEP, WAVE = "step", "wave"
-BEFORE_S, STEP_S, AFTER_S, WAVES = 4.0, 9.0, 7.0, 2
+BEFORE_S, STEP_S, AFTER_S, WAVES = 4.0, 8.0, 10.0, 2
 QUICK_BEFORE_S, QUICK_STEP_S, QUICK_AFTER_S = 1.5, 4.0, 2.0
 SLICES = 20
 LOOKED_AT_S = 0.5  # the length of time whose mean wait is compared with the threshold
