@@ -18,12 +18,12 @@ STEP = (
         "--scale-down-after",
         2,
         "--load",
-        "step:100000@0+8",
+        "step:999999@0+8",
         "--set",
-        "think_s=60",
+        "think_s=6000",
     ),
 )
-"""For eight seconds 300 orders are under way, which no machine answers within 8 ms each; and then none until the end."""
+"""For eight seconds 300 orders are under way, which no machine answers within 8 ms each; and then one in twenty seconds."""
 
 
 def test_a_step_of_load_seats_a_further_trader_and_then_it_goes(tmp_path: Path, mongo_uri: str) -> None:

@@ -535,19 +535,19 @@ def test_policies_of_a_run_in_which_nobody_was_answered_is_no_row() -> None:
 def scaled(slow_until_s: float, fast_ms: float = 10) -> Run:
     """Ten answers a second for twenty seconds, with five times the load from 4 s to 13 s after the first one.
 
-    In the load an order waits 100 ms up to `slow_until_s`. A second trader is there from 6 s to 16 s.
+    In the load an order waits 200 ms up to `slow_until_s`. A second trader is there from 6 s to 16 s.
     """
     happenings = [event(90, "elected", process="seller13", seat=0), event(106, "elected", process="seller12", seat=1)]
     for tenth in range(200):
         after_s, order = tenth / 10, f"buyer0-{tenth}"
-        wait_s = 0.1 if 4 <= after_s < slow_until_s else fast_ms / 1000
+        wait_s = 0.2 if 4 <= after_s < slow_until_s else fast_ms / 1000
         happenings += [
             event(100 + after_s - wait_s, "ordered", order=order, item="fish"),
             event(100 + after_s, "shipped", process=WAREHOUSE, order=order, item="fish"),
             event(100 + after_s, "purchased", order=order, item="fish"),
         ]
     happenings += [
-        event(106, "resized", process=WAREHOUSE, seats=2, by="seller13", wait_ms=100),
+        event(106, "resized", process=WAREHOUSE, seats=2, by="seller13", wait_ms=200),
         event(116, "resized", process=WAREHOUSE, seats=1, by="seller12", wait_ms=10),
         event(116, "deposed", process=WAREHOUSE, peer="seller12", seat=1),
     ]
@@ -562,12 +562,12 @@ def test_scaling_compares_the_low_load_with_the_high_and_follows_both_over_time(
     assert set(measured) == set(scaling.VALUES)
     assert measured["low_ms"] == pytest.approx(10)
     assert (measured["most_traders"], measured["changes"]) == (2, 2)
-    assert measured["high_ms"] == pytest.approx((29 * 100 + 61 * 10) / 90, rel=0.02)
+    assert measured["high_ms"] == pytest.approx((29 * 200 + 61 * 10) / 90, rel=0.02)
     assert measured["high_per_s"] == pytest.approx(10, rel=0.02)
     assert measured["warehouse_percent"] == pytest.approx(25)
     assert [measured[f"traders_{number}"] for number in (0, 5, 6, 15, 16, 19)] == [1, 1, 2, 2, 1, 1]
     assert measured["wait_ms_3"] == pytest.approx(10)
-    assert measured["wait_ms_5"] == pytest.approx(100)
+    assert measured["wait_ms_5"] == pytest.approx(200)
     assert {round(measured[f"per_s_{number}"]) for number in range(1, 19)} <= {9, 10, 11}
 
 
@@ -582,7 +582,7 @@ def test_the_wait_is_back_when_it_stays_below_the_threshold(slow_until_s: float,
 
 
 def test_only_the_first_wave_is_looked_at() -> None:
-    waits = [*((at / 10, 10.0) for at in range(20)), *((8 + at / 10, 100.0) for at in range(20))]
+    waits = [*((at / 10, 10.0) for at in range(20)), *((8 + at / 10, 200.0) for at in range(20))]
     assert scaling.back_s(waits) == 0
     assert scaling.back_s([(at - 8, ms) for at, ms in waits[20:]]) == scaling.NOT_BACK
 
