@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import random
 from collections.abc import Callable, Generator, Iterator
 
 from bazaar.analysis.audit import Evidence
@@ -17,6 +18,8 @@ from tests.simulation.network import TICK_S, Network, Trouble
 
 LONGEST_S = 600.0  # of virtual time: a run that is not over by then counts as one that never ends
 SIMPLE = Machine()
+UNSEEN_S = (0.0, 0.05, 0.5, 5.0)
+"""For so long the launcher may not have heard of a machine before it is lost. A link may have been down."""
 
 
 class World(Driver):
@@ -92,7 +95,8 @@ class World(Driver):
         for entry in self.entries:
             ledger.apply(entry)
         stock = {product: left for product, (left, _) in ledger.stock.products().items()}
-        return Evidence(self.plan, self.entries, self.histories, stock, frozenset(self.killed - self.actors.keys()))
+        dead = frozenset(self.killed - self.actors.keys())
+        return Evidence(self.plan, self.entries, self.histories, stock, dead, frozenset(self.lost))
 
     def _die(self, name: str) -> None:
         super()._die(name)
@@ -172,6 +176,15 @@ class World(Driver):
             if name in self.actors:
                 self.suffers("kill", name)
                 self._die(name)
+            self._lose_last_lines(name)
+
+    def _lose_last_lines(self, name: str) -> None:
+        """The last lines of the history had not come to the launcher yet."""
+        rng = random.Random(f"last lines/{self.plan.settings.seed}/{name}")
+        since, history = self.now - rng.choice(UNSEEN_S), self.histories[name]
+        while history and history[-1].at > since:
+            history.pop()
+            self.hits["lines lost"] += 1
 
     def restart(self, name: str) -> None:
         """Restarts a killed process on its own files, unless its machine is lost."""

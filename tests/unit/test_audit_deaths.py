@@ -240,30 +240,3 @@ def test_who_resigns_is_not_deposed_by_another() -> None:
 def test_who_deposes_without_a_suspicion_is_told() -> None:
     report = judge(all_of(ADOPTED, also("launcher", 1, "drawn"))(a_market()))
     assert "had not suspected" in report.violations["the_living_keep_their_seats"][0]
-
-
-# ------------------------------------------------------------------------------------ a machine that died
-def fell(name: str, **more: bool) -> Lie:
-    return also("launcher", 94, "fell", name=name, **more)
-
-
-UNWRITTEN: list[tuple[str, Lie, str]] = [
-    ("buyer0", without("buyer0", "ordered", "buyer0-0"), "only_what_was_asked"),
-    ("seller2", without("seller2", "offered", None), "deposits_are_booked_as_offered"),
-]
-
-
-@pytest.mark.parametrize(("who", "lie", "check"), UNWRITTEN)
-def test_of_a_machine_that_died_the_last_lines_are_not_known(who: str, lie: Lie, check: str) -> None:
-    """What was sent after the last line that came here. Of a process that was killed every line is on the disk."""
-    report = judge(all_of(lie, fell(who, lost=True))(a_market()))
-    assert (report.verdict, report.violations) == ("unknown", {})
-    (told,) = report.unknown
-    assert told.startswith(f"{who} was lost with its machine at ")
-    assert check in judge(all_of(lie, fell(who))(a_market())).violations
-    assert check in judge(all_of(lie, fell("buyer3", lost=True))(a_market())).violations
-
-
-def test_what_was_written_down_before_its_machine_died_must_be_right() -> None:
-    wrong = event("buyer0", "purchased", "buyer0-0", price=900)
-    assert "money_adds_up" in judge(all_of(wrong, fell("buyer0", lost=True))(a_market())).violations

@@ -275,6 +275,7 @@ class Books:
         row = self._decide(entry, DENIED | OVERSOLD if entry.reason == "oversold" else DENIED)
         if row is not None:
             self._orders.units[row] = entry.units
+            self._orders.trader[row] = self._orders.code(entry.trader)
         if self._strong and self._stock[entry.item] >= entry.units:
             self._tell(
                 "strong_caches_refuse_nothing_in_stock",

@@ -43,6 +43,15 @@ class ClientsSide:
         self._single &= facts.units == 1
         self._clients.ordered(facts.order, facts.item, line.clock)
 
+    def may_have_ordered(self, order: str, item: str, units: int, after: int) -> None:
+        """A buyer that was lost may have placed this order after this clock, and the goods may be its."""
+        self._single &= units == 1
+        self._clients.ordered(order, item, after + 1)
+
+    def may_have_offered(self, deposit: str, item: str, count: int, after: int) -> None:
+        """A seller that was lost may have offered this deposit after this clock."""
+        self._clients.offered(deposit, item, count, after + 1)
+
     def _offered(self, line: Line, facts: Any) -> None:
         self._clients.offered(facts.deposit, facts.item, facts.count, line.clock)
 

@@ -90,7 +90,8 @@ class Deposals:
     def finish(self, tenures: list[Tenure]) -> None:
         """Reports and counts the deposals without a cause."""
         for name, at in self._fell.items():
-            self._hindrances[name].append(Hindrance(at, FOREVER, False))
+            gone_at = min(at, self._case.ends[name].at) if name in self._case.lost and name in self._case.ends else at
+            self._hindrances[name].append(Hindrance(gone_at, FOREVER, False))
         for name, fell_at, started_at in self._restarts:  # no heartbeats before the process is told its seat
             until = next((at for at in self._informed[name] if at >= started_at), FOREVER)
             self._hindrances[name].append(Hindrance(fell_at, until, False))
@@ -113,6 +114,9 @@ class Deposals:
         who = f"{tenure.peer} (trader{tenure.seat} since {tenure.since}) was deposed by {accuser}, ledger entry {tenure.until}"
         suspected = [at for at in self._suspected[accuser, tenure.peer] if at <= deposed_at]
         if self._case.incomplete(accuser) or self._case.incomplete(tenure.peer):
+            return
+        if not suspected and accuser in self._case.lost:
+            findings.notes.tell(f"{who}, which was lost: a line on its suspicion can have been among its last ones")
             return
         if not suspected:
             findings.exercised["deposed_alive"] += 1

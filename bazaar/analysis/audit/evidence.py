@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """The rest, by seller and item, that the warehouse reported as it stopped; None if it made no report."""
     dead: frozenset[str] = frozenset()
     """Processes that are dead at the end: messages that they have not received are excused."""
+    lost: frozenset[str] = frozenset()
+    """Those of the dead whose machine took the last lines of their histories with it."""
     missed: Sequence[str] = ()
     """Planned faults that could not be done, each with the reason."""
 
@@ -85,6 +87,13 @@ class FaultDone:
         self.orders_hit = 0
 
 
+class End(NamedTuple):
+    """The last line of a history."""
+
+    clock: int
+    at: float
+
+
 class Case:
     """One run before the judge, with what is known of it so far."""
 
@@ -95,7 +104,11 @@ class Case:
         self.faults: list[FaultDone] = []
         self.dead: set[str] = set()
         self.damaged: set[str] = set()
-        """Processes whose history is missing or incomplete."""
+        """Processes whose history is missing, or has lines that cannot be read."""
+        self.lost: dict[str, float] = {}
+        """Processes that were lost with their machine, and when that was noticed. Of their histories the end is missing."""
+        self.ends: dict[str, End] = {}
+        """The last line of each history that was read."""
         self.ended_at = 0.0
         """When the last line of all was written that was read so far."""
         self.missed: list[str] = []
@@ -110,12 +123,12 @@ class Case:
         return any(peer == trader for peer, _ in self.unread)
 
     def incomplete(self, name: str) -> bool:
-        """Whether events of this process may be missing from the evidence."""
+        """Whether events of this process may be missing anywhere in the evidence."""
         return name in self.damaged
 
     def may_lack(self, name: str) -> bool:
         """Whether this process may have missed a message, or its history may lack an event."""
-        return name in self.dead or name in self.damaged
+        return name in self.dead or name in self.damaged or name in self.lost
 
 
 class Recording:
@@ -193,6 +206,7 @@ class Reader:
                 for handle in handling:
                     handle(line, facts)
         self._case.findings.exercised["messages_checked"] += messages
+        self._case.ends[name] = End(before, at)
         self._case.ended_at = max(self._case.ended_at, at)
 
     def _damage(self, name: str, number: int, what: str) -> None:

@@ -111,6 +111,10 @@ class GraphChecks:
         """Looks at the graph from the first change to the last: it must not stay in parts."""
         if not self._changes or self._case.damaged:
             return
+        for name, noticed_at in self._case.lost.items():
+            if (end := self._case.ends.get(name)) is not None:  # nobody knows its edges from then on
+                self._changes.append(_Change(end.at, name, None))
+                self._disturb(end.at, noticed_at)
         patience_s = (LONGEST_PARTED + self._deaths) * self._case.charter.settings.suspect_after_s
         alive: dict[str, frozenset[str]] = {}
         parted_since: float | None = None

@@ -6,7 +6,6 @@ The order is: the launcher's history (the faults), the ledger (the decisions), a
 from __future__ import annotations
 
 import itertools
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from bazaar.analysis.audit.evidence import (
 from bazaar.analysis.audit.findings import Report
 from bazaar.analysis.audit.graph import GraphChecks
 from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Fell, Line, Sale, Stocked
+from bazaar.analysis.audit.lost import Lost
 from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
 from bazaar.analysis.audit.scaling import Scaling
 from bazaar.analysis.audit.sellers import Seller
@@ -79,6 +79,7 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     case.missed += evidence.missed
     _launcher(case, deposals, graph, reader, evidence, expected)
     case.dead |= evidence.dead
+    case.lost |= dict.fromkeys(evidence.lost, case.ended_at)
     if WAREHOUSE in case.dead:
         case.dead |= set(case.charter.members)
         findings.notes.tell(
@@ -88,21 +89,29 @@ def judge(evidence: Evidence, progress: Progress | None = None, expected: Iterab
     scaling = Scaling(case)
     _ledger(case, books, scaling, reader, evidence)
     clients = ClientsSide(case)
+    lost = Lost(case, books, clients)
     parts = [
         part
         for name, history in evidence.histories.items()
         if name != LAUNCHER
         for part in _history(
-            name, history, case, books, [deposals.handlers, clients.handlers, graph.handlers, scaling.handlers], reader
+            name,
+            history,
+            case,
+            books,
+            [part.handlers for part in (deposals, clients, graph, scaling, lost)],
+            lost,
+            reader,
         )
     ]
     _queues(case)
     for part in parts:
         part.finish()
-    clients.finish()
     graph.finish()
     books.finish(evidence.stock, case.dead)
-    _accounts(case, books)
+    _accounts(case, books, lost)
+    clients.finish()
+    lost.finish()
     if LAUNCHER in evidence.histories and not case.incomplete(LAUNCHER):
         deposals.finish(books.tenures)
     return _report(case, tuple(dict.fromkeys(case.missed)))
@@ -130,11 +139,7 @@ def _launcher(
 
     def fell(line: Line, facts: Fell) -> None:
         if facts.lost:
-            when = time.strftime("%H:%M:%S", time.localtime(line.at))
-            case.damaged.add(facts.name)
-            case.findings.unknown.tell(
-                f"{facts.name} was lost with its machine at {when}: nobody knows the last lines of its history"
-            )
+            case.lost[facts.name] = line.at
 
     handlers: dict[str, list[Handler]] = {
         "fell": [fell],
@@ -178,6 +183,7 @@ def _history(
     case: Case,
     books: Books,
     of_all: Sequence[Mapping[str, Handler]],
+    lost: Lost,
     reader: Reader,
 ) -> list[Buyer | Seller | Trader]:
     handlers: defaultdict[str, list[Handler]] = defaultdict(list)
@@ -186,7 +192,7 @@ def _history(
         handlers["stocked"].append(_Stock(case, books).stocked)
     else:
         handlers |= {what: [handle] for what, handle in Embassy(name, case).handlers.items()}
-        parts = [Buyer(name, case, books), Seller(name, case, books), Trader(name, case)]
+        parts = [Buyer(name, case, books), Seller(name, case, books, lost), Trader(name, case)]
     by_kind = [*of_all, *(part.handlers for part in parts)]
     for what, handle in itertools.chain.from_iterable(part.items() for part in by_kind):
         handlers[what].append(handle)
@@ -197,7 +203,7 @@ def _history(
 def _queues(case: Case) -> None:
     """Reports queues that could not be read. A trader that died before its tenure began had no queue: nothing is lost."""
     for (peer, since), story in list(case.unread.items()):
-        if (peer, since) in case.seated or case.incomplete(peer):
+        if (peer, since) in case.seated or case.incomplete(peer) or peer in case.lost:
             case.findings.unknown.tell(story)
         else:
             case.findings.notes.tell(f"{story}; it had died before it began one")
@@ -224,7 +230,7 @@ class _Stock:
             )
 
 
-def _accounts(case: Case, books: Books) -> None:
+def _accounts(case: Case, books: Books, lost: Lost) -> None:
     """Checks that a buyer placed each decided order, and that of each sale the seller got its share, a trader the rest."""
     orders, violated = case.orders, case.findings.violated
     complete = SOLD | ASKED | CREDITED | KEPT
@@ -234,7 +240,7 @@ def _accounts(case: Case, books: Books) -> None:
             continue
         position = orders.position[row]
         buyer = orders.text(orders.buyer[row])
-        if not flags & ASKED and not case.incomplete(buyer):
+        if not flags & ASKED and not case.incomplete(buyer) and not lost.asked(order, row):
             item = orders.text(orders.item[row])
             violated(
                 "only_what_was_asked",
@@ -247,7 +253,9 @@ def _accounts(case: Case, books: Books) -> None:
         for seller in orders.uncredited(row):
             if not case.may_lack(seller) and not _is_unread(case, books, trader, position):
                 violated("money_adds_up", f"{worth}, but {seller} was never credited its share")
-        if not flags & KEPT and not _may_be_untold(case, books, trader, position):
+        if flags & KEPT or _may_be_untold(case, books, trader, position):
+            continue
+        if not lost.kept(order, orders.sellers(row)):
             violated(
                 "money_adds_up", f"{worth}, but neither {trader} nor who took over from it kept the trader's share"
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bazaar.analysis.audit.books import Books
 from bazaar.analysis.audit.evidence import Case, Handler
 from bazaar.analysis.audit.lines import Credited, Left, Line, Offered, Registered
+from bazaar.analysis.audit.lost import Lost
 from bazaar.analysis.audit.orders import NOBODY, SOLD
 
 SELLERS_PERCENT = 80  # requirement C5; a price in whole dollars (requirement C1) divides without a remainder
@@ -22,10 +23,11 @@ def sellers_cents(price_cents: int) -> int:
 class Seller:
     """Judges the seller's part of one history."""
 
-    def __init__(self, name: str, case: Case, books: Books) -> None:
+    def __init__(self, name: str, case: Case, books: Books, lost: Lost) -> None:
         self._name = name
         self._case = case
         self._books = books
+        self._lost = lost
         self._offered: dict[str, Offered] = {}
         self._credit: tuple[int, int | None, str] = (
             NOBODY,
@@ -123,7 +125,7 @@ class Seller:
         if self._case.incomplete(self._name):
             return
         for deposit, booked in self._books.deposits.items():
-            if booked.seller == self._name and deposit not in self._offered:
+            if booked.seller == self._name and deposit not in self._offered and not self._lost.offered(booked):
                 self._violated(
                     "deposits_are_booked_as_offered",
                     f"ledger entry {booked.position} books {booked.count} {booked.item} ({deposit}), "
