@@ -188,6 +188,10 @@ def open_bazaar(arguments: list[str], terminal: Terminal) -> int:
             terminal.say(f"The live page: {live.url}")
 
         def watch(bazaar: Bazaar) -> None:
+            if not bazaar.is_furnished:
+                if not terminal.quiet:
+                    terminal.at_work(bazaar.phase, 0.0)
+                return
             terminal.show(bazaar)
             if live is not None:
                 live.look(bazaar)

@@ -1,8 +1,9 @@
 """Reads which machines a run is to be placed on (`--hosts FILE`), and who is to be where.
 
-The first line is the address of a Dask scheduler, `dask://HOST:PORT`. Each further line has the address of a machine on which
-it has a worker, and then the peers, by name or number, that are to be there: `10.0.0.2 buyer1 7`. All others are spread over
-the machines that the file names. Empty lines, and what follows a `#`, do not count.
+Each line has a machine, and then the peers, by name or number, that are to be there: `10.0.0.2 buyer1 7`. All others are
+spread over the machines that the file names. The machines are borrowed over SSH (`borrowing.py`). If the first line is the
+address of a Dask scheduler, `dask://HOST:PORT`, they are those on which it has workers. Empty lines, and what follows a `#`,
+do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from bazaar.protocol.settings import UsageError
 class Hosts(NamedTuple):
     """What `--hosts` asks for."""
 
-    scheduler: str
+    scheduler: str | None
+    """None: the machines are to be borrowed."""
     machines: Mapping[str, Sequence[str]]
     """The peers that are to be on each, as they are written; empty: all machines that the scheduler knows."""
     source: str
@@ -32,14 +34,23 @@ def read_hosts(hosts: str) -> Hosts:
     path = Path(hosts)
     told = lines_of(path, f"--hosts {hosts} is no dask://HOST:PORT, and as a file it")
     lines = [(number, line.split()) for number, line in told]
-    if not lines or len(lines[0][1]) > 1 or "://" not in lines[0][1][0]:
-        raise UsageError(f"the first line of {path} must be the address of a Dask scheduler, dask://HOST:PORT")
+    if not lines:
+        raise UsageError(
+            f"{path} names no machine: write one into each line, and first dask://HOST:PORT if there is a scheduler"
+        )
+    scheduler = lines[0][1][0] if lines[0][1][0].partition("://")[1] else None
+    if scheduler is not None and len(lines[0][1]) > 1:
+        raise UsageError(
+            f"line {lines[0][0]} of {path} has more than the address of a Dask scheduler, dask://HOST:PORT"
+        )
     machines: dict[str, Sequence[str]] = {}
-    for number, (machine, *peers) in lines[1:]:
+    for number, (machine, *peers) in lines if scheduler is None else lines[1:]:
+        if "://" in machine or machine.startswith("-"):
+            raise UsageError(f"line {number} of {path} begins with {machine}, which is no machine")
         if machine in machines:
             raise UsageError(f"line {number} of {path} has {machine} a second time; give each machine one line")
         machines[machine] = peers
-    return Hosts(lines[0][1][0], machines, f"--hosts {path}")
+    return Hosts(scheduler, machines, f"--hosts {path}")
 
 
 def spread(names: Sequence[str], machines: Sequence[str], hosts: Hosts) -> dict[str, str]:

@@ -104,6 +104,11 @@ class Bazaar:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_furnished(self) -> bool:
+        """Whether the run's folder has what can be shown. Before that, `watch` is called if machines are awaited."""
+        return self._logbook is not None
+
     # ---------------------------------------------------------------------------------------- starting
     def start(self) -> None:
         """Starts everything, and lets trading begin. Raises `ProcessDied`.
@@ -123,7 +128,11 @@ class Bazaar:
     def _start_all(self) -> None:
         if self.settings.hosts is not None:
             self.phase = "looking for the machines"
-            self._crew.engine = self._machines = Machines(self.settings.hosts, self.out.name)
+            self._crew.engine = self._machines = Machines(self.settings.hosts, self.out, self.settings.host)
+            while not self._machines.have_come():
+                self._watch(self)
+                time.sleep(POLL_S)
+            self._machines.meet()
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
             self.injector.check(self.plan.placed)
             self.phase = "starting"
@@ -131,7 +140,7 @@ class Bazaar:
         self._lock = furnish(self.out, self.plan, self._treaties)
         self._logbook = Logbook(self.out, self._disk_full)
         if self._machines is not None:
-            self._machines.prepare(self.out, self.settings.leash_s)
+            self._machines.prepare(self.settings.leash_s)
         owns_mongod = self._mongo_uri is None
         if owns_mongod:
             self._logbook.started(MONGOD)

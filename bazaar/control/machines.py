@@ -1,5 +1,7 @@
 """The machines of a run: places processes on the workers of a Dask cluster, and starts them there (requirement J1).
 
+The cluster is there already, or is made for this run from machines that are borrowed over SSH.
+
 Dask finds the machines and has an agent (`runtime/agent.py`) started on them. All that the launcher and the agent say to each
 other goes over a connection of their own (`runtime/leash.py`), not through Dask. Dask's connections are TLS, always: whoever
 can speak to a worker can run programs there.
@@ -9,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-import reprlib
 import secrets
 import socket
 import sys
@@ -24,24 +24,21 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bazaar import __version__
-from bazaar.control.authority import write_papers
+from bazaar.control.borrowing import Borrowed
 from bazaar.control.hosts_file import read_hosts, spread
+from bazaar.control.papers import found_papers, papers_folder, scheduler_at
 from bazaar.control.remote import RemoteProcess
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import agent
-from bazaar.runtime.address import joined
 from bazaar.runtime.history import LAUNCHER
 from bazaar.runtime.key import AUTHORITY, PAPERS
 from bazaar.runtime.leash import Leash, Pulse
-from bazaar.runtime.process import ROOT
 from bazaar.runtime.runclock import LAUNCHED_FILE
 from bazaar.runtime.tls import papers_in
 
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-FOLDER = "BAZAAR_CLUSTER"  # an environment variable: where the papers of the cluster are
-MACHINE = "machine"  # the name on the certificate that all machines of a cluster share
 CONNECT_S = 10.0
 CLEARING_S = 5.0
 NEEDED = "--hosts needs the packages of requirements-cluster.txt; `bash run.sh ... --hosts` installs them"
@@ -55,46 +52,6 @@ class Machine(NamedTuple):
     folder: str
 
 
-def papers_folder() -> Path:
-    """Where this machine has the papers of its cluster."""
-    return Path(os.environ.get(FOLDER) or ROOT / "cluster").absolute()
-
-
-def make_papers(folder: Path) -> None:
-    """Makes the papers of a new cluster: the certificates that let machines in. Raises `UsageError`."""
-    try:
-        write_papers(folder, [MACHINE], ["localhost"])
-    except FileExistsError:
-        raise UsageError(f"{folder} is there already; remove it to make a new cluster") from None
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
-
-
-def found_papers() -> tuple[Path, Path]:
-    """The authority's certificate, and the machine's. Raises `UsageError`."""
-    folder = papers_folder()
-    found = folder / AUTHORITY, folder / f"{MACHINE}.pem"
-    if not all(os.access(path, os.R_OK) for path in found):
-        raise UsageError(
-            f"this machine has no papers of a cluster in {folder}: make them with `bash run.sh cluster papers` on one "
-            f"machine, and copy that folder to all; or name another folder in {FOLDER}"
-        )
-    return found
-
-
-def scheduler_at(where: str) -> str:
-    """The address of the scheduler, as Dask writes it. Raises `UsageError`."""
-    parts = urlsplit(where)
-    if parts.scheme == "tcp":
-        raise UsageError(
-            f"--hosts {where}: without TLS strangers could run programs on every machine; give dask://HOST:PORT"
-        )
-    with contextlib.suppress(ValueError):
-        if parts.scheme in ("dask", "tls") and parts.hostname and parts.port and parts.path in ("", "/"):
-            return f"tls://{joined(parts.hostname, parts.port)}"
-    raise UsageError(f"--hosts {reprlib.repr(where)[1:-1]} is no dask://HOST:PORT, the address of a Dask scheduler")
-
-
 def _identity() -> tuple[str, str, str]:
     """What must be the same on all machines: Python, Dask, the bazaar."""
     from distributed import __version__ as dask
@@ -103,39 +60,74 @@ def _identity() -> tuple[str, str, str]:
 
 
 class Machines:
-    """A cluster that is there, connected. Call `place`, `prepare`, then `start` for each process; `close` at the end."""
+    """A cluster, connected. Call `meet` when all `have_come`, then `place`, `prepare`, and `start` for each process.
 
-    def __init__(self, where: str, run: str) -> None:
-        """`where`: as `--hosts`. `run`: the name of the run's folder. Raises `UsageError`; no machine has anything then."""
+    Call `close` in any case.
+    """
+
+    def __init__(self, where: str, out: Path, ours: str) -> None:
+        """`where`: as `--hosts`. `out`: the run's folder. `ours`: where the machines reach this one.
+
+        Raises `UsageError`; nothing is left anywhere then.
+        """
         self._hosts = read_hosts(where)
-        where = self._hosts.scheduler
-        self._client = _connected(scheduler_at(where), where)
+        self._out = out
+        self._borrowed: Borrowed | None = None
+        self._client: Client | None = None
         self._machines: dict[str, Machine] = {}
         self._length_s = 0.0
         self._pulse = Pulse()
-        self._out = Path()
         self.placed: dict[str, str] = {}
         """The address of the machine of each process that is not here."""
         try:
-            self._machines = self._found(where, f"{run}-{secrets.token_hex(4)}")
-            self._compare()
+            scheduler, papers = self._hosts.scheduler, papers_folder()
+            if scheduler is None:
+                self._borrowed = Borrowed(self._hosts, ours, out / "cluster")
+                scheduler, papers = self._borrowed.ask()
+            self._source = f"--hosts {scheduler}"
+            self._client = _connected(scheduler_at(scheduler), self._source, papers)
         except BaseException:
             self.close()
             raise
 
-    def _found(self, where: str, folder: str) -> dict[str, Machine]:
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+    def have_come(self) -> bool:
+        """Whether all borrowed machines are there. Raises `UsageError` if one will not come."""
+        return self._borrowed is None or self._borrowed.have_come(
+            str(about["name"]) for about in self._workers().values()
+        )
+
+    def meet(self) -> None:
+        """Asks the machines who they are. Raises `UsageError`."""
+        workers = self._workers()
+        self._machines = self._found(workers, f"{self._out.name}-{secrets.token_hex(4)}")
+        if self._borrowed is not None:  # the file calls them as `ssh` does
+            address = {str(about["name"]): urlsplit(worker).hostname or worker for worker, about in workers.items()}
+            peers = {address[word]: names for word, names in self._hosts.machines.items()}
+            self._hosts = self._hosts._replace(machines=peers)
+        self._compare()
+
+    @property
+    def _dask(self) -> Client:
+        assert self._client is not None
+        return self._client
+
+    def _workers(self) -> Mapping[str, Any]:
+        """What Dask knows of each worker, by address."""
+        workers: Mapping[str, Any] = self._dask.scheduler_info(n_workers=-1)["workers"]
+        return workers
+
+    def _found(self, workers: Mapping[str, Any], folder: str) -> dict[str, Machine]:
         found: dict[str, Machine] = {}
         for worker, about in sorted(workers.items()):
             host = urlsplit(worker).hostname or worker
             if host in found:
-                raise UsageError(f"--hosts {where}: {host} has two workers; start one on each machine")
+                raise UsageError(f"{self._source}: {host} has two workers; one for each machine")
             found[host] = Machine(host, worker, str(Path(about["local_directory"]) / folder))
         for worker in workers:
             _reach(worker)
         if not found:
             raise UsageError(
-                f"--hosts {where}: the scheduler knows no worker; on each machine: `bash run.sh cluster worker HOST:PORT`"
+                f"{self._source}: the scheduler knows no worker; on each machine: `bash run.sh cluster worker HOST:PORT`"
             )
         return found
 
@@ -152,7 +144,7 @@ class Machines:
             return dask, bazaar
 
         ours = _identity()
-        said = self._client.get_versions()["workers"]
+        said = self._dask.get_versions()["workers"]
         for machine in self._machines.values():
             python = ".".join(said[machine.worker]["host"]["python"].split(".")[:2])
             theirs = (python, ours[1], ours[2]) if python != ours[0] else (python, *self._on(machine, identity))
@@ -165,7 +157,7 @@ class Machines:
     def _on(self, machine: Machine, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls the function on the machine. Raises what it raises; `OSError` if the machine is not there."""
         try:
-            return self._client.run(function, *arguments, workers=[machine.worker])[machine.worker]
+            return self._dask.run(function, *arguments, workers=[machine.worker])[machine.worker]
         except (ValueError, KeyError) as error:
             raise ConnectionError(str(error)) from None
 
@@ -177,13 +169,13 @@ class Machines:
         self.placed = spread(names, hosts, self._hosts)
         return self.placed
 
-    def prepare(self, out: Path, length_s: float) -> None:
-        """Gives each machine the files of the run in `out` that its processes need. Raises `UsageError`."""
-        self._out, self._length_s = out, length_s
+    def prepare(self, length_s: float) -> None:
+        """Gives each machine the files of the run that its processes need. Raises `UsageError`."""
+        self._length_s = length_s
         shared = ("bazaar.json", LAUNCHED_FILE, "key", f"{PAPERS}/{AUTHORITY}")
         for machine in (self._machines[host] for host in dict.fromkeys(self.placed.values())):
             own = [f"{PAPERS}/{name}.pem" for name, host in self.placed.items() if host == machine.host]
-            files = {name: (out / name).read_bytes() for name in (*shared, *own)}
+            files = {name: (self._out / name).read_bytes() for name in (*shared, *own)}
             try:
                 self._on(machine, agent.prepare, machine.folder, files)
             except OSError as error:
@@ -215,10 +207,13 @@ class Machines:
         clearing = threading.Thread(target=self._clear, daemon=True)  # a machine that is cut off does not answer
         clearing.start()
         clearing.join(CLEARING_S)
-        with contextlib.suppress(
-            Exception
-        ):  # Dask raises many kinds; the run is over, and nothing can be done about any
-            self._client.close(timeout=1)
+        if self._client is not None:
+            with contextlib.suppress(
+                Exception
+            ):  # Dask raises many kinds; the run is over: nothing can be done about any
+                self._client.close(timeout=1)
+        if self._borrowed is not None:
+            self._borrowed.give_back()
 
     def _clear(self) -> None:
         for machine in self._machines.values():
@@ -238,19 +233,19 @@ def _reach(worker: str) -> None:
         ) from None
 
 
-def _connected(address: str, where: str) -> Client:
+def _connected(address: str, source: str, papers: Path) -> Client:
     try:
         from distributed import Client
     except ImportError:
         raise UsageError(NEEDED) from None
-    authority, own = found_papers()
+    authority, own = found_papers(papers)
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what happens is said here, in one line
     try:
         return Client(address, timeout=CONNECT_S, security=_security(authority, own), set_as_default=False)
     except (OSError, ValueError) as error:
         if "certificate" in str(error):
-            raise UsageError(f"--hosts {where}: that cluster has other papers than those in {own.parent}") from None
-        raise UsageError(f"--hosts {where}: no scheduler answers there within {CONNECT_S:g} s") from None
+            raise UsageError(f"{source}: that cluster has other papers than those in {own.parent}") from None
+        raise UsageError(f"{source}: no scheduler answers there within {CONNECT_S:g} s") from None
 
 
 def _security(authority: Path, own: Path) -> Security:

@@ -6,6 +6,7 @@ hand on another machine finds none there, and needs none: it listens on the addr
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Mapping
@@ -75,6 +76,25 @@ def towards(host: str) -> str:
             f"this machine has no way to the name server's host {host} ({error.strerror or error}); start the run with an "
             "address that this machine can reach"
         ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this means the own machine on every machine."""
+    try:
+        return ipaddress.ip_address(_resolved(host, 0)[4][0].partition("%")[0]).is_loopback
+    except OSError:
+        return False
+
+
+def free_port(host: str) -> int:
+    """A port of this machine that nobody has, at this address of it. Raises `UsageError` if it is not one of ours."""
+    try:
+        family, _, _, _, (address, *_) = _resolved(host, 0)
+        with socket.socket(family) as probe:
+            probe.bind((address, 0))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise UsageError(f"this machine cannot listen at {host} ({error.strerror or error})") from None
 
 
 def joined(host: str, port: int) -> str:

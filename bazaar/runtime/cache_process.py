@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
+from bazaar.runtime.address import free_port
 from bazaar.runtime.cache_client import Connection
 from bazaar.runtime.key import read_key
 from bazaar.runtime.process import Status, end_with_parent
@@ -56,13 +56,6 @@ def password(key: bytes) -> str:
 def uri(key: bytes, port: int) -> str:
     """Where the run's own server is."""
     return f"redis://:{password(key)}@{LOOPBACK}:{port}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _start(port: int, key: bytes) -> subprocess.Popen[bytes]:
@@ -106,7 +99,7 @@ def _await(server: subprocess.Popen[bytes], port: int, key: bytes) -> None:
 
 def main() -> int:
     """Returns 2, with one line on standard error, if there is no server, or it cannot be started."""
-    port, key = int(sys.argv[1]) or _free_port(), read_key(Path(sys.argv[2]))
+    port, key = int(sys.argv[1]) or free_port(LOOPBACK), read_key(Path(sys.argv[2]))
     try:
         server = _start(port, key)
         try:

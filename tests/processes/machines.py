@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from bazaar.control.machines import FOLDER
+from bazaar.control.papers import FOLDER
 from tests.needs import need
 from tests.processes.command import environment
 from tests.processes.market import PATIENCE_S, ROOT
@@ -131,7 +131,15 @@ class Cluster:
 
 @contextmanager
 def three_machines() -> Iterator[Cluster]:
-    """Made, and removed at the end of the block."""
+    """Made, with a cluster's workers, and removed at the end of the block."""
+    with three_namespaces() as (ours, machines, disks), closing(Cluster(ours, machines, disks / "papers")) as cluster:
+        cluster.start()
+        yield cluster
+
+
+@contextmanager
+def three_namespaces() -> Iterator[tuple[str, list[Machine], Path]]:
+    """Our address, the machines, and a folder for what is theirs. Made, and removed at the end of the block."""
     need(importlib.util.find_spec("distributed"), "Dask distributed", "pip install -r requirements-cluster.txt")
     number = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "99"
     bridge, net = f"bzb{os.getpid()}", f"10.78.{number}"
@@ -159,7 +167,4 @@ def three_machines() -> Iterator[Cluster]:
             (disks / str(index)).mkdir()
             machines.append(Machine(name, f"{net}.{index}", link, disks / str(index), AHEAD_S[index - 1]))
         need(wired, "way to join network namespaces", "a kernel with veth and bridges")
-        cluster = Cluster(f"{net}.254", machines, disks / "papers")
-        undo.callback(cluster.close)
-        cluster.start()
-        yield cluster
+        yield f"{net}.254", machines, disks

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bazaar.control.machines import FOLDER
+from bazaar.control.papers import FOLDER
 from bazaar.runtime.key import AUTHORITY
 from tests.processes.command import run
 from tests.processes.machines import COMMAND, Cluster, ip

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bazaar.control.machines import FOLDER
+from bazaar.control.papers import FOLDER
 from bazaar.control.planning import draw_plan
 from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import HistoryFile

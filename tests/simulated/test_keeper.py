@@ -5,6 +5,7 @@ Each control breaks one rule. The worlds are some in which a violation is seen t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,7 +23,10 @@ from tests.simulation import World, replay_command, run
 Patch = pytest.MonkeyPatch
 LOST = "brisk-kept", (7, 13, 26, 27, 30, 34, 35)
 BEHIND = "kept-behind", (4, 5, 6)
-"""Kinds of worlds, with seeds."""
+ENDLESS = "brisk-kept", (23, 62, 76, 83)
+"""In these, orders of the last lines were decided by others, also as promises that an heir kept or took back.
+
+Kinds of worlds, with seeds."""
 
 
 @pytest.mark.parametrize(("kind", "seed"), [(kind, seed) for kind, seeds in (LOST, BEHIND) for seed in seeds])
@@ -34,6 +38,16 @@ def test_a_queue_outlives_the_machine_of_its_trader(kind: str, seed: int) -> Non
     taken_over = {Seat(entry.peer, entry.since) for entry in world.entries if isinstance(entry, AdoptEntry)}
     kept = {Seat(entry.peer, entry.since) for entry in world.entries if isinstance(entry, KeeperEntry)}
     assert any(seat.peer in world.lost for seat in taken_over & kept)
+
+
+@pytest.mark.parametrize("seed", ENDLESS[1])
+def test_the_last_lines_of_a_lost_machine_are_excused_and_counted(seed: int) -> None:
+    world, _, report = run(ENDLESS[0], seed)
+    assert (report.verdict, report.violations) == ("held", {}), replay_command(seed, kind=ENDLESS[0])
+    assert world.hits["lines lost"]
+    notes = [note for note in report.notes if "lost with its machine" in note]
+    assert len(notes) == len(world.lost)
+    assert any(re.search(r"known from others: \d+ orders?", note) for note in notes)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -17,6 +17,7 @@ from tests.trial import (
     also,
     changed,
     done,
+    entry,
     event,
     further,
     promising_more,
@@ -29,7 +30,7 @@ ADOPTED = all_of(
     further(*DEATH, AdoptEntry(9, TRADER, 0, "buyer3")),
 )
 """The trader died and its queue was taken over, so what it has not done its heir must do."""
-UP_TO: dict[str, range] = {name: range(len(history) + 1) for name, history in a_market().histories.items()}
+UP_TO: dict[str, range] = {name: range(len(list(history)) + 1) for name, history in a_market().histories.items()}
 
 
 def lost(name: str, lines: int) -> Lie:
@@ -179,3 +180,42 @@ def _renumbered(evidence: Evidence) -> list[Any]:
     sold_first, sold_second, denied = list(evidence.entries)[3:6]
     entries = [sold_first, sold_second, denied, Denial(0, "buyer3-0", "buyer3", "salt", "unavailable", 96, TRADER)]
     return [changed(entry, position=position) for position, entry in enumerate(entries, 2)]
+
+
+def settled_by_the_heir(evidence: Evidence) -> Evidence:
+    """buyer0 and its trader are lost before buyer0-1. The heir keeps a promise, denies an open order, takes a promise back."""
+    entries = list(evidence.entries)
+    seated, deposed = DEATH
+    settled = [
+        seated,
+        deposed,
+        AdoptEntry(0, TRADER, 0, "buyer3"),
+        *(changed(each, trader="buyer3") for each in entries[4:]),
+    ]
+    entries[4:] = [changed(each, position=position) for position, each in enumerate(settled, 4)]
+    gone = all_of(
+        lost("buyer0", before("buyer0", "ordered", "buyer0-1")),
+        fell(TRADER, 95, lost=True),
+        cut(TRADER, before(TRADER, "queued", "buyer0-1")),
+        also("buyer3", 93, "suspected", peer=TRADER),
+        also("buyer3", 97, "inherited", order="buyer0-2", item="fish", buyer="buyer0", clock=61, lane="fish"),
+        also("buyer3", 98, "took_over", peer=TRADER, orders=1, promised=2),
+    )
+    return changed(gone(evidence), entries=entries)
+
+
+def test_what_an_heir_has_from_a_lost_trader_is_excused() -> None:
+    assert "only_what_was_asked" not in judge(settled_by_the_heir(a_market())).violations
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        entry(7, cached=False),  # no promise, and so an order that the heir should have inherited
+        without("buyer3", "inherited", "buyer0-2"),
+        entry(9, reason="unavailable"),
+        entry(6, trader="seller2"),  # another had the queue
+    ],
+)
+def test_what_an_heir_has_from_nobody_is_not_excused(lie: Lie) -> None:
+    assert "only_what_was_asked" in judge(lie(settled_by_the_heir(a_market()))).violations

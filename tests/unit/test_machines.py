@@ -20,7 +20,8 @@ from bazaar.control import cluster, machines
 from bazaar.control.authority import write_papers
 from bazaar.control.crew import Crew
 from bazaar.control.hosts_file import read_hosts, spread
-from bazaar.control.machines import Machines, scheduler_at
+from bazaar.control.machines import Machines
+from bazaar.control.papers import FOLDER, scheduler_at
 from bazaar.control.planning import draw_plan
 from bazaar.control.remote import RemoteProcess
 from bazaar.protocol.plan import load, save
@@ -84,9 +85,12 @@ def join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Joins:
 
     def join(*hosts: str, **about: str) -> tuple[Machines, Dask]:
         dask = Dask(tmp_path / "disks", hosts, **about)
-        monkeypatch.setattr(machines, "_connected", lambda address, where: dask)
+        monkeypatch.setattr(machines, "_connected", lambda address, source, papers: dask)
         monkeypatch.setattr(machines, "_reach", lambda worker: None)
-        return Machines(WHERE, "run"), dask
+        found = Machines(WHERE, tmp_path / "run", "127.0.0.1")
+        assert found.have_come()
+        found.meet()
+        return found, dask
 
     return join
 
@@ -124,15 +128,15 @@ def test_a_cluster_without_tls_is_refused() -> None:
 
 
 def test_a_machine_without_papers_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(machines.FOLDER, str(tmp_path))
+    monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(UsageError, match=r"make them with `bash run\.sh cluster papers`"):
-        Machines(WHERE, "run")
+        Machines(WHERE, Path("run"), "127.0.0.1")
 
 
 def test_without_dask_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"needs the packages of requirements-cluster\.txt"):
-        Machines(WHERE, "run")
+        Machines(WHERE, Path("run"), "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -174,11 +178,18 @@ def test_a_file_says_who_is_where(tmp_path: Path) -> None:
     assert spread(NAMES, THREE, hosts) == placed  # nobody is on 10.0.0.2, which it does not name
 
 
+def test_machines_without_a_scheduler_are_borrowed(tmp_path: Path) -> None:
+    hosts = read_hosts(a_file(tmp_path, "ann@10.0.0.3 buyer1\n10.0.0.1:~/market\n"))
+    assert (hosts.scheduler, dict(hosts.machines)) == (None, {"ann@10.0.0.3": ["buyer1"], "10.0.0.1:~/market": []})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the first line of .* must be the address of a Dask scheduler"),
-        ("10.0.0.1\n", "the first line of .* must be the address of a Dask scheduler"),
+        ("", "names no machine: write one into each line"),
+        (f"{WHERE} 10.0.0.1\n", "line 1 of .* has more than the address of a Dask scheduler"),
+        (f"10.0.0.1\n{WHERE}\n", f"line 2 of .* begins with {WHERE}, which is no machine"),
+        ("10.0.0.1\n-oProxyCommand=x\n", "line 2 of .* begins with -oProxyCommand=x, which is no machine"),
         (f"{WHERE}\n10.0.0.1\n10.0.0.1 buyer1\n", "line 3 of .* has 10.0.0.1 a second time"),
         (f"{WHERE}\n10.0.0.9\n", "names 10.0.0.9, and the workers are on 10.0.0.1, 10.0.0.2, 10.0.0.3"),
         (f"{WHERE}\n10.0.0.1 buyer7\n", "places buyer7, and there is no such peer: they are buyer0, "),
@@ -235,7 +246,7 @@ def run(tmp_path: Path, join: Joins) -> Iterator[tuple[Crew, Machines, Dask]]:
     make_key(out / "key")
     write_papers(out / PAPERS, [NAME, LAUNCHER, "buyer2"], ["localhost"])
     start_clock(out)
-    cluster.prepare(out, 1.0)
+    cluster.prepare(1.0)
     crew = Crew(out)
     crew.engine = cluster
     yield crew, cluster, dask
@@ -400,7 +411,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, join: Joins, ru
     cluster, _ = join("127.0.0.2")
     cluster.place([NAME])
     with pytest.raises(UsageError, match=r"127\.0\.0\.2 cannot write to .*: Not a directory"):
-        cluster.prepare(tmp_path / "run", 1.0)
+        cluster.prepare(1.0)
 
 
 def is_closed(connected: socket.socket) -> bool:

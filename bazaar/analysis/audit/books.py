@@ -28,7 +28,7 @@ from bazaar.analysis.audit.lines import (
     Sale,
     Seats,
 )
-from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, SOLD, Orders, Share
+from bazaar.analysis.audit.orders import DECIDED, DENIED, OVERSOLD, PROMISED, SOLD, Orders, Share
 
 ITEMS = ("fish", "salt", "boar")  # requirement A4
 DEAREST_CENTS, CHEAPEST_CENTS, DOLLAR = 1000, 500, 100  # requirement C1
@@ -43,9 +43,9 @@ def rank(peer: str) -> int:
 
 
 class Tenure:
-    """A trader's time in its seat, from one position in the ledger to another. `adopted`: its queue was taken over."""
+    """A trader's time in its seat, from one position in the ledger to another. `heir`: who has taken over its queue."""
 
-    __slots__ = ("adopted", "by", "peer", "seat", "since", "until")
+    __slots__ = ("by", "heir", "peer", "seat", "since", "until")
 
     def __init__(self, peer: str, seat: int, since: int) -> None:
         self.peer = peer
@@ -53,7 +53,7 @@ class Tenure:
         self.since = since
         self.until: int | None = None
         self.by = ""
-        self.adopted = False
+        self.heir: str | None = None
 
 
 class Left(NamedTuple):
@@ -176,7 +176,7 @@ class Books:
     def _sale(self, entry: Sale) -> None:
         self._by_a_trader(entry, entry.trader)
         parts = entry.parts
-        if (row := self._decide(entry, SOLD)) is not None:
+        if (row := self._decide(entry, SOLD | PROMISED if entry.cached else SOLD)) is not None:
             self._orders.trader[row] = self._orders.code(entry.trader)
             shares: dict[str, Share] = {}
             for part in parts:
@@ -353,5 +353,5 @@ class Books:
                 "queues_were_taken_over", entry, f": {entry.trader} takes over from {entry.peer} what was not open"
             )
         else:
-            tenure.adopted = True
+            tenure.heir = entry.trader
         self._granted[entry.trader].update(self._fallen.pop((entry.peer, entry.since), Counter()))

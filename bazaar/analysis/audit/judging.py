@@ -272,7 +272,7 @@ def _may_be_untold(case: Case, books: Books, trader: str, position: int) -> bool
     tenure = books.tenure(trader, position)
     if case.incomplete(trader) or tenure is None or _is_unread(case, books, trader, position):
         return True
-    return not tenure.adopted and (trader in case.dead or tenure.until is not None)
+    return tenure.heir is None and (trader in case.dead or tenure.until is not None)
 
 
 def _report(case: Case, missed: tuple[str, ...]) -> Report:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 
 from bazaar.analysis.audit.books import Books
 from bazaar.analysis.audit.clients import ClientsSide
 from bazaar.analysis.audit.evidence import Case, End, Handler
 from bazaar.analysis.audit.lines import Credited, Deposit, Line, Waiting
+from bazaar.analysis.audit.orders import OVERSOLD, PROMISED
 
 NOWHERE = End(0, 0.0)  # the end of a history without a line
 
@@ -50,12 +52,11 @@ class Lost:
     def asked(self, order: str, row: int) -> bool:
         """Whether the buyer of this order, which the ledger has decided, may have placed it after its last line."""
         orders = self._case.orders
-        buyer, trader = orders.text(orders.buyer[row]), orders.text(orders.trader[row])
+        buyer = orders.text(orders.buyer[row])
         if buyer not in self._case.lost:
             return False
         shown = self._sent_late(self._sent, order) == buyer
-        among_the_lost = trader in self._case.lost or (order in self._inherited and self._a_trader_is_lost())
-        if not shown and not among_the_lost:
+        if not shown and not self._is_of_a_lost_queue(order, row):
             return False
         self._excused[buyer]["orders"] += 1
         self._clients.may_have_ordered(order, orders.text(orders.item[row]), orders.units[row], self._end(buyer).clock)
@@ -66,7 +67,7 @@ class Lost:
         if (trader := self._sent_late(self._credits, order)) is not None:
             self._excused[trader]["shares"] += 1
             return True
-        return self._a_trader_is_lost() and any(map(self._case.may_lack, sellers))
+        return self._a_trader_is_lost and any(map(self._case.may_lack, sellers))
 
     def offered(self, deposit: Deposit) -> bool:
         """Whether the seller of this deposit may have offered it after its last line. Nobody else notes an offer."""
@@ -96,6 +97,23 @@ class Lost:
     def _end(self, name: str) -> End:
         return self._case.ends.get(name, NOWHERE)
 
+    def _is_of_a_lost_queue(self, order: str, row: int) -> bool:
+        """Whether the trader of this order was lost, or has it from one that was: as an open order, or as a promise."""
+        orders = self._case.orders
+        trader = orders.text(orders.trader[row])
+        given = order in self._inherited or orders.flags[row] & (PROMISED | OVERSOLD)
+        return trader in self._case.lost or (bool(given) and trader in self._heirs)
+
+    @cached_property
+    def _heirs(self) -> set[str]:
+        """Those who have what was in the queue of a trader that was lost."""
+        heirs: set[str] = set()
+        for tenure in sorted(self._books.tenures, key=lambda tenure: tenure.until or 0):
+            if tenure.heir is not None and (tenure.peer in self._case.lost or tenure.peer in heirs):
+                heirs.add(tenure.heir)
+        return heirs
+
+    @property
     def _a_trader_is_lost(self) -> bool:
         return any(tenure.peer in self._case.lost for tenure in self._books.tenures)
 

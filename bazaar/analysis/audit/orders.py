@@ -13,7 +13,7 @@ from typing import NamedTuple
 NOBODY = -1
 MOST_SKIPPED = 1 << 16  # serials of a buyer that may be skipped at once; orders further ahead are stored by name
 
-SOLD, DENIED, OVERSOLD, ASKED, CREDITED, KEPT = 1, 2, 4, 8, 16, 32
+SOLD, DENIED, OVERSOLD, ASKED, CREDITED, KEPT, PROMISED = 1, 2, 4, 8, 16, 32, 64
 DECIDED = SOLD | DENIED
 
 
