@@ -52,8 +52,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tls: Annotated[bool, Option("--tls")] = False
     """Whether the processes speak TLS, each with a certificate of its name; needs `requirements-tls.txt`."""
     hosts: Annotated[str | None, Option("--hosts", "FILE|dask://HOST:PORT")] = None
-    """The machines on which the peers are placed, with `tls`: a file that names them and who is to be where, or the scheduler of
-    a Dask cluster. Without it all are here. Needs `requirements-cluster.txt`."""
+    """The machines on which the peers are placed, with `tls`: a file that names them and who is to be where, or the scheduler
+    of a Dask cluster. Without it all are here. Needs `requirements-cluster.txt`."""
     keeper: Annotated[bool, Option("--keeper")] = False
     """Whether a trader's journal is kept by a peer on another machine, so that its queue can be taken over when its machine is
     lost; needs `hosts` with two machines or more."""
