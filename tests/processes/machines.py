@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from bazaar.control.papers import FOLDER
 from tests.needs import need
 from tests.processes.command import environment
 from tests.processes.market import PATIENCE_S, ROOT
+from tests.processes.namespaces import ip, lay
 from tests.waiting import wait_until
 
 AHEAD_S = (0, 30, 3600)
@@ -36,10 +36,6 @@ def command_of(pid: str) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
-
-
-def ip(*arguments: str) -> bool:
-    return subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode == 0
 
 
 class Machine:
@@ -146,25 +142,22 @@ def three_namespaces() -> Iterator[tuple[str, list[Machine], Path]]:
     clock = subprocess.run([*CLOCK, "1", "true"], capture_output=True, check=False).returncode == 0
     need(clock, "way to set a steady clock", "run as root, with util-linux 2.36 and Linux 5.6")
     with ExitStack() as undo:
-        able = shutil.which("ip") and ip("link", "add", bridge, "type", "bridge")
-        need(able, "way to make a bridge between network namespaces", "run as root, with iproute2")
+        lay("link", "add", bridge, "type", "bridge")
         undo.callback(ip, "link", "del", bridge)
-        wired = ip("addr", "add", f"{net}.254/24", "dev", bridge) and ip("link", "set", bridge, "up")
+        lay("addr", "add", f"{net}.254/24", "dev", bridge)
+        lay("link", "set", bridge, "up")
         disks = Path(undo.enter_context(tempfile.TemporaryDirectory()))
         machines = []
         for index in (1, 2, 3):
             name, link = f"bazaar-{os.getpid()}-{index}", f"bz{index}{os.getpid()}"
-            wired = wired and ip("netns", "add", name)
+            lay("netns", "add", name)
             undo.callback(ip, "netns", "del", name)
-            wired = (
-                wired
-                and ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-                and ip("link", "set", link, "master", bridge, "up")
-                and ip("-n", name, "addr", "add", f"{net}.{index}/24", "dev", "eth0")
-                and ip("-n", name, "link", "set", "eth0", "up")
-                and ip("-n", name, "link", "set", "lo", "up")
-            )
+            lay("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+            undo.callback(ip, "link", "del", link)  # the kernel removes it some time after the namespace
+            lay("link", "set", link, "master", bridge, "up")
+            lay("-n", name, "addr", "add", f"{net}.{index}/24", "dev", "eth0")
+            lay("-n", name, "link", "set", "eth0", "up")
+            lay("-n", name, "link", "set", "lo", "up")
             (disks / str(index)).mkdir()
             machines.append(Machine(name, f"{net}.{index}", link, disks / str(index), AHEAD_S[index - 1]))
-        need(wired, "way to join network namespaces", "a kernel with veth and bridges")
         yield f"{net}.254", machines, disks

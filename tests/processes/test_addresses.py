@@ -23,9 +23,9 @@ from bazaar.runtime.history import HISTORY_FILE
 from bazaar.runtime.key import make_key
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.runclock import start_clock
-from tests.needs import need
 from tests.processes.command import ended, environment, launched, processes_of
 from tests.processes.market import PATIENCE_S, ROOT, quick
+from tests.processes.namespaces import ip, lay
 from tests.waiting import wait_until
 
 PAGE = ROOT / "docs" / "how-to" / "other-machines.md"
@@ -47,27 +47,19 @@ class Machine(NamedTuple):
         )  # fmt: skip
 
 
-def ip(*arguments: str) -> bool:
-    return subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode == 0
-
-
 @pytest.fixture
 def other() -> Iterator[Machine]:
     worker = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "99"
     name, link = f"bazaar-{os.getpid()}", f"bz{os.getpid()}"
     machine = Machine(name, f"10.77.{worker}.2", f"10.77.{worker}.1")
-    able = shutil.which("ip") and ip("netns", "add", name)
-    need(able, "way to make a network namespace", "run as root, with iproute2")
+    lay("netns", "add", name)
     try:
-        wired = (
-            ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-            and ip("addr", "add", f"{machine.ours}/24", "dev", link)
-            and ip("link", "set", link, "up")
-            and ip("-n", name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
-            and ip("-n", name, "link", "set", "eth0", "up")
-            and ip("-n", name, "link", "set", "lo", "up")
-        )
-        need(wired, "way to join two network namespaces", "a kernel with veth")
+        lay("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+        lay("addr", "add", f"{machine.ours}/24", "dev", link)
+        lay("link", "set", link, "up")
+        lay("-n", name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
+        lay("-n", name, "link", "set", "eth0", "up")
+        lay("-n", name, "link", "set", "lo", "up")
         yield machine
     finally:
         ip("link", "del", link)

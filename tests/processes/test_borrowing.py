@@ -16,8 +16,9 @@ from bazaar.control.borrowing import SSH
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from tests.needs import need
 from tests.processes.command import ended, environment, launched, run
-from tests.processes.machines import Machine, ip, three_namespaces
+from tests.processes.machines import Machine, three_namespaces
 from tests.processes.market import PATIENCE_S
+from tests.processes.namespaces import ip
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]

@@ -13,8 +13,9 @@ import pytest
 from bazaar.control.papers import FOLDER
 from bazaar.runtime.key import AUTHORITY
 from tests.processes.command import run
-from tests.processes.machines import COMMAND, Cluster, ip
+from tests.processes.machines import COMMAND, Cluster
 from tests.processes.market import PATIENCE_S
+from tests.processes.namespaces import ip
 from tests.processes.tap import Tap
 from tests.waiting import wait_until
 

@@ -21,8 +21,9 @@ from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.ledger_file import LEDGER_FILE
 from tests.processes.command import Command, ended, launched, processes_of, run
-from tests.processes.machines import COMMAND, Cluster, Machine, ip
+from tests.processes.machines import COMMAND, Cluster, Machine
 from tests.processes.market import PATIENCE_S
+from tests.processes.namespaces import ip
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]  # its fixture is made once
