@@ -1,6 +1,7 @@
-"""The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE [known]`.
+"""The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE [known] [LIVES]`.
 
 The URI is in BAZAAR_MONGO_URI. `known` says that the MongoDB was there before: the process waits for it if it does not answer.
+LIVES: how often it was started before, if it was lost with its machine, and maybe the last lines of its history with it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from bazaar.protocol.settings import UsageError
 from bazaar.runtime import process
 from bazaar.runtime.address import place
 from bazaar.runtime.cache_client import CACHE_URI
+from bazaar.runtime.far_clock import FarClock, clock_here
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.key import read_key
 from bazaar.runtime.ledger_file import Behind, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, MongoLedger, Replaced
 from bazaar.runtime.naming import Directory
-from bazaar.runtime.runclock import clock_of
 from bazaar.runtime.tls import papers_in
 from peers.faces import WarehouseFace
 
@@ -125,7 +126,8 @@ def main() -> int:
     run_folder, port, database = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     plan = load(run_folder / "bazaar.json")
     key = read_key(run_folder / "key")
-    history = History(Path.cwd(), WAREHOUSE)
+    lives = next((int(word) for word in sys.argv[4:] if word.isdecimal()), 0)
+    history = History(Path.cwd(), WAREHOUSE, lives)
     try:
         known = "known" in sys.argv[4:] or history.former_life.clock > 0
         ledger = MongoLedger(os.environ["BAZAAR_MONGO_URI"], database, known=known)
@@ -134,12 +136,15 @@ def main() -> int:
         store = MirroredLedger(ledger, file, warehouse.ledger.stock.products())
         papers = papers_in(run_folder, WAREHOUSE) if plan.settings.tls else None
         directory = Directory(plan.settings.host, port, key, papers)
-        here, clock = place(plan.settings.host), clock_of(run_folder)
+        clock = clock_here(run_folder, lambda: Directory(plan.settings.host, port, key, papers))
+        here = place(plan.settings.host)
         terms = Terms.of(plan)
         host = Host(warehouse, store, history, clock, here, directory, key, plan.members, terms, papers=papers)
         if POLICIES[plan.settings.cache].remote:
             host.share_cache(os.environ[CACHE_URI])
         host.open_door(WarehouseFace(warehouse, run_folder, Path.cwd(), host.visits.visit))
+        if isinstance(clock, FarClock):
+            clock.keep(host.note)
         host.run()
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -162,8 +162,9 @@ def story(rows: Sequence[Row]) -> str:
 REASONS = (
     "A sale for which nobody waits goes to the ledger in company. Where goods are scarce the last ones are "
     "granted to nobody, and an escrow asks for each order as a cacheless trader does. While the warehouse is "
-    "stopped, an escrow sells what it holds until its lease runs out, and settles afterwards; the other caches go "
-    "on only as long as no order misses: one that does holds up its buyer. A longer distance to the database "
+    "stopped, an escrow sells what it holds until its lease runs out, and settles afterwards; `shared` sells what the "
+    "cache server holds; the other caches go on only as long as no order misses: one that does holds up its buyer. "
+    "A longer distance to the database "
     "should widen the gap to the cacheless traders; goods that are always scarce should close it."
 )
 

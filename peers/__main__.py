@@ -16,13 +16,12 @@ from bazaar.runtime import process
 from bazaar.runtime.address import place
 from bazaar.runtime.cache_client import CACHE_URI
 from bazaar.runtime.copies import Copies
-from bazaar.runtime.far_clock import FarClock
+from bazaar.runtime.far_clock import FarClock, clock_here
 from bazaar.runtime.history import History
 from bazaar.runtime.host import Host
 from bazaar.runtime.journal import Journal, journal_file, read_journal
 from bazaar.runtime.key import read_key
 from bazaar.runtime.naming import Directory
-from bazaar.runtime.runclock import clock_of, this_clock
 from bazaar.runtime.tls import papers_in
 from bazaar.runtime.transport import Unreachable
 from peers.faces import PeerFace
@@ -41,21 +40,18 @@ def main() -> int:
         return read_journal(journal_file(run_folder / seat.peer, seat.since))
 
     known = (WAREHOUSE, *plan.members)
-    clock = clock_of(run_folder)
     try:
         copies = Copies(folder) if plan.settings.keeper else None
         peer = Peer(name, plan, history.former_life, () if copies is None else copies.records)
         here = place(plan.settings.host)
         papers = papers_in(run_folder, name) if plan.settings.tls else None
         directory = Directory(plan.settings.host, port, key, papers)
-        far_clock = None
-        if clock.ticks_at != this_clock():  # it asks over a connection of its own, so that nobody else waits for it
-            far_clock = FarClock(clock, Directory(plan.settings.host, port, key, papers).steady_clock)
+        clock = clock_here(run_folder, lambda: Directory(plan.settings.host, port, key, papers))
         host = Host(
             peer,
             copies or Journal(folder),
             history,
-            far_clock or clock,
+            clock,
             here,
             directory,
             key,
@@ -67,8 +63,8 @@ def main() -> int:
         if POLICIES[plan.settings.cache].remote:
             host.share_cache(os.environ[CACHE_URI])
         host.open_door(PeerFace(peer, plan, folder, host.visits.visit))
-        if far_clock is not None:
-            far_clock.keep(host.note)
+        if isinstance(clock, FarClock):
+            clock.keep(host.note)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,9 +1,9 @@
 """Reads which machines a run is to be placed on (`--hosts FILE`), and who is to be where.
 
 Each line has a machine, and then the peers, by name or number, that are to be there: `10.0.0.2 buyer1 7`. All others are
-spread over the machines that the file names. The machines are borrowed over SSH (`borrowing.py`). If the first line is the
-address of a Dask scheduler, `dask://HOST:PORT`, they are those on which it has workers. Empty lines, and what follows a `#`,
-do not count.
+spread over the machines that the file names. The warehouse can be placed, too; it is not spread. The machines are borrowed
+over SSH (`borrowing.py`). If the first line is the address of a Dask scheduler, `dask://HOST:PORT`, they are those on which it
+has workers. Empty lines, and what follows a `#`, do not count.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bazaar.control.lines import lines_of
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import UsageError
 
 
@@ -22,7 +23,7 @@ class Hosts(NamedTuple):
     scheduler: str | None
     """None: the machines are to be borrowed."""
     machines: Mapping[str, Sequence[str]]
-    """The peers that are to be on each, as they are written; empty: all machines that the scheduler knows."""
+    """Who is to be on each, as it is written; empty: all machines that the scheduler knows."""
     source: str
     """What to complain about."""
 
@@ -54,7 +55,7 @@ def read_hosts(hosts: str) -> Hosts:
 
 
 def spread(names: Sequence[str], machines: Sequence[str], hosts: Hosts) -> dict[str, str]:
-    """The machine of each peer: as the file says; the others in turn, so that the highest, which become traders, come apart.
+    """Who is on which machine: as the file says; the other peers in turn, so that the highest, future traders, come apart.
 
     Raises `UsageError` for a machine or a peer that is not there, and for a peer that is to be in two places.
     """
@@ -64,9 +65,10 @@ def spread(names: Sequence[str], machines: Sequence[str], hosts: Hosts) -> dict[
             raise UsageError(f"{hosts.source} names {machine}, and the workers are on {', '.join(machines)}")
         for word in peers:
             name = names[int(word)] if word.isdecimal() and int(word) < len(names) else word
-            if name not in names:
+            if name not in (WAREHOUSE, *names):
                 raise UsageError(
-                    f"{hosts.source} places {word}, and there is no such peer: they are {', '.join(names[:3])}, ..."
+                    f"{hosts.source} places {word}, and there is no such peer: they are {', '.join(names[:3])}, ...; "
+                    f"besides them only the {WAREHOUSE} can be placed"
                 )
             if name in placed:
                 raise UsageError(f"{hosts.source} places {name} twice")

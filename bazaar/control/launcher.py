@@ -135,6 +135,11 @@ class Bazaar:
             self._machines.meet()
             self.plan = msgspec.structs.replace(self.plan, placed=self._machines.place(self.plan.names))
             self.injector.check(self.plan.placed)
+            if WAREHOUSE in self.plan.placed and self._mongo_uri is None:
+                raise UsageError(
+                    f"{self.settings.hosts} places the warehouse on {self.plan.placed[WAREHOUSE]}, and the MongoDB that a run "
+                    "starts for itself serves this machine alone: name one that all machines reach in BAZAAR_MONGO_URI"
+                )
             self.phase = "starting"
         check_keepers(self.plan)
         self._lock = furnish(self.out, self.plan, self._treaties)
@@ -173,7 +178,7 @@ class Bazaar:
     def _start(self, name: str, arguments: Sequence[str]) -> Process:
         servers = {"BAZAAR_MONGO_URI": self._mongo_uri or ""} if name == WAREHOUSE else {}
         servers |= {cache_client.CACHE_URI: self._cache_uri} if self._cache_uri else {}
-        environment = {} if name in self.plan.placed else environment_of(self.settings) | servers
+        environment = servers if name in self.plan.placed else environment_of(self.settings) | servers
         if self._logbook is not None:
             self._logbook.started(name)
         lock = () if self._lock is None else (self._lock,)
@@ -200,8 +205,16 @@ class Bazaar:
         self._start(CACHE, ["-m", "bazaar.runtime.cache_process", str(port), str(self.out / "key")])
 
     def _start_warehouse(self) -> None:
-        known = ["known"] if self.mongod.ready or WAREHOUSE in self.progress.killed else []
-        self._start(WAREHOUSE, [str(ROOT / "database.py"), str(self.out), self._port, self._database, *known])
+        words = ["known"] if self.mongod.ready or WAREHOUSE in self.progress.killed else []
+        if WAREHOUSE in self.lost and self._logbook is not None:
+            words.append(str(self._logbook.starts[WAREHOUSE]))
+        program = ["-m", "database"] if WAREHOUSE in self.plan.placed else [str(ROOT / "database.py")]
+        try:
+            self._start(WAREHOUSE, [*program, self._crew.folder_for(WAREHOUSE), self._port, self._database, *words])
+        except UsageError as error:  # its machine does not answer any more
+            if not self._begun:
+                raise
+            self._fail(ProcessDied(str(error)), cripples=True)
 
     def _start_peer(self, name: str) -> None:
         self._start(name, ["-m", "peers", name, self._crew.folder_for(name), self._port])
@@ -280,6 +293,8 @@ class Bazaar:
         elif name == NAME_SERVER:
             self._fail(ProcessDied("the name server was killed; nobody can find anybody any more"), cripples=True)
         elif name == WAREHOUSE:
+            if process.lost and self._machines is not None:  # what it has decided is in MongoDB
+                self.plan = msgspec.structs.replace(self.plan, placed=self._machines.without(name))
             self._start_warehouse()
         elif name == self.plan.embassy:
             self._start_embassy()

@@ -6,6 +6,7 @@ missing, the launcher itself was killed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,8 @@ class Logbook:
         self._history: History | None = History(run / "launcher", "launcher")
         self._full = full
         self._lines = 0
-        self._started: set[str] = set()
+        self.starts: Counter[str] = Counter()
+        """How often each process was started."""
 
     def note(self, event: Event) -> None:
         """Writes an event down; after `end`, does nothing."""
@@ -42,8 +44,8 @@ class Logbook:
 
     def started(self, name: str) -> None:
         """Notes that a process is started, or started again."""
-        self.note(Started(name, again=name in self._started))
-        self._started.add(name)
+        self.note(Started(name, again=name in self.starts))
+        self.starts[name] += 1
 
     def end(self) -> None:
         """Notes that the run was brought to its end, and closes the history."""

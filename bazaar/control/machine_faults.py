@@ -35,7 +35,7 @@ def inflict_on_machines(run: Run, fault: Fault) -> str:
     machines = fault.machines
     names = [name for machine in machines for name in _names_on(run, machine)]
     for machine in machines:
-        if not any(name in run.processes for name in _names_on(run, machine)):
+        if machine != LAUNCHER and not any(name in run.processes for name in _names_on(run, machine)):
             return f"nobody was on {machine} any more"
     # For the judge, the death of a machine is that of its processes.
     kind = "kill" if fault.kind == "kill-host" else fault.kind
@@ -59,9 +59,8 @@ def inflict_on_machines(run: Run, fault: Fault) -> str:
 
 
 def _names_on(run: Run, machine: str) -> list[str]:
-    if machine == LAUNCHER:
-        return [WAREHOUSE]
-    return [name for name, placed in run.plan.placed.items() if placed == machine]
+    here = [WAREHOUSE] if machine == LAUNCHER and WAREHOUSE not in run.plan.placed else []
+    return here + [name for name, placed in run.plan.placed.items() if placed == machine]
 
 
 def _far(run: Run, machine: str) -> Iterable[RemoteProcess]:

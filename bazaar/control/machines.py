@@ -169,6 +169,11 @@ class Machines:
         self.placed = spread(names, hosts, self._hosts)
         return self.placed
 
+    def without(self, name: str) -> Mapping[str, str]:
+        """Forgets where this process was: it is started here from now on. Says where the others are."""
+        del self.placed[name]
+        return dict(self.placed)
+
     def prepare(self, length_s: float) -> None:
         """Gives each machine the files of the run that its processes need. Raises `UsageError`."""
         self._length_s = length_s

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.leash import Alive, Die, Ended, Hold, Leash, Over, Piece, Said, Signal, Slow, Word
+from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CLOSING_S, STDERR_FILE, Process
 
 LONGEST_END_S = 30.0  # for what is left of the files of a process that has ended
@@ -63,7 +65,8 @@ class RemoteProcess(Process):
 
     def _keep(self, piece: Piece) -> None:
         if re.fullmatch(r"\w[\w.-]*", piece.file):  # a name in this folder, whatever is at the other end
-            with (self.folder / piece.file).open("wb" if piece.begins else "ab") as file:
+            folder = self.folder.parent if piece.file == LEDGER_FILE and self.name == WAREHOUSE else self.folder
+            with (folder / piece.file).open("wb" if piece.begins else "ab") as file:
                 file.write(piece.data)
 
     @property

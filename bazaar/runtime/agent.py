@@ -3,6 +3,7 @@
 The agent holds the standard input of its process. It closes it when the launcher says so, and also when the launcher's
 connection ends or is silent for longer than the leash: then nobody knows of the process any more. A process that does not end
 by that is killed. While the process runs, the agent sends its history on, in whole lines; at its end, all its other files.
+The warehouse's agent sends the ledger on, too.
 
 An agent is a thread of whatever runs on that machine (`control/machines.py` starts it). The system kills the process with the
 thread that started it (`end_with_launcher`). So nothing outlives that thread's own process either.
@@ -25,6 +26,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.runtime.history import HISTORY_FILE, LAUNCHER
 from bazaar.runtime.leash import (
     BEATS,
@@ -42,6 +44,7 @@ from bazaar.runtime.leash import (
     Slow,
     Word,
 )
+from bazaar.runtime.ledger_file import LEDGER_FILE
 from bazaar.runtime.process import CLOSING_S, STDERR_FILE, LocalProcess
 from bazaar.runtime.tls import Papers, papers_in
 
@@ -141,6 +144,8 @@ class Agent:
         self._folder = Path(job.run) / job.name
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._tails = [Tail(self._folder / HISTORY_FILE, True), Tail(self._folder / STDERR_FILE, False)]
+        if job.name == WAREHOUSE:
+            self._tails.append(Tail(Path(job.run) / LEDGER_FILE, True))
         self._deaf_until = self._mute_until = 0.0  # the leash is cut
         self._slow_until: float | None = None
         self._process = LocalProcess(job.name, self._folder, [sys.executable, *job.arguments], job.environment)

@@ -12,10 +12,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from bazaar.protocol.events import Compared
-from bazaar.runtime.runclock import RunClock
+from bazaar.runtime.naming import Directory
+from bazaar.runtime.runclock import RunClock, clock_of, this_clock
 from bazaar.runtime.transport import Unreachable
 
 QUESTIONS = 8
@@ -27,6 +29,15 @@ class Difference(NamedTuple):
 
     ahead_s: float
     error_s: float
+
+
+def clock_here(run: Path, directory: Callable[[], Directory]) -> FarClock | RunClock:
+    """The clock of the run in this folder, as this machine can show it. Raises `Unreachable`.
+
+    `directory`: a connection of its own to the name server, so that nobody else waits for the questions.
+    """
+    clock = clock_of(run)
+    return clock if clock.ticks_at == this_clock() else FarClock(clock, directory().steady_clock)
 
 
 def compared(read: Callable[[], float], steady: Callable[[], float] = time.monotonic) -> Difference:

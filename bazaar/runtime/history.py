@@ -106,9 +106,11 @@ def recorded(at: float, process: str, noted: Noted) -> Recorded[Event]:
 class History:
     """Appends to the history of one process."""
 
-    def __init__(self, folder: Path, process: str) -> None:
+    def __init__(self, folder: Path, process: str, lives: int = 0) -> None:
+        """`lives`: how often it was started before, if others know better: its last lines may have been lost."""
         self._process = process
-        self.former_life = recall(HistoryFile(folder).sound())
+        found = recall(HistoryFile(folder).sound())
+        self.former_life = msgspec.structs.replace(found, lives=max(found.lives, lives))
         _end_line(folder / HISTORY_FILE)
         self._file = os.open(folder / HISTORY_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 

@@ -78,7 +78,7 @@ class Said(Frame, frozen=True):
 
 
 class Piece(Frame, frozen=True):
-    """Of the process: what is appended to a file in its folder. `begins`: the file begins anew."""
+    """Of the process: what is appended to a file in its folder, or to the ledger's. `begins`: the file begins anew."""
 
     file: str
     data: bytes

@@ -1,4 +1,7 @@
-"""A replica set of three real servers on free ports of the loopback, to be locked, killed and started again one by one."""
+"""A replica set of three real servers, to be locked, killed and started again one by one.
+
+They are on free ports of the loopback, or each on a machine of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import random
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -18,6 +22,7 @@ from tests.waiting import wait_until
 
 MEMBERS = (0, 1, 2)
 PATIENCE_S = 120.0  # a busy machine needs long to start a server
+HERE: Sequence[tuple[str, list[str]]] = [("127.0.0.1", [])] * len(MEMBERS)
 QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200, "catchUpTimeoutMillis": 0}
 """`catchUpTimeoutMillis`: a new primary copies nothing more from whoever has more than it."""
 
@@ -33,13 +38,15 @@ def find_mongod() -> str | None:
 class ReplicaSet:
     """Member 0 is its first primary, and never one again once another is: its priority is theirs."""
 
-    def __init__(self, folder: Path, mongod: str) -> None:
+    def __init__(self, folder: Path, mongod: str, places: Sequence[tuple[str, list[str]]] = HERE) -> None:
+        """`places`: for each member its address, and what a command is put behind to run there."""
         self._folder = folder
+        self._places = places
         self._mongod = mongod
         self._servers: dict[int, subprocess.Popen[bytes]] = {}
         self._locked: set[int] = set()
         self.ports = free_ports()
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        hosts = ",".join(map(self._address, MEMBERS))
         self.uri = f"mongodb://{hosts}/?replicaSet=bazaar"
         try:
             self._begin()
@@ -51,15 +58,27 @@ class ReplicaSet:
         for member in MEMBERS:
             (self._folder / str(member)).mkdir()
             self.start(member)
-        members = [{"_id": member, "host": f"127.0.0.1:{self.ports[member]}"} for member in MEMBERS]
+        members = [{"_id": member, "host": self._address(member)} for member in MEMBERS]
         config = {"_id": "bazaar", "members": members, "settings": QUICK}
         self._tell(0, "replSetInitiate", config)
         self.await_health()
 
+    def _address(self, member: int) -> str:
+        return f"{self._places[member][0]}:{self.ports[member]}"
+
     def start(self, member: int) -> None:
         """Starts a member, or starts it again on its data; returns when it answers."""
-        command = [self._mongod, "--replSet", "bazaar", "--dbpath", str(self._folder / str(member)), "--nounixsocket"]
-        listen = ["--bind_ip", "127.0.0.1", "--port", str(self.ports[member])]
+        address, enter = self._places[member]
+        command = [
+            *enter,
+            self._mongod,
+            "--replSet",
+            "bazaar",
+            "--dbpath",
+            str(self._folder / str(member)),
+            "--nounixsocket",
+        ]
+        listen = ["--bind_ip", address, "--port", str(self.ports[member])]
         frugal = ["--wiredTigerEngineConfigString", "cache_size=64M,log=(prealloc=false)", "--oplogSize", "16"]
         with (self._folder / f"{member}.log").open("ab") as log:
             self._servers[member] = subprocess.Popen([*command, *listen, *frugal], stdout=log, stderr=log)
@@ -114,7 +133,7 @@ class ReplicaSet:
     def client(self, member: int) -> MongoClient[dict[str, object]]:
         """A connection to this member alone."""
         return MongoClient(
-            "127.0.0.1", self.ports[member], directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=5000
+            self._address(member), directConnection=True, serverSelectionTimeoutMS=1000, socketTimeoutMS=5000
         )
 
     def _tell(self, member: int, command: str, value: object, **more: Any) -> None:

@@ -69,9 +69,10 @@ class Machine:
         return [path for path in self.disk.rglob("*") if path.name in ("key", "bazaar.json", "history.jsonl")]
 
     def die(self) -> None:
-        """All its processes are killed."""
-        for pid in self.pids:
-            os.kill(pid, signal.SIGKILL)
+        """All its processes are killed, the worker before those that it could still tell of."""
+        for pid in sorted(self.pids):
+            with suppress(ProcessLookupError):  # the system kills the processes with the threads that started them
+                os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not self.pids, PATIENCE_S)
 
 

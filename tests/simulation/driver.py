@@ -58,6 +58,8 @@ def placed(plan: Plan, seed: int) -> Plan:
     rng = random.Random(f"placed/{seed}")
     machines = rng.randint(3, len(plan.names))
     where = {name: f"machine{number % machines}" for number, name in enumerate(plan.names)}
+    if rng.random() < 0.5:
+        where[WAREHOUSE] = f"machine{rng.randrange(machines)}"
     return msgspec.structs.replace(plan, placed=where)
 
 
@@ -123,6 +125,7 @@ class Driver:
     def _create(self, name: str) -> None:
         settings = self.plan.settings
         former = recall(self.histories[name])
+        former = msgspec.structs.replace(former, lives=max(former.lives, self._lives[name]))  # as the launcher counts
         self._lives[name] += 1
         self._offsets[name] = self._rng.random() * self._machine.clock_offset_s
         self._wakes.pop(name, None)

@@ -390,8 +390,8 @@ def _lose_trader(draft: Draft, when: Callable[[Callable[[], None]], None], ends_
 def _can_be_lost(draft: Draft, machine: str) -> bool:
     """Whether enough peers on two machines remain without this one: all traders, a buyer and a seller. If so, counts it."""
     placed, settings = draft.world.plan.placed, draft.world.plan.settings
-    there = {name for name, where in placed.items() if where == machine}
-    left = [name for name in placed if name not in there | draft.gone]
+    there = {name for name in draft.world.plan.names if placed[name] == machine}
+    left = [name for name in draft.world.plan.names if name not in there | draft.gone]
     remain = {is_seller(name) for name in left[: len(left) - settings.traders]}
     if draft.losses < len(there) or len({placed[name] for name in left}) < 2 or len(remain) < 2:
         return False

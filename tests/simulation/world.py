@@ -6,11 +6,13 @@ import contextlib
 import heapq
 import random
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 from bazaar.analysis.audit import Evidence
 from bazaar.core.ledger import Ledger
 from bazaar.core.turn import Turn
 from bazaar.protocol.events import Ended
+from bazaar.protocol.goods import WAREHOUSE
 from bazaar.protocol.settings import Settings
 from peers.peer import Peer
 from tests.simulation.driver import Driver, Failure, Machine
@@ -167,11 +169,18 @@ class World(Driver):
             self._die(name)
 
     def lose(self, machine: str) -> None:
-        """A machine is lost for good: its peers are dead, and nobody can read its disk."""
+        """A machine is lost for good: its peers are dead, and nobody can read its disk.
+
+        A warehouse that was there is started again elsewhere, on what has come of its history.
+        """
         self.hits["lost machine"] += 1
         for name in [name for name, where in self.plan.placed.items() if where == machine]:
-            self.lost.add(name)
-            self.disk.lose(name)
+            if name == WAREHOUSE:
+                self.hits["lost warehouse"] += 1
+                self.at(self.now + self._rng.uniform(0.1, 3.0), partial(self.restart, name))
+            else:
+                self.lost.add(name)
+                self.disk.lose(name)
             self._doomed.discard(name)
             if name in self.actors:
                 self.suffers("kill", name)

@@ -69,6 +69,43 @@ def test_wherever_the_history_of_a_lost_process_ends_nobody_is_accused(who: str,
     assert f"at clock {last[0].clock if last else 0};" in told
 
 
+OF_THE_WAREHOUSE = all_of(
+    also("warehouse", 1, "born", life=1),
+    also("warehouse", 4, "stocked", seller="seller1", item="salt", count=2),
+    also("warehouse", 5, "stocked", seller="seller2", item="salt", count=1),
+    also("warehouse", 96, "born", life=2),
+)
+AT_HOME = all_of(
+    OF_THE_WAREHOUSE,
+    fell("warehouse", lost=True),
+    also("launcher", 95, "started", name="warehouse", again=True),
+)
+
+
+@pytest.mark.parametrize("lines", [range(0, 1), range(1, 3), range(2, 3), range(0, 3)])
+def test_of_a_warehouse_that_came_home_lines_may_be_missing_in_the_middle(lines: range) -> None:
+    def gap(evidence: Evidence) -> Evidence:
+        kept = [line for number, line in enumerate(evidence.histories["warehouse"]) if number not in lines]
+        return changed(evidence, histories={**evidence.histories, "warehouse": kept})
+
+    report = judge(all_of(AT_HOME, gap)(a_market()))
+    assert (report.violations, report.verdict) == ({}, "held")
+    (told,) = [note for note in report.notes if "lost with its machine" in note]
+    assert told.startswith("warehouse was lost with its machine, and was started again on another one")
+
+
+@pytest.mark.parametrize(
+    ("lie", "check"),
+    [
+        (without("buyer0", "ordered", "buyer0-0"), "only_what_was_asked"),
+        (without(TRADER, "taken", "buyer0-0"), "money_adds_up"),
+        (event("buyer0", "purchased", "buyer0-0", price=900), "money_adds_up"),
+    ],
+)
+def test_a_warehouse_that_came_home_excuses_nothing(lie: Lie, check: str) -> None:
+    assert check in judge(all_of(AT_HOME, lie)(a_market())).violations
+
+
 @pytest.mark.parametrize(
     ("who", "lines", "excused"),
     [

@@ -104,6 +104,14 @@ def test_a_second_life_goes_on_and_knows_how_far_the_first_came(tmp_path: Path) 
     assert [happened.clock for happened in HistoryFile(tmp_path)] == [4, 9, 4]
 
 
+@pytest.mark.parametrize(("known", "lives"), [(0, 1), (1, 1), (3, 3)])
+def test_whoever_started_it_may_know_of_more_lives_than_its_history(known: int, lives: int, tmp_path: Path) -> None:
+    left_behind(tmp_path, Noted(1, events.Born(1)))
+    history = History(tmp_path, "warehouse", known)
+    history.close()
+    assert (history.former_life.lives, history.former_life.clock) == (lives, 1)
+
+
 def test_a_first_life_begins_at_zero(tmp_path: Path) -> None:
     history = History(tmp_path, "buyer0")
     history.close()

@@ -178,6 +178,12 @@ def test_a_file_says_who_is_where(tmp_path: Path) -> None:
     assert spread(NAMES, THREE, hosts) == placed  # nobody is on 10.0.0.2, which it does not name
 
 
+def test_the_warehouse_is_elsewhere_only_if_the_file_says_so(tmp_path: Path) -> None:
+    there = spread(NAMES, THREE, read_hosts(a_file(tmp_path, f"{WHERE}\n10.0.0.2 warehouse buyer0\n10.0.0.3\n")))
+    assert there["warehouse"] == "10.0.0.2"
+    assert "warehouse" not in spread(NAMES, THREE, read_hosts(WHERE))
+
+
 def test_machines_without_a_scheduler_are_borrowed(tmp_path: Path) -> None:
     hosts = read_hosts(a_file(tmp_path, "ann@10.0.0.3 buyer1\n10.0.0.1:~/market\n"))
     assert (hosts.scheduler, dict(hosts.machines)) == (None, {"ann@10.0.0.3": ["buyer1"], "10.0.0.1:~/market": []})
@@ -195,6 +201,8 @@ def test_machines_without_a_scheduler_are_borrowed(tmp_path: Path) -> None:
         (f"{WHERE}\n10.0.0.1 buyer7\n", "places buyer7, and there is no such peer: they are buyer0, "),
         (f"{WHERE}\n10.0.0.1 4\n", "places 4, and there is no such peer"),
         (f"{WHERE}\n10.0.0.1 buyer1\n10.0.0.2 1\n", "places buyer1 twice"),
+        (f"{WHERE}\n10.0.0.1 warehouse\n10.0.0.2 warehouse\n", "places warehouse twice"),
+        (f"{WHERE}\n10.0.0.1 name-server\n", "besides them only the warehouse can be placed"),
     ],
 )
 def test_a_file_that_does_not_do_is_refused(text: str, said: str, tmp_path: Path) -> None:
@@ -456,11 +464,13 @@ def test_a_file_that_leads_out_of_the_folder_is_not_written(tmp_path: Path) -> N
     for name in ("../key", "/etc/x", "..", ".", ""):
         agents.send(Piece(name, b"mine"))
     agents.send(Piece("fine.txt", b"mine"))
+    agents.send(Piece("ledger.jsonl", b"mine"))  # only the warehouse's goes into the run's folder
     agents.send(Alive())
     agents.send(Said(b'{"done": true}\n'))
     wait_until(lambda: process.hear() and process.said.done, PATIENCE_S)
-    assert sorted(path.name for path in (out / NAME).iterdir()) == ["fine.txt", "stderr.txt"]
+    assert sorted(path.name for path in (out / NAME).iterdir()) == ["fine.txt", "ledger.jsonl", "stderr.txt"]
     assert not (out / "key").exists()
+    assert not (out / "ledger.jsonl").exists()
     agents.sock.close()
     wait_until(lambda: not process.hear(), PATIENCE_S)
     assert (process.lost, process.status()) == (True, -signal.SIGKILL)

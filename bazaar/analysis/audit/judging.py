@@ -32,7 +32,7 @@ from bazaar.analysis.audit.evidence import (
 )
 from bazaar.analysis.audit.findings import Report
 from bazaar.analysis.audit.graph import GraphChecks
-from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Fell, Line, Sale, Stocked
+from bazaar.analysis.audit.lines import Adopt, Appoint, Denial, Depose, Deposit, Fault, Fell, Line, Named, Sale, Stocked
 from bazaar.analysis.audit.lost import Lost
 from bazaar.analysis.audit.orders import ASKED, CREDITED, DECIDED, KEPT, SOLD
 from bazaar.analysis.audit.scaling import Scaling
@@ -141,11 +141,19 @@ def _launcher(
         if facts.lost:
             case.lost[facts.name] = line.at
 
+    def start(line: Line, facts: Named) -> None:
+        started.add(facts.name)
+        if case.lost.pop(facts.name, None) is not None:
+            case.findings.notes.tell(
+                f"{facts.name} was lost with its machine, and was started again on another one: lines of its history that "
+                "were written just before may be missing"
+            )
+
     handlers: dict[str, list[Handler]] = {
         "fell": [fell],
         "fault": [fault],
         "missed": [lambda line, facts: case.missed.append(f"{facts.fault}: {facts.reason}")],
-        "started": [lambda line, facts: started.add(facts.name)],
+        "started": [start],
         "ended": [lambda line, facts: ended.append(True)],
     }
     for what, handle in itertools.chain(deposals.launcher_handlers.items(), graph.launcher_handlers.items()):
