@@ -206,15 +206,24 @@ class Bazaar:
 
     def _start_warehouse(self) -> None:
         words = ["known"] if self.mongod.ready or WAREHOUSE in self.progress.killed else []
-        if WAREHOUSE in self.lost and self._logbook is not None:
+        if self._machines is not None and self._logbook is not None:
             words.append(str(self._logbook.starts[WAREHOUSE]))
         program = ["-m", "database"] if WAREHOUSE in self.plan.placed else [str(ROOT / "database.py")]
-        try:
-            self._start(WAREHOUSE, [*program, self._crew.folder_for(WAREHOUSE), self._port, self._database, *words])
-        except UsageError as error:  # its machine does not answer any more
-            if not self._begun:
-                raise
-            self._fail(ProcessDied(str(error)), cripples=True)
+        folder = self._crew.folder_for(WAREHOUSE)
+        self._start(WAREHOUSE, [*program, folder, self._port, self._database, *words])
+
+    def _start_warehouse_again(self, lost: bool) -> None:
+        """Where it was. If its machine is lost, or does not answer, here: all that it must know is in MongoDB."""
+        if not lost:
+            try:
+                self._start_warehouse()
+                return
+            except UsageError:
+                if not self._begun:
+                    raise
+        if self._machines is not None:
+            self.plan = msgspec.structs.replace(self.plan, placed=self._machines.without(WAREHOUSE))
+        self._start_warehouse()
 
     def _start_peer(self, name: str) -> None:
         self._start(name, ["-m", "peers", name, self._crew.folder_for(name), self._port])
@@ -293,9 +302,7 @@ class Bazaar:
         elif name == NAME_SERVER:
             self._fail(ProcessDied("the name server was killed; nobody can find anybody any more"), cripples=True)
         elif name == WAREHOUSE:
-            if process.lost and self._machines is not None:  # what it has decided is in MongoDB
-                self.plan = msgspec.structs.replace(self.plan, placed=self._machines.without(name))
-            self._start_warehouse()
+            self._start_warehouse_again(process.lost)
         elif name == self.plan.embassy:
             self._start_embassy()
         elif name == CACHE:
