@@ -388,7 +388,7 @@ def test_the_same_machine_twice_is_refused(cluster: Cluster, tmp_path: Path) -> 
     wait_until(lambda: machine.pids == {worker}, PATIENCE_S)
     machine.worker = worker
     assert (status, complaint.count("\n")) == (2, 1)
-    assert f"{machine.address} has two workers; start one on each machine" in complaint
+    assert f"{machine.address} has two workers; one for each machine" in complaint
 
 
 def test_a_cut_of_less_than_half_the_leash_is_survived(cluster: Cluster, tmp_path: Path, mongo_uri: str) -> None:
