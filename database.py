@@ -1,7 +1,7 @@
 """The warehouse process over MongoDB: `python database.py RUN_FOLDER NAME_SERVER_PORT DATABASE [known] [LIVES]`.
 
 The URI is in BAZAAR_MONGO_URI. `known` says that the MongoDB was there before: the process waits for it if it does not answer.
-LIVES: how often it was started before, if it was lost with its machine, and maybe the last lines of its history with it.
+LIVES: how often it was started before. On several machines the last lines of its history, which tell of that, may be lost.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bazaar.runtime.ledger_file import Behind, LedgerFile
 from bazaar.runtime.mongo import Damaged, Gone, MongoLedger, Replaced
 from bazaar.runtime.naming import Directory
 from bazaar.runtime.tls import papers_in
+from bazaar.runtime.transport import Unreachable
 from peers.faces import WarehouseFace
 
 MIRROR_EVERY_S = 1.0
@@ -120,8 +121,8 @@ def rebuilt(plan: Plan, ledger: MongoLedger, file: LedgerFile) -> Warehouse:
 def main() -> int:
     """Returns the exit status. If it is not 0, one line on standard error says why.
 
-    2: the MongoDB cannot be used; 3: another warehouse took over; 4: the ledger holds what no warehouse has written; 5:
-    MongoDB has gone.
+    1: the name server cannot be reached; 2: the MongoDB cannot be used; 3: another warehouse took over; 4: the ledger holds
+    what no warehouse has written; 5: MongoDB has gone.
     """
     run_folder, port, database = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     plan = load(run_folder / "bazaar.json")
@@ -149,6 +150,9 @@ def main() -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except Unreachable as error:
+        print(f"the warehouse cannot enter its name: {error}", file=sys.stderr)
+        return 1
     except Replaced as error:
         print(f"this warehouse was replaced and stops: {error}", file=sys.stderr)
         return 3

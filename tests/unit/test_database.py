@@ -289,6 +289,7 @@ def test_whoever_has_not_the_key_is_not_heard(warehouse: Running) -> None:
 @pytest.mark.parametrize(
     ("problem", "status"),
     [
+        (Unreachable("no name server answers"), 1),
         (UsageError("no MongoDB answers at mongodb://nowhere.invalid/"), 2),
         (Damaged("the ledger has no entry 7"), 4),
         (Gone("MongoDB has made nothing durable for 60 s"), 5),
