@@ -161,4 +161,5 @@ def three_namespaces() -> Iterator[tuple[str, list[Machine], Path]]:
             lay("-n", name, "link", "set", "lo", "up")
             (disks / str(index)).mkdir()
             machines.append(Machine(name, f"{net}.{index}", link, disks / str(index), AHEAD_S[index - 1]))
+            undo.callback(machines[-1].die)  # after Ctrl-C in a test something may still run there
         yield f"{net}.254", machines, disks
